@@ -1,0 +1,1 @@
+//! The API client of Bowline: one attempt, one verdict; useful alone.

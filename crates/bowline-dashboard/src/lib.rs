@@ -1,0 +1,1 @@
+//! What people see and say: operator commands and the admin API.

@@ -1,0 +1,1 @@
+//! Drives runs: journal, recovery, retries, timers.

@@ -1,0 +1,1 @@
+//! Where events enter Bowline: webhook routes, and the one door to the store.

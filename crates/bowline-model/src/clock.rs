@@ -1,0 +1,47 @@
+//! The one source of time and randomness, so that tests can move the one and repeat the other.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use jiff::Timestamp;
+
+/// A future whose type is not spelled out: what object-safe ports return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Time and chance.
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock.
+    fn now(&self) -> Timestamp;
+
+    /// Time since some fixed point that no one sets back: for measuring and for deadlines.
+    fn monotonic(&self) -> Duration;
+
+    /// Ends after `wait`.
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()>;
+
+    /// 64 bits, each evenly drawn, that nobody can guess.
+    fn random(&self) -> u64;
+}
+
+/// The machine's clock and its source of randomness. [`sleep`](Clock::sleep) needs a Tokio runtime.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+#[allow(clippy::disallowed_methods, reason = "this is the port that the banned calls point to")]
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        START.get_or_init(std::time::Instant::now).elapsed()
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(wait))
+    }
+
+    fn random(&self) -> u64 {
+        rand::random()
+    }
+}

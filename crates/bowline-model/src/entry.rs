@@ -1,0 +1,311 @@
+//! What a run's journal consists of.
+//!
+//! A journal is one sequence per run, only ever appended to. Some kinds of entries are **delivered**: they hold what
+//! user code received, and recovery hands them out again in their order. The others are **notes**: they say what
+//! happened on the way (a failed attempt, a start, a dropped branch, an operator's retry) and are never handed to
+//! user code.
+
+use std::fmt;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{BuildId, Failure, Seq};
+
+/// The format this build writes. A reader refuses entries of a higher one.
+pub const ENTRY_FORMAT: u8 = 1;
+
+/// What an entry records. The numbers are what is on disk; they never change meaning, and 0 is never used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum EntryKind {
+    /// Delivered: a step's effect happened; the payload is its value.
+    StepDone = 1,
+    /// Delivered: a step's effect did not happen, definitely; the failure says why.
+    StepRefused = 2,
+    /// Delivered: a step's effect may have happened; the failure says why that is not known.
+    StepUnknown = 3,
+    /// Delivered: a recorded `now`, `random` or `uuid`; the payload is its value.
+    Value = 4,
+    /// Delivered: a durable timer that ended.
+    Timer = 5,
+    /// Delivered: a consumed signal, callback or approval; the payload is the message.
+    Message = 6,
+    /// Delivered: a child run's outcome.
+    Child = 7,
+    /// Delivered: which branch of a race won.
+    Race = 8,
+    /// Delivered: a state value that was read or written.
+    State = 9,
+    /// Delivered: the answer of `changed(id)`.
+    Changed = 10,
+    /// Delivered: a user's transaction, committed with this entry.
+    Transaction = 11,
+
+    /// Note: an attempt failed and another will follow; `next_at` says when.
+    AttemptFailed = 32,
+    /// Note: an effect is about to start that must not be repeated blindly (`recheck`, `at_most_once`).
+    Started = 33,
+    /// Note: the code dropped this leaf; what was known of it then.
+    Dropped = 34,
+    /// Note: an operator retried a dead letter; `forgets` lists the entries that no longer count.
+    OperatorRetry = 35,
+    /// Note: an undo to run if the run is undone; the payload is the call, as data.
+    Undo = 36,
+    /// Note: an operator recorded an unknown outcome by hand.
+    Settled = 37,
+    /// Note: progress of a loop: a watermark and the sparse set above it.
+    Items = 38,
+    /// Note: a timer, message wait or child was begun.
+    Awaited = 39,
+
+    /// End: the run completed; the payload is its output.
+    Completed = 64,
+    /// End: the run became a dead letter; the failure says why. An operator's retry may follow.
+    DeadLettered = 65,
+    /// End: the run was cancelled or discarded.
+    Cancelled = 66,
+    /// End: the run went on as another run.
+    Continued = 67,
+}
+
+impl EntryKind {
+    /// All kinds.
+    pub const ALL: [Self; 23] = [
+        Self::StepDone,
+        Self::StepRefused,
+        Self::StepUnknown,
+        Self::Value,
+        Self::Timer,
+        Self::Message,
+        Self::Child,
+        Self::Race,
+        Self::State,
+        Self::Changed,
+        Self::Transaction,
+        Self::AttemptFailed,
+        Self::Started,
+        Self::Dropped,
+        Self::OperatorRetry,
+        Self::Undo,
+        Self::Settled,
+        Self::Items,
+        Self::Awaited,
+        Self::Completed,
+        Self::DeadLettered,
+        Self::Cancelled,
+        Self::Continued,
+    ];
+
+    /// The kind's number on disk.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind with that number on disk.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// Whether recovery hands the entry to user code.
+    pub const fn is_delivered(self) -> bool {
+        self.code() < 32
+    }
+
+    /// Whether it is a step's failure: what an operator's retry may forget.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::StepRefused | Self::StepUnknown)
+    }
+}
+
+/// Where in the run's code an entry belongs: the path of loops' items and branches that enclose it, outermost first.
+/// The root scope is the empty path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScopePath(String);
+
+impl ScopePath {
+    /// The run's own scope.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// The path as it is on disk.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The path with that text on disk.
+    pub fn from_stored(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// Which of the equally named entries of one scope.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// The nth of its name, from 1, in the order in which the code asked.
+    Nth(u32),
+    /// The one with this key (`.key(k)`): does not depend on order.
+    Key(String),
+}
+
+/// An entry's key: (scope path, name, nth or `.key`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EntryKey {
+    /// The enclosing scopes.
+    pub scope: ScopePath,
+    /// The step's name; `now`, `random`, `uuid` for recorded values; empty for entries about the whole run.
+    pub name: String,
+    /// Which of that name.
+    pub position: Position,
+}
+
+impl EntryKey {
+    /// The key of entries about the whole run.
+    pub fn run() -> Self {
+        Self { scope: ScopePath::root(), name: String::new(), position: Position::Nth(0) }
+    }
+}
+
+/// As people read it: `step "sync"#2`, `step "sync"[17]`.
+impl fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\"{}\"", self.scope.as_str(), self.name)?;
+        match &self.position {
+            Position::Nth(1) => Ok(()),
+            Position::Nth(n) => write!(f, "#{n}"),
+            Position::Key(key) => write!(f, "[{key}]"),
+        }
+    }
+}
+
+/// What identifies a call, without host and credentials: two sides of it are compared on recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The Api's name.
+    pub api: String,
+    /// The HTTP method.
+    pub method: String,
+    /// The path below the Api's base URL; empty where the URL is a secret.
+    pub path: String,
+    /// The query as sent, without secrets; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query: String,
+    /// The first 16 hex digits of the body's SHA-256; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+}
+
+/// As people read it: `POST crm /contacts/17`.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.method, self.api, self.path)?;
+        if !self.query.is_empty() {
+            write!(f, "?{}", self.query)?;
+        }
+        if !self.body.is_empty() {
+            write!(f, " (body {})", self.body)?;
+        }
+        Ok(())
+    }
+}
+
+/// An entry's value: one JSON document, as bytes, shared without copying.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(Bytes);
+
+impl Payload {
+    /// Encodes a value.
+    ///
+    /// # Errors
+    /// If the value's `Serialize` fails, e.g. for a map whose keys are not strings.
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        serde_json::to_vec(value).map(|json| Self(json.into()))
+    }
+
+    /// Decodes the value.
+    ///
+    /// # Errors
+    /// Says where in the document the type did not fit.
+    pub fn decode<T: serde::de::DeserializeOwned>(
+        &self,
+    ) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&self.0))
+    }
+
+    /// The JSON as it is on disk.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Wraps what [`encode`](Self::encode) wrote and a store kept.
+    pub fn from_stored(json: impl Into<Bytes>) -> Self {
+        Self(json.into())
+    }
+}
+
+/// Shows the size only: a payload may hold personal data.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+/// What is known of an entry besides its value. Each field is there where its kind has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryMeta {
+    /// The Rust type the value was encoded from, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_type: Option<String>,
+    /// Attempts made up to and including this entry.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u32,
+    /// When the first attempt may have left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_sent: Option<Timestamp>,
+    /// What was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// When the next attempt is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+    /// The entry that the run's error came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caused_by: Option<EntryKey>,
+    /// Entries that no longer count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgets: Vec<Seq>,
+    /// Free text for people: who did it, or what was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// One entry of a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place.
+    pub seq: Seq,
+    /// What it records.
+    pub kind: EntryKind,
+    /// Where it belongs.
+    pub key: EntryKey,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The build that made it.
+    pub build: BuildId,
+    /// What is known of it.
+    pub meta: EntryMeta,
+    /// Its value.
+    pub payload: Option<Payload>,
+}

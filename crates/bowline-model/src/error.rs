@@ -1,0 +1,256 @@
+//! Failures as data: recorded, shown, and handed back to user code the same before and after a crash.
+
+use std::{any::Any, fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::EntryKey;
+
+/// What a workflow and its steps return.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// What is known about whether a failed effect happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    /// It did not happen: the remote said no, or nothing reached it.
+    Refused,
+    /// It may have happened.
+    Unknown,
+}
+
+/// A failure, as data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Fact, value, hint, in one line.
+    pub message: String,
+    /// The errors beneath it, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    /// Whether the effect may have happened.
+    pub certainty: Certainty,
+    /// Whether another attempt may help.
+    pub retryable: bool,
+    /// When the remote asked to be called again, counted from the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "millis")]
+    pub retry_after: Option<Duration>,
+    /// The call, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Box<CallFailure>>,
+}
+
+impl Failure {
+    /// A failure of which another attempt may get rid, and that had no effect.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(message, Certainty::Refused)
+    }
+
+    /// A failure that may have had its effect.
+    pub fn unknown(message: impl Into<String>) -> Self {
+        Self::new(message, Certainty::Unknown)
+    }
+
+    fn new(message: impl Into<String>, certainty: Certainty) -> Self {
+        Self {
+            message: message.into(),
+            causes: vec![],
+            certainty,
+            retryable: true,
+            retry_after: None,
+            call: None,
+        }
+    }
+
+    /// The same, and no further attempt will help.
+    pub fn permanent(mut self) -> Self {
+        self.retryable = false;
+        self
+    }
+
+    /// The same, with what the remote said of when to come back.
+    pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// The same, with the call it was about.
+    pub fn call(mut self, call: CallFailure) -> Self {
+        self.call = Some(Box::new(call));
+        self
+    }
+
+    /// The same, with the chain of errors beneath `error`.
+    pub fn caused_by(mut self, error: &(dyn std::error::Error + '_)) -> Self {
+        let mut source = error.source();
+        while let Some(cause) = source.filter(|_| self.causes.len() < CAUSES_MAX) {
+            self.causes.push(cause.to_string());
+            source = cause.source();
+        }
+        self
+    }
+}
+
+/// Longest chain of causes that is kept.
+const CAUSES_MAX: usize = 16;
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for cause in &self.causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a failed call. Holds no secret: no host or path of a secret URL, no credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallFailure {
+    /// The Api's name.
+    pub api: String,
+    /// The HTTP method.
+    pub method: String,
+    /// The path; empty where the URL is a secret.
+    pub path: String,
+    /// The status, if there was an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The remote's id of the request, from its headers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The first bytes of the answer's body, as text, scrubbed. At most [`BODY_EXCERPT_BYTES_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// How much of a failed call's answer is kept.
+pub const BODY_EXCERPT_BYTES_MAX: usize = 2048;
+
+/// The error of workflows and steps.
+///
+/// Any [`std::error::Error`] becomes one with `?`. It is data: what a step failed with is recorded, and code that
+/// runs again after a crash receives an equal error. It remembers which step it came from, so that an operator's
+/// retry knows what to try again.
+///
+/// An error of another library counts as worth another attempt, but for those that can only repeat themselves
+/// (a value that does not parse). Say it yourself with [`Error::permanent`] and [`Error::retryable`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Error {
+    // Boxed: a Result that is mostly Ok stays small.
+    inner: Box<Inner>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Inner {
+    failure: Failure,
+    entry: Option<EntryKey>,
+}
+
+impl Error {
+    /// An error that no further attempt will cure.
+    pub fn permanent(message: impl fmt::Display) -> Self {
+        Failure::refused(message.to_string()).permanent().into()
+    }
+
+    /// An error that another attempt may cure.
+    pub fn retryable(message: impl fmt::Display) -> Self {
+        Failure::unknown(message.to_string()).into()
+    }
+
+    /// Whether another attempt may help.
+    pub fn is_retryable(&self) -> bool {
+        self.inner.failure.retryable
+    }
+
+    /// Whether the effect may have happened all the same.
+    pub fn is_unknown(&self) -> bool {
+        self.inner.failure.certainty == Certainty::Unknown
+    }
+
+    /// The status of the call that failed, if a remote answered.
+    pub fn status(&self) -> Option<u16> {
+        self.inner.failure.call.as_ref()?.status
+    }
+
+    /// The call that failed, if it was one.
+    pub fn call(&self) -> Option<&CallFailure> {
+        self.inner.failure.call.as_deref()
+    }
+
+    /// The failure as data.
+    pub fn failure(&self) -> &Failure {
+        &self.inner.failure
+    }
+
+    /// The step it came from.
+    pub fn entry(&self) -> Option<&EntryKey> {
+        self.inner.entry.as_ref()
+    }
+
+    /// The same error, from that step. An error keeps the first step it came from.
+    pub fn from_entry(mut self, key: EntryKey) -> Self {
+        self.inner.entry.get_or_insert(key);
+        self
+    }
+
+    /// Takes the failure out.
+    pub fn into_failure(self) -> Failure {
+        self.inner.failure
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self { inner: Box::new(Inner { failure, entry: None }) }
+    }
+}
+
+/// `?` on any error. The chain of causes is kept as text.
+impl<E: std::error::Error + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        let failure = Failure::unknown(error.to_string()).caused_by(&error);
+        if repeats_itself(&error) { failure.permanent().into() } else { failure.into() }
+    }
+}
+
+/// Errors about a value at hand: the same value will give the same error.
+fn repeats_itself(error: &dyn Any) -> bool {
+    error.is::<serde_json::Error>()
+        || error.is::<std::num::ParseIntError>()
+        || error.is::<std::num::ParseFloatError>()
+        || error.is::<std::num::TryFromIntError>()
+        || error.is::<std::str::Utf8Error>()
+        || error.is::<std::string::FromUtf8Error>()
+        || error.is::<fmt::Error>()
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(entry) = &self.inner.entry {
+            write!(f, "step {entry}: ")?;
+        }
+        fmt::Display::fmt(&self.inner.failure, f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Durations as whole milliseconds.
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[allow(clippy::ref_option, reason = "the signature serde's `with` asks for")]
+    pub(super) fn serialize<S: Serializer>(wait: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
+    }
+}

@@ -1,0 +1,41 @@
+//! The nouns of Bowline, and the ports where its crates meet.
+//!
+//! What comes in: nothing but values. What goes out: types that every other crate shares, so that an
+//! event, a run or a failure means the same at the door, on disk, in the engine and on a page.
+//!
+//! What must never happen here: SQL, sockets, files, or a decision that needs them.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | [`event`] | one immutable accepted input |
+//! | [`run`] | one execution of one workflow for one event |
+//! | [`entry`] | what a run's journal consists of |
+//! | [`effect`] | the port between engine and client: one attempt, one verdict |
+//! | [`retry`] | the one retry schedule, decided purely |
+//! | [`error`] | failures as data |
+//! | [`clock`] | the one source of time and randomness |
+//! | [`credential`] | where refreshed tokens live |
+//! | [`secret`], [`variables`] | values that cannot be printed, and where they come from |
+
+pub mod clock;
+pub mod credential;
+pub mod effect;
+pub mod entry;
+pub mod error;
+pub mod event;
+pub mod ids;
+pub mod retry;
+pub mod run;
+pub mod secret;
+pub mod variables;
+
+pub use clock::{BoxFuture, Clock, SystemClock};
+pub use effect::{Attempt, Effect, Repeat, Shape, Verdict};
+pub use entry::{Entry, EntryKey, EntryKind, EntryMeta, Fingerprint, Payload, Position, ScopePath};
+pub use error::{CallFailure, Certainty, Error, Failure, Result};
+pub use event::{Event, NewEvent};
+pub use ids::{BuildId, Epoch, EventId, NodeId, RunId, Seq, WorkflowName};
+pub use retry::RetryPolicy;
+pub use run::{DeadReason, KeySeed, NewRun, Run, RunState};
+pub use secret::Secret;
+pub use variables::Variables;

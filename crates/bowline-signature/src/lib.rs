@@ -1,0 +1,1 @@
+//! Verifies and signs webhooks of every provider: pure, useful alone.

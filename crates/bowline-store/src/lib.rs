@@ -1,0 +1,19 @@
+//! Where events and runs become durable.
+//!
+//! What comes in: verified events, claims, progress, an operator's commands. What goes out: answers that are true
+//! after a crash; every method that writes returns after its commit, and no sooner.
+//!
+//! What must never happen elsewhere: SQL. What must never happen here: a decision about a run.
+//!
+//! [`Store`] is the trait; [`sqlite`] the store in the box.
+
+pub mod error;
+pub mod sqlite;
+pub mod store;
+
+pub use error::{StoreError, StoreErrorKind};
+pub use sqlite::SqliteStore;
+pub use store::{
+    Accepted, Batch, Claim, Counts, CursorMove, History, NodeStart, Operation, RunFilter, RunWrite, Store,
+    Transition,
+};

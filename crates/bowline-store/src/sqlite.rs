@@ -1,0 +1,4 @@
+//! The store in the box.
+
+/// SQLite, one file.
+pub struct SqliteStore;

@@ -1,0 +1,247 @@
+//! The trait that every store passes the same conformance suite for.
+//!
+//! Written for one SQLite file and for several nodes on PostgreSQL alike: all state that decides ownership is in the
+//! run's row, every write of progress names the epoch it holds, and nothing here assumes that the caller is alone.
+
+use bowline_model::{
+    BoxFuture, DeadReason, Entry, Epoch, Event, EventId, NewEvent, NewRun, NodeId, Run, RunId, RunState,
+    WorkflowName,
+};
+use jiff::Timestamp;
+
+use crate::StoreError;
+
+type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// A durable place for events, runs and journals.
+///
+/// # Durability
+/// A method that writes returns `Ok` only after its commit reached the disk; whoever saw `Ok` finds the write after
+/// any crash. A method that returns an error wrote nothing.
+pub trait Store: Send + Sync + 'static {
+    /// Registers this process as a node, and takes over what a dead one left: every run that was
+    /// [`Running`](RunState::Running) under a node that is gone becomes [`Queued`](RunState::Queued) with its crash
+    /// counted (and counted as alone if no other run was running).
+    fn start_node(&self, now: Timestamp) -> Answer<'_, NodeStart>;
+
+    /// Accepts events with the runs they start, and moves a cursor, all in one transaction or not at all.
+    /// Answers per event, in order, then per replay. An event whose pair of source and dedupe key is known starts
+    /// nothing; a replay always starts its run.
+    ///
+    /// # Errors
+    /// `NotFound` if a replayed event is not there.
+    /// `Full` (earlier than for other writes, by the disk watermark), `Busy`, `Unavailable`; `Conflict` if the cursor
+    /// is not at the expected value; `Limit` if a dedupe key is too long.
+    fn accept(&self, batch: Batch) -> Answer<'_, Vec<Accepted>>;
+
+    /// Takes runs that can go on: queued, or waiting and due. Higher priority first, then older first. Each becomes
+    /// [`Running`](RunState::Running) with its epoch raised by one.
+    fn claim(&self, claim: Claim) -> Answer<'_, Vec<Run>>;
+
+    /// The event and the journal of claimed runs, in the order asked.
+    fn histories<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<History>>;
+
+    /// Appends to a run's journal and, with a transition, moves the run on: one commit.
+    ///
+    /// # Errors
+    /// `Stale` if the run is not `Running` under that epoch. `Conflict` if the first entry's sequence is not the
+    /// journal's next. `Full`, `Busy`, `Unavailable`: try again, it is safe.
+    fn write(&self, write: RunWrite) -> Answer<'_, ()>;
+
+    /// An operator's write to a run that nobody drives.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if the run is not in the expected state with the expected journal length.
+    fn operate(&self, operation: Operation) -> Answer<'_, ()>;
+
+    /// The earliest time at which a waiting run, or a queued one that is not yet due, becomes due.
+    fn next_due(&self) -> Answer<'_, Option<Timestamp>>;
+
+    /// One run.
+    fn run(&self, run: RunId) -> Answer<'_, Option<Run>>;
+
+    /// Runs, newest first.
+    fn runs(&self, filter: RunFilter) -> Answer<'_, Vec<Run>>;
+
+    /// One event.
+    fn event(&self, event: EventId) -> Answer<'_, Option<Event>>;
+
+    /// A run's journal in order.
+    fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>>;
+
+    /// How many runs are in each state, and how old the oldest claimable one is.
+    fn counts(&self, now: Timestamp) -> Answer<'_, Counts>;
+
+    /// A cursor's value.
+    fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>>;
+
+    /// Writes something small, durably: shows that writes make progress.
+    fn probe(&self, now: Timestamp) -> Answer<'_, ()>;
+
+    /// Removes what retention no longer keeps, a bounded piece at a time: ended runs with their journals and events
+    /// that ended before `before`, dedupe keys past their time. Returns whether there is more to do.
+    fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool>;
+
+    /// Ends this node: writes what is queued, and lets go of the store.
+    fn close(&self) -> Answer<'_, ()>;
+}
+
+/// What [`Store::start_node`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStart {
+    /// This process's id.
+    pub node: NodeId,
+    /// Runs that were running when their node died.
+    pub recovered: Vec<RunId>,
+}
+
+/// Events to accept together, and a cursor that moves with them.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// The events.
+    pub events: Vec<NewEvent>,
+    /// New runs of events that are stored already: an operator's replays.
+    pub replays: Vec<(EventId, NewRun)>,
+    /// The cursor.
+    pub cursor: Option<CursorMove>,
+}
+
+/// A compare-and-set of a named cursor (a poll's place, a schedule's last tick).
+#[derive(Debug, Clone)]
+pub struct CursorMove {
+    /// Its name.
+    pub name: String,
+    /// What it must be now; `None`: not there yet.
+    pub from: Option<String>,
+    /// What it becomes.
+    pub to: String,
+}
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is on disk, with these runs.
+    New {
+        /// Its id.
+        event: EventId,
+        /// Its runs, in the order of [`NewEvent::runs`].
+        runs: Vec<RunId>,
+    },
+    /// It was on disk already; nothing was started.
+    Duplicate {
+        /// The first one's id.
+        event: EventId,
+        /// The runs that the first one started.
+        runs: Vec<RunId>,
+    },
+}
+
+/// What to claim.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// For which node.
+    pub node: NodeId,
+    /// Runs due by then.
+    pub now: Timestamp,
+    /// At most this many in all.
+    pub total_max: usize,
+    /// At most this many of each workflow. One that is not named here is not claimed.
+    pub workflows: Vec<(WorkflowName, usize)>,
+    /// At most this many of workflows that are in `workflows` not at all (no such workflow in this build).
+    pub others_max: usize,
+    /// If set, only runs with at least this many crashes.
+    pub crashes_min: u32,
+}
+
+/// What recovery needs of a run.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The event.
+    pub event: Event,
+    /// The journal in order.
+    pub journal: Vec<Entry>,
+}
+
+/// Progress of a run.
+#[derive(Debug, Clone)]
+pub struct RunWrite {
+    /// Which run.
+    pub run: RunId,
+    /// The epoch under which it was claimed.
+    pub epoch: Epoch,
+    /// When.
+    pub now: Timestamp,
+    /// Entries to append, in order.
+    pub entries: Vec<Entry>,
+    /// Where the run goes, if it does not stay `Running`.
+    pub transition: Option<Transition>,
+}
+
+/// Where a running run goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transition {
+    /// All its leaves wait on disk; it goes on when due, or when a message comes. Clears its count of crashes.
+    Wait {
+        /// When it goes on by itself.
+        due: Option<Timestamp>,
+    },
+    /// Given back, at a shutdown.
+    Release,
+    /// Ended well.
+    Complete,
+    /// Needs a person.
+    DeadLetter {
+        /// Why.
+        reason: DeadReason,
+        /// Why, in one line.
+        summary: String,
+    },
+    /// Ended by a policy.
+    Cancel,
+}
+
+/// An operator's write: a compare-and-set on the run's state and journal.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// Which run.
+    pub run: RunId,
+    /// The state it must be in.
+    pub expect: RunState,
+    /// The journal length it must have.
+    pub expect_journal_len: i64,
+    /// When.
+    pub now: Timestamp,
+    /// Entries to append, in order.
+    pub entries: Vec<Entry>,
+    /// The state it goes to. `Queued` clears its counts of crashes and its reason.
+    pub to: RunState,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// In these states; empty: in any.
+    pub states: Vec<RunState>,
+    /// Of this workflow.
+    pub workflow: Option<WorkflowName>,
+    /// Of this event.
+    pub event: Option<EventId>,
+    /// Older than this run: the last of the page before.
+    pub before: Option<RunId>,
+    /// At most this many; 0 means [`RUNS_PAGE_DEFAULT`], and never more than [`RUNS_PAGE_MAX`].
+    pub limit: usize,
+}
+
+/// A page of runs, if the filter does not say.
+pub const RUNS_PAGE_DEFAULT: usize = 50;
+/// The largest page of runs.
+pub const RUNS_PAGE_MAX: usize = 1000;
+
+/// How many runs are where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Per state; states without runs are left out.
+    pub by_state: Vec<(RunState, u64)>,
+    /// When the oldest run that could be claimed now became claimable.
+    pub oldest_claimable: Option<Timestamp>,
+}

@@ -1,0 +1,1 @@
+//! Mock systems for tests of automations: real HTTP on loopback.

@@ -1,0 +1,1 @@
+//! Durable API automations in plain async Rust.
