@@ -1,0 +1,152 @@
+//! Stripe: `stripe-signature: t=1492774577,v1=5257a869…`.
+//!
+//! Signed is the timestamp as it stands in the header, a dot, and the body; the key is the whole `whsec_…` string.
+//! Source: <https://docs.stripe.com/webhooks#verify-manually> and Stripe's SDKs.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    Error, SigningSecret,
+    hmac::{self, SHA256_BYTES},
+};
+
+/// The header that carries the signature.
+pub const HEADER: &str = "stripe-signature";
+/// How old a webhook may be unless said otherwise: what Stripe's SDKs allow.
+pub const TOLERANCE: Duration = Duration::from_secs(300);
+/// Longest header that is looked at. Stripe's are about 200 bytes long.
+pub const HEADER_BYTES_MAX: usize = 4096;
+/// Most `v1` signatures that are compared. Stripe sends one for each secret that is valid at the time: two while one
+/// is being replaced.
+pub const SIGNATURES_MAX: usize = 16;
+
+const FORM: &str = "t=<seconds>,v1=<64 hex digits>";
+
+/// Verifies what Stripe sends, and signs as Stripe would.
+#[derive(Debug, Clone)]
+pub struct Stripe {
+    /// Never empty; the first one signs.
+    secrets: Vec<SigningSecret>,
+    tolerance: Duration,
+}
+
+impl Stripe {
+    /// With the signing secret of one endpoint: the whole `whsec_…` string.
+    pub fn new(secret: SigningSecret) -> Self {
+        Self { secrets: vec![secret], tolerance: TOLERANCE }
+    }
+
+    /// Also accepts what this secret signed: for the time in which one secret replaces another.
+    pub fn also_accept(mut self, secret: SigningSecret) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// How old a webhook may be, in whole seconds; [`TOLERANCE`] unless set.
+    pub fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Whether Stripe sent this body with this `stripe-signature`; and if so, when it signed.
+    ///
+    /// `body` is the raw body: parsed and written again, it no longer fits. Signatures of other schemes than `v1` are
+    /// ignored. A timestamp in the future is accepted, as by Stripe's SDKs: it is signed, so only Stripe can have set
+    /// it, and a machine whose clock is slow must not refuse all of its webhooks.
+    ///
+    /// # Errors
+    /// [`Error`], whose text may be logged and sent back.
+    pub fn verify(&self, header: impl AsRef<[u8]>, body: &[u8], now: Timestamp) -> Result<Timestamp, Error> {
+        let header = Header::parse(header.as_ref())?;
+        let signed = [header.timestamp_text, b".", body];
+        if !hmac::any_sha256_matches(&self.secrets, &signed, &header.signatures) {
+            return Err(Error::Mismatch { secrets: self.secrets.len() });
+        }
+        // Last, so that only who knows a secret learns anything of this machine's clock.
+        let age = Duration::from_secs(
+            u64::try_from(now.as_second().saturating_sub(header.timestamp.as_second())).unwrap_or(0),
+        );
+        if age.as_secs() > self.tolerance.as_secs() {
+            return Err(Error::TooOld { age, age_max: self.tolerance });
+        }
+        Ok(header.timestamp)
+    }
+
+    /// The value of the `stripe-signature` header with which Stripe would send this body now.
+    pub fn sign(&self, body: &[u8], now: Timestamp) -> String {
+        let timestamp = now.as_second().to_string();
+        let mac = hmac::sha256(&self.secrets[0], &[timestamp.as_bytes(), b".", body]);
+        format!("t={timestamp},v1={}", hex::encode(mac))
+    }
+}
+
+/// A header taken apart; nothing in it is trusted yet.
+struct Header<'a> {
+    timestamp_text: &'a [u8],
+    timestamp: Timestamp,
+    signatures: Vec<[u8; SHA256_BYTES]>,
+}
+
+impl<'a> Header<'a> {
+    fn parse(header: &'a [u8]) -> Result<Self, Error> {
+        if header.len() > HEADER_BYTES_MAX {
+            let bytes = header.len();
+            return Err(Error::HeaderTooLong { header: HEADER, bytes, bytes_max: HEADER_BYTES_MAX });
+        }
+        let mut timestamp_text = None;
+        let mut signatures = Vec::new();
+        let mut signatures_seen = 0;
+        for item in header.split(|byte| *byte == b',') {
+            match split_once(item.trim_ascii()) {
+                Some((b"t", value)) => {
+                    if timestamp_text.replace(value).is_some() {
+                        return Err(malformed("has more than one timestamp"));
+                    }
+                }
+                Some((b"v1", value)) => {
+                    signatures_seen += 1;
+                    if signatures_seen > SIGNATURES_MAX {
+                        let signatures_max = SIGNATURES_MAX;
+                        return Err(Error::TooManySignatures { header: HEADER, signatures_max });
+                    }
+                    signatures.extend(decode(value));
+                }
+                // `v0` is for Stripe's test tools, and others may come: the docs say to ignore them, so that nobody
+                // can make a receiver fall back to a weaker scheme.
+                Some(_) | None => {}
+            }
+        }
+        let timestamp_text = timestamp_text.ok_or(malformed("has no timestamp"))?;
+        if signatures.is_empty() {
+            return Err(malformed("has no v1 signature of 64 hex digits"));
+        }
+        Ok(Self { timestamp_text, timestamp: seconds(timestamp_text)?, signatures })
+    }
+}
+
+fn split_once(item: &[u8]) -> Option<(&[u8], &[u8])> {
+    let equals = item.iter().position(|byte| *byte == b'=')?;
+    Some((&item[..equals], &item[equals + 1..]))
+}
+
+/// What is not hex, or not as long as a signature, is not one, and does not spoil its neighbours.
+fn decode(signature: &[u8]) -> Option<[u8; SHA256_BYTES]> {
+    let mut bytes = [0; SHA256_BYTES];
+    hex::decode_to_slice(signature, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn seconds(text: &[u8]) -> Result<Timestamp, Error> {
+    // Digits only: `parse` would also take a sign.
+    let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .ok_or(malformed("has a timestamp that is not a number of seconds"))
+}
+
+fn malformed(problem: &'static str) -> Error {
+    Error::HeaderMalformed { header: HEADER, problem, form: FORM }
+}
