@@ -1,0 +1,198 @@
+//! The admin API: what the command line, scripts and probes talk to.
+//!
+//! | Request | Answer |
+//! |---|---|
+//! | `GET /api/runs?state=dead,waiting&workflow=w&limit=50&before=9` | [`RunList`](crate::view::RunList), newest first |
+//! | `GET /api/runs/{id}?payloads=true` | [`RunView`] |
+//! | `GET /api/runs/{id}/event` | the [`Event`](bowline_model::Event) with its body |
+//! | `POST /api/runs/{id}/retry` | [`Retried`](crate::commands::Retried) |
+//! | `POST /api/runs/{id}/replay` | [`Replayed`](crate::commands::Replayed) |
+//! | `POST /api/runs/{id}/discard` | [`Discarded`](crate::commands::Discarded) |
+//! | `POST /api/dead/retry` | [`BulkRetried`](crate::commands::BulkRetried) |
+//! | `GET /api/status` | [`Status`](crate::health::Status) |
+//! | `GET /health/live` | 200 while the process answers |
+//! | `GET /health/ready` | [`Readiness`](crate::health::Readiness): 200, or 503 with the reasons |
+//!
+//! Bodies are those of [`request`]; an error is an [`ErrorBody`].
+//!
+//! There is no login: whoever reaches the address is an operator. So it is meant for a loopback address, and every
+//! request must name a loopback host or one that was allowed; pages of other origins are turned away, and a write
+//! needs `content-type: application/json` and `x-bowline: 1`, which no foreign page can send.
+
+mod answer;
+mod guard;
+pub mod request;
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{
+        DefaultBodyLimit, Path, Query, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
+    http::StatusCode,
+    middleware,
+    routing::{get, post},
+};
+use bowline_model::{BuildId, Clock, Event, Run, RunId, WorkflowName};
+use bowline_store::{RunFilter, Store};
+
+pub use self::answer::ErrorBody;
+use self::{
+    answer::{Answer, Refusal},
+    guard::Guard,
+    request::{ReplayRequest, RetryAllRequest, RunQuery, RunsQuery},
+};
+use crate::{
+    commands::{BulkRetried, Commands, Discarded, Operator, Poke, Replayed, Retried},
+    health::{AskProgress, Health, Readiness, Status},
+    view::{RunList, RunView, parse_state},
+};
+
+/// Largest body of a request.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// The admin API, to be served on the admin address.
+pub struct Admin {
+    desk: Desk,
+    hosts: Vec<String>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Desk {
+    store: Arc<dyn Store>,
+    commands: Commands,
+    health: Health,
+}
+
+impl Admin {
+    /// The API over that store. `poke` wakes the engine after a command; `progress` asks it how it stands.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        build: BuildId,
+        progress: AskProgress,
+        poke: Poke,
+    ) -> Self {
+        let commands = Commands::new(store.clone(), clock.clone(), build.clone(), poke);
+        let health = Health::new(store.clone(), clock, build, progress);
+        Self { desk: Desk { store, commands, health }, hosts: vec![] }
+    }
+
+    /// Also answers requests that name this host (a name or an address, without port).
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.hosts.push(host.into());
+        self
+    }
+
+    /// The routes, guards and limits included.
+    pub fn router(self) -> Router {
+        let guard = Guard::new(self.hosts);
+        Router::new()
+            .route("/api/runs", get(list))
+            .route("/api/runs/{id}", get(show))
+            .route("/api/runs/{id}/event", get(event))
+            .route("/api/runs/{id}/retry", post(retry))
+            .route("/api/runs/{id}/replay", post(replay))
+            .route("/api/runs/{id}/discard", post(discard))
+            .route("/api/dead/retry", post(retry_all))
+            .route("/api/status", get(status))
+            .route("/health/live", get(live))
+            .route("/health/ready", get(ready))
+            .fallback(async || Refusal::no_such_page())
+            .method_not_allowed_fallback(async || Refusal::method())
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
+            .with_state(self.desk)
+    }
+}
+
+async fn list(State(desk): State<Desk>, query: Asked<RunsQuery>) -> Answer<RunList> {
+    let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+    let limit = query.limit();
+    let states = query.state.as_deref().unwrap_or_default();
+    let states = states.split(',').filter(|state| !state.trim().is_empty()).map(parse_state);
+    let filter = RunFilter {
+        states: states.collect::<Result<_, _>>().map_err(Refusal::bad_request)?,
+        workflow: query.workflow.as_deref().map(WorkflowName::from),
+        before: query.before.map(RunId),
+        limit,
+        ..RunFilter::default()
+    };
+    let runs = desk.store.runs(filter).await?;
+    Ok(Json(RunList::of(&runs, limit)))
+}
+
+async fn show(State(desk): State<Desk>, Path(id): Path<String>, query: Asked<RunQuery>) -> Answer<RunView> {
+    let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+    let run = desk.run(&id).await?;
+    let event = desk.store.event(run.event).await?;
+    let journal = desk.store.journal(run.id).await?;
+    Ok(Json(RunView::of(&run, event.as_ref(), &journal, query.payloads())))
+}
+
+async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> Answer<Event> {
+    let run = desk.run(&id).await?;
+    let event = desk.store.event(run.event).await?;
+    event.map(Json).ok_or_else(|| Refusal::no_such_event(&run))
+}
+
+async fn retry(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Retried> {
+    let operator: Operator = request::parse(body)?;
+    Ok(Json(desk.commands.retry(run_id(&id)?, &operator).await?))
+}
+
+async fn replay(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Replayed> {
+    let ReplayRequest { keys, who, why } = request::parse(body)?;
+    Ok(Json(desk.commands.replay(run_id(&id)?, keys, &Operator { who, why }).await?))
+}
+
+async fn discard(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Discarded> {
+    let operator: Operator = request::parse(body)?;
+    Ok(Json(desk.commands.discard(run_id(&id)?, &operator).await?))
+}
+
+async fn retry_all(State(desk): State<Desk>, body: Body) -> Answer<BulkRetried> {
+    let RetryAllRequest { workflow, limit, who, why } = request::parse(body)?;
+    Ok(Json(desk.commands.retry_all(workflow, limit, &Operator { who, why }).await?))
+}
+
+async fn status(State(desk): State<Desk>) -> Json<Status> {
+    Json(desk.health.status().await)
+}
+
+async fn live() -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "live": true }))
+}
+
+async fn ready(State(desk): State<Desk>) -> (StatusCode, Json<Readiness>) {
+    let health = desk.health.status().await.health;
+    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health))
+}
+
+/// A body, read up to the limit.
+type Body = Result<Bytes, BytesRejection>;
+
+/// A query, parsed.
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
+impl Desk {
+    async fn run(&self, id: &str) -> Result<Run, Refusal> {
+        let id = run_id(id)?;
+        self.store.run(id).await?.ok_or_else(|| Refusal::no_such_run(id))
+    }
+}
+
+fn run_id(text: &str) -> Result<RunId, Refusal> {
+    RunId::from_str(text).map_err(|_| Refusal::bad_request(format!("{text:?} is not a run's number")))
+}

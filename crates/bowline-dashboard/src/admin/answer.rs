@@ -1,0 +1,124 @@
+//! How the admin API says no: a status, and an error with a hint as JSON.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::rejection::BytesRejection,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bowline_model::{Run, RunId};
+use bowline_store::{StoreError, StoreErrorKind};
+use serde::{Deserialize, Serialize};
+
+use super::BODY_BYTES_MAX;
+use crate::commands;
+
+/// What a handler returns.
+pub(super) type Answer<T> = Result<Json<T>, Refusal>;
+
+/// The body of every answer that is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// Fact and value.
+    pub error: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// A request that is not carried out.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    body: ErrorBody,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>, hint: impl Into<String>) -> Self {
+        let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
+        Self { status, body: ErrorBody { error: error.into(), hint }, retry_after: None }
+    }
+
+    pub(super) fn bad_request(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, "")
+    }
+
+    pub(super) fn no_such_page() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is nothing at this path", "GET /api/status shows the server")
+    }
+
+    pub(super) fn method() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this path does not take that method",
+            "reads are GET, commands are POST",
+        )
+    }
+
+    pub(super) fn no_such_run(run: RunId) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no run {run}"), "GET /api/runs lists them")
+    }
+
+    pub(super) fn no_such_event(run: &Run) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("the event {} of run {} is no longer stored", run.event, run.id),
+            "events leave the store after their retention",
+        )
+    }
+
+    pub(super) fn unreadable(rejection: &BytesRejection) -> Self {
+        let hint = format!("bodies are at most {BODY_BYTES_MAX} bytes");
+        Self::new(rejection.status(), rejection.body_text(), hint)
+    }
+}
+
+#[cfg(test)]
+impl Refusal {
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl From<commands::Error> for Refusal {
+    fn from(error: commands::Error) -> Self {
+        let status = match error.kind() {
+            commands::ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            commands::ErrorKind::WrongState => StatusCode::CONFLICT,
+            commands::ErrorKind::Store(kind) => status(kind),
+        };
+        let body = ErrorBody { error: error.to_string(), hint: error.hint().map(str::to_owned) };
+        Self { status, body, retry_after: error.retry_after() }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        commands::Error::from(error).into()
+    }
+}
+
+fn status(kind: StoreErrorKind) -> StatusCode {
+    match kind {
+        StoreErrorKind::Full | StoreErrorKind::Busy | StoreErrorKind::Unavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        StoreErrorKind::Stale | StoreErrorKind::Conflict => StatusCode::CONFLICT,
+        StoreErrorKind::NotFound => StatusCode::NOT_FOUND,
+        StoreErrorKind::Limit => StatusCode::BAD_REQUEST,
+        StoreErrorKind::Locked | StoreErrorKind::Incompatible => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        response
+    }
+}

@@ -1,0 +1,105 @@
+//! What requests to the admin API hold.
+
+use axum::{body::Bytes, extract::rejection::BytesRejection};
+use bowline_model::WorkflowName;
+use bowline_store::store::{RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::answer::Refusal;
+use crate::{
+    commands::{Keys, retry::BULK_RUNS_MAX},
+    view::Payloads,
+};
+
+/// The query of `GET /api/runs`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunsQuery {
+    /// States, separated by commas; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// A workflow's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// At most this many: 50 unless said, 1,000 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Only runs older than this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<i64>,
+}
+
+impl RunsQuery {
+    /// The limit that holds.
+    pub fn limit(&self) -> usize {
+        self.limit.unwrap_or(RUNS_PAGE_DEFAULT).clamp(1, RUNS_PAGE_MAX)
+    }
+}
+
+/// The query of `GET /api/runs/{id}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunQuery {
+    /// Whether to show what steps yielded and remotes answered.
+    #[serde(default)]
+    pub payloads: bool,
+}
+
+impl RunQuery {
+    /// The same as a choice.
+    pub fn payloads(&self) -> Payloads {
+        if self.payloads { Payloads::Shown } else { Payloads::Hidden }
+    }
+}
+
+/// The body of `POST /api/runs/{id}/replay`. Those of `retry` and `discard` are an
+/// [`Operator`](crate::commands::Operator).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRequest {
+    /// Which idempotency keys the new run uses.
+    #[serde(default)]
+    pub keys: Keys,
+    /// See [`Operator::who`](crate::commands::Operator::who).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// See [`Operator::why`](crate::commands::Operator::why).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// The body of `POST /api/dead/retry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryAllRequest {
+    /// Only dead letters of this workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<WorkflowName>,
+    /// At most this many.
+    #[serde(default = "bulk")]
+    pub limit: usize,
+    /// See [`Operator::who`](crate::commands::Operator::who).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// See [`Operator::why`](crate::commands::Operator::why).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl Default for RetryAllRequest {
+    fn default() -> Self {
+        Self { workflow: None, limit: bulk(), who: None, why: None }
+    }
+}
+
+fn bulk() -> usize {
+    BULK_RUNS_MAX
+}
+
+/// A body's value. No body at all is an empty object.
+pub(super) fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
+    let body = body.map_err(|rejection| Refusal::unreadable(&rejection))?;
+    let json: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    serde_json::from_slice(json)
+        .map_err(|error| Refusal::bad_request(format!("the body does not fit: {error}")))
+}

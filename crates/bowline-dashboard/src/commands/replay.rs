@@ -1,0 +1,184 @@
+//! Replay: a new run from a stored event. Everything is done again, under new keys unless asked otherwise.
+
+use std::collections::HashSet;
+
+use bowline_model::{
+    BuildId, Clock, Entry, EntryKey, EntryKind, EventId, KeySeed, NewRun, Run, RunId, RunState,
+};
+use bowline_store::{Accepted, Batch, Store, StoreError, StoreErrorKind};
+use serde::{Deserialize, Serialize};
+
+use super::{Commands, Error, Operator};
+use crate::view::step_name;
+
+/// Which idempotency keys a replay's effects carry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keys {
+    /// New ones: each effect happens again.
+    #[default]
+    New,
+    /// The old run's: a remote that still knows a key answers as it did then, and does nothing.
+    Same,
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The run that was replayed; it stays as it is.
+    pub run: RunId,
+    /// The new run; it is queued.
+    pub new_run: RunId,
+    /// Which keys its effects carry.
+    pub keys: Keys,
+    /// What the old run did, or may have done, that the new one will do again if the code still asks for it.
+    pub repeats: Vec<Repeat>,
+}
+
+/// An effect that will happen again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeat {
+    /// The step.
+    pub step: String,
+    /// What it called; `None` for closures.
+    pub call: Option<String>,
+    /// Whether the old run knows that it happened; else it may have.
+    pub happened: bool,
+}
+
+/// What a replay creates.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// From which event.
+    pub event: EventId,
+    /// The new run.
+    pub run: NewRun,
+    /// See [`Replayed::repeats`].
+    pub repeats: Vec<Repeat>,
+}
+
+/// Decides what a replay creates: a run like the old one, with `new_seed` unless the keys stay the same.
+///
+/// # Errors
+/// If the run has not ended: a replay beside it would do everything twice.
+pub fn decide(
+    run: &Run,
+    journal: &[Entry],
+    keys: Keys,
+    new_seed: KeySeed,
+    build: &BuildId,
+) -> Result<Decision, Error> {
+    match run.state {
+        RunState::Completed | RunState::Cancelled | RunState::DeadLettered => {}
+        RunState::Queued | RunState::Running | RunState::Waiting => return Err(Error::not_ended(run)),
+    }
+    let new_run = NewRun {
+        workflow: run.workflow.clone(),
+        key: run.key.clone(),
+        priority: run.priority,
+        parent: None,
+        replay_of: Some(run.id),
+        build: build.clone(),
+        key_seed: match keys {
+            Keys::New => new_seed,
+            Keys::Same => run.key_seed,
+        },
+        due: None,
+    };
+    Ok(Decision { event: run.event, run: new_run, repeats: repeats(journal) })
+}
+
+/// Every effect that happened or may have, once, in order.
+fn repeats(journal: &[Entry]) -> Vec<Repeat> {
+    let mut seen: HashSet<&EntryKey> = HashSet::new();
+    let mut repeats = vec![];
+    // Backwards, so that the last outcome of a step that an operator retried is the one that tells.
+    for entry in journal.iter().rev() {
+        let Some(happened) = happened(entry.kind) else { continue };
+        if is_read(entry) || !seen.insert(&entry.key) {
+            continue;
+        }
+        let call = entry.meta.fingerprint.as_ref().map(|call| {
+            let mut call = call.clone();
+            // For people: which bytes were sent is no matter here.
+            call.body.clear();
+            call.to_string()
+        });
+        repeats.push(Repeat { step: step_name(&entry.key), call, happened });
+    }
+    repeats.reverse();
+    repeats
+}
+
+/// Whether an outcome says that the effect happened; `None` if it did not.
+fn happened(kind: EntryKind) -> Option<bool> {
+    match kind {
+        EntryKind::StepDone | EntryKind::Child | EntryKind::Transaction => Some(true),
+        EntryKind::StepUnknown => Some(false),
+        EntryKind::StepRefused
+        | EntryKind::Value
+        | EntryKind::Timer
+        | EntryKind::Message
+        | EntryKind::Race
+        | EntryKind::State
+        | EntryKind::Changed
+        | EntryKind::AttemptFailed
+        | EntryKind::Started
+        | EntryKind::Dropped
+        | EntryKind::OperatorRetry
+        | EntryKind::Undo
+        | EntryKind::Settled
+        | EntryKind::Items
+        | EntryKind::Awaited
+        | EntryKind::Completed
+        | EntryKind::DeadLettered
+        | EntryKind::Cancelled
+        | EntryKind::Continued => None,
+    }
+}
+
+/// Whether the call only reads (RFC 9110 § 9.2.1): repeating it changes nothing.
+fn is_read(entry: &Entry) -> bool {
+    let method = entry.meta.fingerprint.as_ref().map(|call| call.method.as_str());
+    matches!(method, Some("GET" | "HEAD" | "OPTIONS"))
+}
+
+fn draw_seed(clock: &dyn Clock) -> KeySeed {
+    KeySeed(u128::from(clock.random()) << 64 | u128::from(clock.random()))
+}
+
+async fn accept_replay(store: &dyn Store, event: EventId, run: NewRun) -> Result<RunId, StoreError> {
+    let batch = Batch { replays: vec![(event, run)], ..Batch::default() };
+    match store.accept(batch).await?.pop() {
+        Some(Accepted::New { runs, .. } | Accepted::Duplicate { runs, .. }) if runs.len() == 1 => Ok(runs[0]),
+        answer => Err(StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!("a replay was answered with {answer:?}"),
+        )),
+    }
+}
+
+impl Commands {
+    /// Starts a new run of the same workflow from the same stored event. The old run stays as it is.
+    ///
+    /// # Durability
+    /// The new run is on disk when this returns. After a crash before that there may be one or none: `runs` tells.
+    ///
+    /// # Errors
+    /// If the run or its event is not there, the run has not ended, or the store does not answer.
+    pub async fn replay(&self, run: RunId, keys: Keys, operator: &Operator) -> Result<Replayed, Error> {
+        let (run, journal) = self.load(run).await?;
+        let seed = draw_seed(&*self.clock);
+        let Decision { event, run: new, repeats } = decide(&run, &journal, keys, seed, &self.build)?;
+        let new_run = accept_replay(&*self.store, event, new).await?;
+        tracing::info!(
+            run = run.id.0,
+            new_run = new_run.0,
+            ?keys,
+            note = operator.note("replayed"),
+            "replayed"
+        );
+        (self.poke)();
+        Ok(Replayed { run: run.id, new_run, keys, repeats })
+    }
+}

@@ -1,0 +1,232 @@
+//! Retry: a dead letter goes on, with its recorded outcomes kept.
+//!
+//! Only failures are forgotten, never a success: what the journal shows as done is not done again.
+
+use std::collections::HashSet;
+
+use bowline_model::{DeadReason, Entry, EntryKind, EntryMeta, Run, RunId, RunState, Seq, WorkflowName};
+use bowline_store::{Operation, RunFilter, store::RUNS_PAGE_MAX};
+use serde::{Deserialize, Serialize};
+
+use super::{Commands, Error, ErrorKind, Moment, Operator, changed_meanwhile, entry};
+use crate::view::step_name;
+
+/// The most dead letters that one bulk retry visits.
+pub const BULK_RUNS_MAX: usize = RUNS_PAGE_MAX;
+
+/// What a retry did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    /// The run; it is queued now.
+    pub run: RunId,
+    /// Failed steps that are forgotten and will be tried again.
+    pub forgotten: Vec<String>,
+    /// Recorded outcomes that still count and will not be computed again.
+    pub kept: usize,
+}
+
+/// What a bulk retry did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BulkRetried {
+    /// The runs that are queued now, oldest first.
+    pub retried: Vec<RunId>,
+    /// The runs that could not be retried, with the reason.
+    pub failed: Vec<Failed>,
+    /// There are more dead letters than one command visits.
+    pub more: bool,
+}
+
+/// One run of a bulk retry that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The run.
+    pub run: RunId,
+    /// Why.
+    pub error: String,
+}
+
+/// Decides what a retry writes: a note that says which entries no longer count, and the run queued again.
+///
+/// The dead letter's own note names the step that the run's error came from; its latest failure and every failure
+/// after it are forgotten. Failures before it were handled by the code and stay. An error that came from no step
+/// forgets the failures after the last recorded success. A run that was parked for another reason than an error of
+/// its code (a mismatch, an unknown workflow, a stale key) forgets nothing and just goes on.
+///
+/// # Errors
+/// If the run is not a dead letter.
+pub fn decide(
+    run: &Run,
+    journal: &[Entry],
+    operator: &Operator,
+    moment: &Moment,
+) -> Result<Operation, Error> {
+    match run.state {
+        RunState::DeadLettered => {}
+        RunState::Queued
+        | RunState::Running
+        | RunState::Waiting
+        | RunState::Completed
+        | RunState::Cancelled => {
+            return Err(Error::not_dead(run));
+        }
+    }
+    let forgets = forgets(run, journal);
+    let meta = EntryMeta { forgets, note: Some(operator.note("retried")), ..EntryMeta::default() };
+    Ok(Operation {
+        run: run.id,
+        expect: RunState::DeadLettered,
+        expect_journal_len: run.journal_len,
+        now: moment.now,
+        entries: vec![entry(run, EntryKind::OperatorRetry, moment, meta)],
+        to: RunState::Queued,
+    })
+}
+
+fn forgets(run: &Run, journal: &[Entry]) -> Vec<Seq> {
+    let gone = forgotten(journal);
+    let counting: Vec<&Entry> = journal.iter().filter(|entry| !gone.contains(&entry.seq)).collect();
+    let failures = || counting.iter().filter(|entry| entry.kind.is_failure());
+
+    let dead = journal.iter().rev().find(|entry| entry.kind == EntryKind::DeadLettered);
+    let caused_by = dead.and_then(|dead| dead.meta.caused_by.as_ref());
+    let cause = caused_by.and_then(|key| failures().rfind(|entry| entry.key == *key));
+    let after = match cause {
+        Some(cause) => Seq(cause.seq.0 - 1),
+        None if errs_in_code(run.dead_reason) => {
+            counting.iter().rfind(|entry| is_success(entry.kind)).map_or(Seq(0), |success| success.seq)
+        }
+        // Nothing of what was recorded led here: forgetting a handled failure could only change the path.
+        None => return vec![],
+    };
+    failures().map(|entry| entry.seq).filter(|seq| *seq > after).collect()
+}
+
+/// Entries that earlier retries forgot.
+fn forgotten(journal: &[Entry]) -> HashSet<Seq> {
+    journal
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::OperatorRetry)
+        .flat_map(|entry| entry.meta.forgets.iter().copied())
+        .collect()
+}
+
+/// Whether the code itself ended the run, so that a failure it received may be the reason.
+fn errs_in_code(reason: Option<DeadReason>) -> bool {
+    match reason {
+        // A panic too: `.unwrap()` on a step's failure.
+        Some(DeadReason::Failed | DeadReason::Panicked) | None => true,
+        Some(
+            DeadReason::Malformed
+            | DeadReason::Mismatch
+            | DeadReason::Poison
+            | DeadReason::Stale
+            | DeadReason::Limit
+            | DeadReason::UnknownWorkflow,
+        ) => false,
+    }
+}
+
+/// Whether something went well there. Recorded values and decisions are no work: code may ask for the time between a
+/// failure and its error.
+fn is_success(kind: EntryKind) -> bool {
+    match kind {
+        EntryKind::StepDone
+        | EntryKind::Timer
+        | EntryKind::Message
+        | EntryKind::Child
+        | EntryKind::Transaction => true,
+        EntryKind::StepRefused
+        | EntryKind::StepUnknown
+        | EntryKind::Value
+        | EntryKind::Race
+        | EntryKind::State
+        | EntryKind::Changed
+        | EntryKind::AttemptFailed
+        | EntryKind::Started
+        | EntryKind::Dropped
+        | EntryKind::OperatorRetry
+        | EntryKind::Undo
+        | EntryKind::Settled
+        | EntryKind::Items
+        | EntryKind::Awaited
+        | EntryKind::Completed
+        | EntryKind::DeadLettered
+        | EntryKind::Cancelled
+        | EntryKind::Continued => false,
+    }
+}
+
+fn report(run: RunId, journal: &[Entry], operation: &Operation) -> Retried {
+    let new: HashSet<Seq> = operation.entries.iter().flat_map(|entry| entry.meta.forgets.clone()).collect();
+    let before = forgotten(journal);
+    let forgotten =
+        journal.iter().filter(|entry| new.contains(&entry.seq)).map(|entry| step_name(&entry.key));
+    let counts = |entry: &&Entry| !new.contains(&entry.seq) && !before.contains(&entry.seq);
+    Retried {
+        run,
+        forgotten: forgotten.collect(),
+        kept: journal.iter().filter(|entry| entry.kind.is_delivered()).filter(counts).count(),
+    }
+}
+
+impl Commands {
+    /// Lets a dead letter go on: recorded outcomes are kept, the failure that ended it is forgotten.
+    ///
+    /// # Durability
+    /// The run is queued on disk when this returns; a crash before that leaves the dead letter as it was.
+    ///
+    /// # Errors
+    /// If the run is not there, is not a dead letter, or the store does not answer.
+    pub async fn retry(&self, run: RunId, operator: &Operator) -> Result<Retried, Error> {
+        let mut decisions = 0;
+        loop {
+            decisions += 1;
+            let (run, journal) = self.load(run).await?;
+            let operation = decide(&run, &journal, operator, &self.moment())?;
+            let retried = report(run.id, &journal, &operation);
+            match self.store.operate(operation).await.map_err(Error::from) {
+                Ok(()) => {
+                    tracing::info!(run = run.id.0, forgotten = ?retried.forgotten, "retried by an operator");
+                    (self.poke)();
+                    return Ok(retried);
+                }
+                Err(error) if changed_meanwhile(&error, decisions) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Retries the newest dead letters (of one workflow, if named), at most `limit` and never more than
+    /// [`BULK_RUNS_MAX`], the older of them first.
+    ///
+    /// # Durability
+    /// Each run is a commit of its own: a crash in between leaves the rest as dead letters.
+    ///
+    /// # Errors
+    /// If the store does not answer for the list. What fails for one run is in the report.
+    pub async fn retry_all(
+        &self,
+        workflow: Option<WorkflowName>,
+        limit: usize,
+        operator: &Operator,
+    ) -> Result<BulkRetried, Error> {
+        let limit = limit.clamp(1, BULK_RUNS_MAX);
+        let filter =
+            RunFilter { states: vec![RunState::DeadLettered], workflow, limit, ..RunFilter::default() };
+        let dead = self.store.runs(filter.clone()).await?;
+        let mut report = BulkRetried::default();
+        for run in dead.iter().rev() {
+            match self.retry(run.id, operator).await {
+                Ok(retried) => report.retried.push(retried.run),
+                // Another operator, or retention, was faster: that run needs nobody any more.
+                Err(error) if matches!(error.kind(), ErrorKind::WrongState | ErrorKind::NotFound) => {}
+                Err(error) => report.failed.push(Failed { run: run.id, error: error.to_string() }),
+            }
+        }
+        if dead.len() == limit {
+            let before = dead.last().map(|oldest| oldest.id);
+            report.more = !self.store.runs(RunFilter { before, limit: 1, ..filter }).await?.is_empty();
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,193 @@
+//! What people and programs see of runs: plain data, for the API and the command line alike.
+//!
+//! What comes in: runs, events and journals as the store gives them back. What goes out: rows and timelines that
+//! serialize.
+//!
+//! What must never be here: a secret, an idempotency key's seed, or (unless somebody asks for [`Payloads::Shown`]) a
+//! payload.
+
+mod timeline;
+
+use bowline_model::{
+    BuildId, DeadReason, EntryKey, Event, EventId, Position, Run, RunId, RunState, WorkflowName,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use self::timeline::{
+    EndView, FailedAttempt, FailureView, ITEMS_MAX, Item, NoteView, StepKind, StepState, StepView,
+};
+
+/// Whether a view shows what steps yielded and what remotes answered: possibly personal data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Payloads {
+    /// Sizes only.
+    #[default]
+    Hidden,
+    /// The first [`PAYLOAD_BYTES_MAX`] of each.
+    Shown,
+}
+
+/// How much of one payload a view shows.
+pub const PAYLOAD_BYTES_MAX: usize = 4096;
+
+/// One run in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRow {
+    /// Its id.
+    pub id: RunId,
+    /// Its workflow.
+    pub workflow: WorkflowName,
+    /// Where it stands.
+    pub state: RunState,
+    /// The event that started it.
+    pub event: EventId,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it last changed state.
+    pub changed_at: Timestamp,
+    /// When it goes on, if it waits for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// Why it is a dead letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_reason: Option<DeadReason>,
+    /// The reason in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The run it replays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<RunId>,
+    /// The run that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RunId>,
+    /// Process deaths it was running at since it last reached a wait.
+    #[serde(default)]
+    pub crashes: u32,
+    /// The build that created it.
+    pub build: BuildId,
+}
+
+impl From<&Run> for RunRow {
+    fn from(run: &Run) -> Self {
+        Self {
+            id: run.id,
+            workflow: run.workflow.clone(),
+            state: run.state,
+            event: run.event,
+            created_at: run.created_at,
+            changed_at: run.changed_at,
+            due: run.due,
+            dead_reason: run.dead_reason,
+            summary: run.summary.clone(),
+            replay_of: run.replay_of,
+            parent: run.parent,
+            crashes: run.crashes,
+            build: run.build.clone(),
+        }
+    }
+}
+
+/// A page of runs, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunList {
+    /// The runs.
+    pub runs: Vec<RunRow>,
+    /// What to pass as `before` for the next page, if there may be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<RunId>,
+}
+
+impl RunList {
+    /// The page that `runs` is, if at most `limit` were asked for.
+    pub fn of(runs: &[Run], limit: usize) -> Self {
+        let next = runs.last().filter(|_| runs.len() >= limit).map(|run| run.id);
+        Self { runs: runs.iter().map(RunRow::from).collect(), next }
+    }
+}
+
+/// What is known of an event without its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventHead {
+    /// Its id.
+    pub id: EventId,
+    /// Where it came in.
+    pub source: String,
+    /// Who sent it.
+    pub provider: String,
+    /// The provider's type.
+    pub kind: String,
+    /// The provider's id.
+    pub dedupe_key: String,
+    /// When its last byte was read.
+    pub received_at: Timestamp,
+    /// Its body's size.
+    pub body_bytes: usize,
+}
+
+impl From<&Event> for EventHead {
+    fn from(event: &Event) -> Self {
+        Self {
+            id: event.id,
+            source: event.source.clone(),
+            provider: event.provider.clone(),
+            kind: event.kind.clone(),
+            dedupe_key: event.dedupe_key.clone(),
+            received_at: event.received_at,
+            body_bytes: event.body.len(),
+        }
+    }
+}
+
+/// One run, with its timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The run.
+    pub run: RunRow,
+    /// Its event; `None` if it left the store.
+    pub event: Option<EventHead>,
+    /// What happened, in the order of its beginning. Times count from [`RunRow::created_at`].
+    pub timeline: Vec<Item>,
+    /// Older items that are left out: a view shows the last [`ITEMS_MAX`].
+    #[serde(default)]
+    pub left_out: usize,
+}
+
+impl RunView {
+    /// The view of a run, from what the store has of it.
+    pub fn of(
+        run: &Run,
+        event: Option<&Event>,
+        journal: &[bowline_model::Entry],
+        payloads: Payloads,
+    ) -> Self {
+        let (timeline, left_out) = timeline::build(run, journal, payloads);
+        Self { run: run.into(), event: event.map(EventHead::from), timeline, left_out }
+    }
+}
+
+/// A step's name as people read it: `create contact`, `sync#2`, `items/7/sync[17]`.
+pub fn step_name(key: &EntryKey) -> String {
+    let scope = key.scope.as_str();
+    let slash = if scope.is_empty() || scope.ends_with('/') { "" } else { "/" };
+    match &key.position {
+        Position::Nth(0 | 1) => format!("{scope}{slash}{}", key.name),
+        Position::Nth(n) => format!("{scope}{slash}{}#{n}", key.name),
+        Position::Key(key_text) => format!("{scope}{slash}{}[{key_text}]", key.name),
+    }
+}
+
+/// The state of that name, as people or the API write it.
+///
+/// # Errors
+/// Names the states there are.
+pub fn parse_state(name: &str) -> Result<RunState, String> {
+    let name = name.trim();
+    if name == "dead_lettered" {
+        return Ok(RunState::DeadLettered);
+    }
+    RunState::ALL.into_iter().find(|state| state.as_str() == name).ok_or_else(|| {
+        let names: Vec<_> = RunState::ALL.iter().map(|state| state.as_str()).collect();
+        format!("there is no state {name:?}; there are {}", names.join(", "))
+    })
+}

@@ -1,0 +1,183 @@
+use bowline_dashboard::commands::{Keys, Moment, Operator, discard, replay, retry};
+use bowline_model::{BuildId, DeadReason, EntryKey, EntryKind, EventId, KeySeed, RunId, RunState, Seq};
+
+use crate::journal::{START, build, journal, run};
+
+fn kim() -> Operator {
+    Operator { who: Some("kim".to_owned()), why: Some("the CRM is back".to_owned()) }
+}
+
+fn moment() -> Moment {
+    Moment { now: START, build: build() }
+}
+
+/// The entries that a retry of a dead letter with that journal forgets.
+#[track_caller]
+fn check_forgets(reason: DeadReason, text: &str, expect: &[i64]) {
+    let journal = journal(text);
+    let run = run(RunState::DeadLettered, Some(reason), &journal);
+    let operation = retry::decide(&run, &journal, &kim(), &moment()).unwrap();
+    let [entry] = &operation.entries[..] else { panic!("one entry: {operation:?}") };
+    let forgets: Vec<i64> = entry.meta.forgets.iter().map(|seq| seq.0).collect();
+    assert_eq!(forgets, expect, "{text}");
+}
+
+#[test]
+fn a_retry_forgets_the_failure_that_ended_the_run_and_no_success() {
+    check_forgets(DeadReason::Failed, "done a\n refused b\n dead b", &[2]);
+    check_forgets(DeadReason::Failed, "unknown b\n done c\n value now\n dead b", &[1]);
+}
+
+#[test]
+fn a_failure_that_the_code_handled_before_stays_handled() {
+    check_forgets(DeadReason::Failed, "refused guess\n refused create\n dead create", &[2]);
+    check_forgets(DeadReason::Failed, "refused guess\n done list\n refused create\n dead create", &[3]);
+}
+
+#[test]
+fn failures_after_the_one_that_ended_the_run_are_forgotten_too() {
+    check_forgets(
+        DeadReason::Failed,
+        "refused create\n done log\n unknown alert\n failed alert\n dead create",
+        &[1, 3],
+    );
+}
+
+#[test]
+fn equal_names_are_told_apart_by_scope_and_position() {
+    check_forgets(DeadReason::Failed, "refused sync\n refused sync#2\n dead sync#2", &[2]);
+    check_forgets(DeadReason::Failed, "refused 1/sync\n refused 2/sync[x]\n dead 2/sync[x]", &[2]);
+}
+
+#[test]
+fn an_error_that_came_from_no_step_forgets_the_failures_at_the_end() {
+    check_forgets(DeadReason::Failed, "refused a\n done b\n refused c\n unknown d\n dead", &[3, 4]);
+    check_forgets(DeadReason::Failed, "done b\n refused c\n value now\n dead", &[2]);
+    check_forgets(DeadReason::Failed, "refused a\n done b\n dead", &[]);
+    check_forgets(DeadReason::Panicked, "refused a\n dead", &[1]);
+}
+
+#[test]
+fn a_second_retry_looks_only_at_what_still_counts() {
+    check_forgets(DeadReason::Failed, "refused b\n dead b\n retry 1\n refused b\n dead b", &[4]);
+    check_forgets(DeadReason::Failed, "refused a\n dead a\n retry 1\n done a\n refused b\n dead b", &[5]);
+    check_forgets(DeadReason::Failed, "refused a\n dead\n retry 1\n dead", &[]);
+}
+
+#[test]
+fn the_last_dead_letter_names_the_cause() {
+    check_forgets(DeadReason::Failed, "refused a\n dead a\n retry\n refused b\n dead b", &[4]);
+}
+
+#[test]
+fn a_run_that_was_parked_for_no_error_of_its_code_forgets_nothing() {
+    for reason in [
+        DeadReason::Malformed,
+        DeadReason::Mismatch,
+        DeadReason::Poison,
+        DeadReason::Stale,
+        DeadReason::Limit,
+        DeadReason::UnknownWorkflow,
+    ] {
+        check_forgets(reason, "done a\n refused handled\n started b\n dead", &[]);
+        check_forgets(reason, "dead", &[]);
+    }
+    check_forgets(DeadReason::Limit, "done a\n refused b\n dead b", &[2]);
+}
+
+#[test]
+fn a_retry_is_a_note_and_a_queued_run_under_compare_and_set() {
+    let journal = journal("refused b\n dead b");
+    let run = run(RunState::DeadLettered, Some(DeadReason::Failed), &journal);
+    let operation = retry::decide(&run, &journal, &kim(), &moment()).unwrap();
+    assert_eq!((operation.run, operation.expect, operation.to), (run.id, run.state, RunState::Queued));
+    assert_eq!((operation.expect_journal_len, operation.now), (2, START));
+    let entry = &operation.entries[0];
+    assert_eq!((entry.seq, entry.kind, &entry.key), (Seq(3), EntryKind::OperatorRetry, &EntryKey::run()));
+    assert_eq!(entry.meta.note.as_deref(), Some("retried by kim: the CRM is back"));
+}
+
+#[test]
+fn a_note_is_cut_between_characters() {
+    let operator = Operator { who: Some("é".repeat(1000)), why: None };
+    let run = run(RunState::DeadLettered, None, &[]);
+    let operation = discard::decide(&run, &operator, &moment()).unwrap();
+    let note = operation.entries[0].meta.note.clone().unwrap();
+    assert!((498..=500).contains(&note.len()), "{}", note.len());
+}
+
+#[test]
+fn only_a_dead_letter_is_retried_or_discarded_and_the_hint_says_what_to_use() {
+    for (state, expect) in [
+        (RunState::Queued, "run 7 is queued, not a dead letter | it goes on by itself"),
+        (RunState::Running, "run 7 is running, not a dead letter | it goes on by itself"),
+        (RunState::Waiting, "run 7 is waiting, not a dead letter | it goes on by itself"),
+        (RunState::Completed, "run 7 is completed, not a dead letter | it has ended; `replay 7`"),
+        (RunState::Cancelled, "run 7 is cancelled, not a dead letter | it has ended; `replay 7`"),
+    ] {
+        let run = run(state, None, &[]);
+        let retry = retry::decide(&run, &[], &kim(), &moment()).unwrap_err();
+        let discard = discard::decide(&run, &kim(), &moment()).unwrap_err();
+        for error in [retry, discard] {
+            let said = format!("{error} | {}", error.hint().unwrap());
+            assert!(said.starts_with(expect), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_discard_ends_the_run_and_says_who_and_why() {
+    let journal = journal("refused b\n dead b");
+    let run = run(RunState::DeadLettered, Some(DeadReason::Failed), &journal);
+    let operation = discard::decide(&run, &kim(), &moment()).unwrap();
+    assert_eq!((operation.expect, operation.to), (RunState::DeadLettered, RunState::Cancelled));
+    assert_eq!(operation.expect_journal_len, 2);
+    let entry = &operation.entries[0];
+    assert_eq!((entry.seq, entry.kind), (Seq(3), EntryKind::Cancelled));
+    assert_eq!(entry.meta.note.as_deref(), Some("discarded by kim: the CRM is back"));
+}
+
+fn decide_replay(state: RunState, text: &str, keys: Keys) -> replay::Decision {
+    let journal = journal(text);
+    let run = run(state, None, &journal);
+    replay::decide(&run, &journal, keys, KeySeed(99), &BuildId::from("2")).unwrap()
+}
+
+#[test]
+fn a_replay_is_a_run_like_the_old_one_under_new_keys() {
+    let decision = decide_replay(RunState::Completed, "completed", Keys::New);
+    assert_eq!((decision.event, decision.run.replay_of), (EventId(5), Some(RunId(7))));
+    assert_eq!((decision.run.key_seed, decision.run.priority), (KeySeed(99), 3));
+    assert_eq!((decision.run.workflow.as_str(), decision.run.build.as_str()), ("stripe-to-crm", "2"));
+}
+
+#[test]
+fn a_replay_with_the_same_keys_copies_the_seed() {
+    assert_eq!(decide_replay(RunState::DeadLettered, "dead", Keys::Same).run.key_seed, KeySeed(77));
+}
+
+#[test]
+fn a_replay_names_what_will_happen_again() {
+    let journal = "done guess: GET agify /\n done create: POST crm /contacts\n unknown mail: POST mail /send
+        refused bill: POST pay /charges\n value now\n done hash\n dead bill\n retry 4\n done bill: POST pay /charges
+        completed";
+    let repeats = decide_replay(RunState::Completed, journal, Keys::New).repeats;
+    let lines: Vec<_> = repeats.iter().map(|r| (r.step.as_str(), r.call.as_deref(), r.happened)).collect();
+    assert_eq!(
+        lines,
+        [
+            ("create", Some("POST crm /contacts"), true),
+            ("mail", Some("POST mail /send"), false),
+            ("hash", None, true),
+            ("bill", Some("POST pay /charges"), true),
+        ]
+    );
+}
+
+#[test]
+fn a_run_that_has_not_ended_is_not_replayed_beside_itself() {
+    for state in [RunState::Queued, RunState::Running, RunState::Waiting] {
+        let error = replay::decide(&run(state, None, &[]), &[], Keys::New, KeySeed(1), &build()).unwrap_err();
+        assert_eq!(error.to_string(), format!("run 7 is {state}: it has not ended yet"));
+    }
+}

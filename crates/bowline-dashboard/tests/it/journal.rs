@@ -1,0 +1,140 @@
+//! Journals as text, one entry a line: `done create contact: POST crm /contacts`, `dead create contact`, `retry 2 3`.
+
+use std::time::Duration;
+
+use bowline_model::{
+    BuildId, CallFailure, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, EventId, Failure,
+    Fingerprint, KeySeed, Payload, Position, Run, RunId, RunState, ScopePath, Seq, WorkflowName,
+};
+use jiff::Timestamp;
+
+/// When all runs here were accepted: 2026-11-22 10:00:00 UTC.
+pub(crate) const START: Timestamp = Timestamp::constant(1_795_341_600, 0);
+
+/// One entry a line, each 100 ms after the one before.
+pub(crate) fn journal(text: &str) -> Vec<Entry> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.zip(1..).map(|(line, seq)| entry(line, seq)).collect()
+}
+
+fn entry(line: &str, seq: i64) -> Entry {
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (name, call) = rest.split_once(": ").unwrap_or((rest, ""));
+    let kind = kind(word);
+    let mut meta = EntryMeta { fingerprint: fingerprint(call), ..EntryMeta::default() };
+    let mut step = key(name);
+    let mut payload = None;
+    match kind {
+        EntryKind::StepDone | EntryKind::Value => payload = Some(Payload::encode("fine").unwrap()),
+        EntryKind::StepRefused | EntryKind::StepUnknown => meta.failure = Some(failure(kind)),
+        EntryKind::AttemptFailed => {
+            meta.failure = Some(failure(kind));
+            meta.next_at = Some(at(seq) + Duration::from_millis(500));
+        }
+        EntryKind::DeadLettered => {
+            meta.failure = Some(Failure::refused("it ended badly"));
+            meta.caused_by = (!name.is_empty()).then(|| key(name));
+            step = EntryKey::run();
+        }
+        EntryKind::OperatorRetry => {
+            meta.forgets = rest.split_whitespace().map(|seq| Seq(seq.parse().unwrap())).collect();
+            step = EntryKey::run();
+        }
+        _ => {}
+    }
+    if kind.is_delivered() && kind != EntryKind::Value || kind == EntryKind::AttemptFailed {
+        meta.attempts = 1;
+        meta.first_sent = Some(at(seq) - Duration::from_millis(80));
+    }
+    Entry { seq: Seq(seq), kind, key: step, at: at(seq), build: build(), meta, payload }
+}
+
+fn kind(word: &str) -> EntryKind {
+    match word {
+        "done" => EntryKind::StepDone,
+        "refused" => EntryKind::StepRefused,
+        "unknown" => EntryKind::StepUnknown,
+        "value" => EntryKind::Value,
+        "failed" => EntryKind::AttemptFailed,
+        "started" => EntryKind::Started,
+        "dropped" => EntryKind::Dropped,
+        "retry" => EntryKind::OperatorRetry,
+        "dead" => EntryKind::DeadLettered,
+        "completed" => EntryKind::Completed,
+        "cancelled" => EntryKind::Cancelled,
+        other => panic!("no kind is written {other:?}"),
+    }
+}
+
+/// `sync`, `sync#2`, `items/7/sync[17]`
+pub(crate) fn key(text: &str) -> EntryKey {
+    let (scope, name) = text.rsplit_once('/').unwrap_or(("", text));
+    let (name, position) = if let Some((name, key)) = name.split_once('[') {
+        (name, Position::Key(key.trim_end_matches(']').to_owned()))
+    } else if let Some((name, nth)) = name.split_once('#') {
+        (name, Position::Nth(nth.parse().unwrap()))
+    } else {
+        (name, Position::Nth(1))
+    };
+    EntryKey { scope: ScopePath::from_stored(scope), name: name.to_owned(), position }
+}
+
+fn fingerprint(call: &str) -> Option<Fingerprint> {
+    let mut words = call.split_whitespace();
+    Some(Fingerprint {
+        method: words.next()?.to_owned(),
+        api: words.next()?.to_owned(),
+        path: words.next()?.to_owned(),
+        query: String::new(),
+        body: "00112233aabbccdd".to_owned(),
+    })
+}
+
+fn failure(kind: EntryKind) -> Failure {
+    let call = CallFailure {
+        api: "crm".to_owned(),
+        method: "POST".to_owned(),
+        path: "/contacts".to_owned(),
+        status: Some(503),
+        request_id: Some("req_7".to_owned()),
+        body: Some("jane@example.com is busy".to_owned()),
+    };
+    match kind {
+        EntryKind::StepUnknown => Failure::unknown("crm did not answer within 10 s").call(call),
+        _ => Failure::refused("crm answered 503 Service Unavailable").call(call),
+    }
+}
+
+fn at(seq: i64) -> Timestamp {
+    START + Duration::from_millis(100) * u32::try_from(seq).unwrap()
+}
+
+pub(crate) fn build() -> BuildId {
+    BuildId::from("1.0.0+abc")
+}
+
+pub(crate) fn run(state: RunState, reason: Option<DeadReason>, journal: &[Entry]) -> Run {
+    Run {
+        id: RunId(7),
+        event: EventId(5),
+        workflow: WorkflowName::from("stripe-to-crm"),
+        key: None,
+        priority: 3,
+        parent: None,
+        replay_of: None,
+        build: build(),
+        state,
+        due: None,
+        owner: None,
+        epoch: Epoch(4),
+        key_seed: KeySeed(77),
+        crashes: 0,
+        crashes_alone: 0,
+        journal_len: i64::try_from(journal.len()).unwrap(),
+        created_at: START,
+        claimed_at: None,
+        changed_at: START,
+        dead_reason: reason,
+        summary: None,
+    }
+}
