@@ -4,7 +4,7 @@
 //! [`lease`](CredentialStore::lease), load again (another may have refreshed meanwhile), call the provider,
 //! [`save`](CredentialStore::save), and only then use the new token. No lock is held across the call.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 
@@ -61,12 +61,13 @@ pub trait CredentialStore: Send + Sync + 'static {
         expires_at: Option<Timestamp>,
     ) -> BoxFuture<'a, Result<i64, CredentialError>>;
 
-    /// Takes the right to refresh that credential until `until`; `false` if another holder has it now.
+    /// Takes the right to refresh that credential for `ttl` from `now`; `false` if another holder has it now.
     fn lease<'a>(
         &'a self,
         name: &'a str,
         holder: &'a str,
-        until: Timestamp,
+        now: Timestamp,
+        ttl: Duration,
     ) -> BoxFuture<'a, Result<bool, CredentialError>>;
 
     /// Gives the right back.

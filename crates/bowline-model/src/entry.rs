@@ -60,6 +60,9 @@ pub enum EntryKind {
     Items = 38,
     /// Note: a timer, message wait or child was begun.
     Awaited = 39,
+    /// Note: the generations of keys that this run took over from another; the payload is a list of
+    /// [`InheritedKey`](crate::generation::InheritedKey).
+    Inherited = 40,
 
     /// End: the run completed; the payload is its output.
     Completed = 64,
@@ -73,7 +76,7 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::StepDone,
         Self::StepRefused,
         Self::StepUnknown,
@@ -93,6 +96,7 @@ impl EntryKind {
         Self::Settled,
         Self::Items,
         Self::Awaited,
+        Self::Inherited,
         Self::Completed,
         Self::DeadLettered,
         Self::Cancelled,
@@ -121,7 +125,7 @@ impl EntryKind {
 }
 
 /// Where in the run's code an entry belongs: the path of loops' items and branches that enclose it, outermost first.
-/// The root scope is the empty path.
+/// The root scope is the empty path; each segment below it begins with `/`, and `/` and `%` in names are escaped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ScopePath(String);
@@ -130,6 +134,17 @@ impl ScopePath {
     /// The run's own scope.
     pub fn root() -> Self {
         Self::default()
+    }
+
+    /// The scope of `name` (a loop's item, a branch) in this one.
+    pub fn child(&self, name: &str) -> Self {
+        let name = name.replace('%', "%25").replace('/', "%2F");
+        Self(format!("{}/{name}", self.0))
+    }
+
+    /// Whether `inner` is this scope or one inside it.
+    pub fn encloses(&self, inner: &Self) -> bool {
+        inner.0.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// The path as it is on disk.
@@ -153,9 +168,64 @@ pub enum Position {
     Key(String),
 }
 
-/// An entry's key: (scope path, name, nth or `.key`).
+/// What an entry is about: a step and a signal of one name do not meet. The numbers are what is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Family {
+    /// The whole run.
+    Run = 0,
+    /// A step.
+    Step = 1,
+    /// A recorded `now`, `random` or `uuid`.
+    Value = 2,
+    /// A timer.
+    Timer = 3,
+    /// A signal, callback or approval.
+    Message = 4,
+    /// A child run.
+    Child = 5,
+    /// A race, a branch, a loop.
+    Branch = 6,
+    /// A state value, an answer of `changed`.
+    State = 7,
+    /// A user's transaction.
+    Transaction = 8,
+    /// The undo of a step.
+    Undo = 9,
+}
+
+impl Family {
+    /// All families.
+    pub const ALL: [Self; 10] = [
+        Self::Run,
+        Self::Step,
+        Self::Value,
+        Self::Timer,
+        Self::Message,
+        Self::Child,
+        Self::Branch,
+        Self::State,
+        Self::Transaction,
+        Self::Undo,
+    ];
+
+    /// The family's number on disk.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The family with that number on disk.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.code() == code)
+    }
+}
+
+/// An entry's key: (family, scope path, name, nth or `.key`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EntryKey {
+    /// What it is about.
+    pub family: Family,
     /// The enclosing scopes.
     pub scope: ScopePath,
     /// The step's name; `now`, `random`, `uuid` for recorded values; empty for entries about the whole run.
@@ -167,7 +237,7 @@ pub struct EntryKey {
 impl EntryKey {
     /// The key of entries about the whole run.
     pub fn run() -> Self {
-        Self { scope: ScopePath::root(), name: String::new(), position: Position::Nth(0) }
+        Self { family: Family::Run, scope: ScopePath::root(), name: String::new(), position: Position::Nth(0) }
     }
 }
 
@@ -234,7 +304,10 @@ impl Payload {
     pub fn decode<T: serde::de::DeserializeOwned>(
         &self,
     ) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
-        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&self.0))
+        let mut json = serde_json::Deserializer::from_slice(&self.0);
+        let value = serde_path_to_error::deserialize(&mut json)?;
+        let end = json.end();
+        end.map(|()| value).map_err(|error| serde_path_to_error::Error::new(serde_path_to_error::Track::new().path(), error))
     }
 
     /// The JSON as it is on disk.
@@ -264,9 +337,13 @@ pub struct EntryMeta {
     /// Attempts made up to and including this entry.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempts: u32,
-    /// When the first attempt may have left.
+    /// When the first attempt started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sent: Option<Timestamp>,
+    /// When the first attempt of this key's generation started whose effect is not known. Nothing is sent under the
+    /// key once the remote may have forgotten it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_since: Option<Timestamp>,
     /// What was called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,

@@ -40,7 +40,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of which another attempt may get rid, and that had no effect.
+    /// A failure that had no effect, and that another attempt may cure.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::new(message, Certainty::Refused)
     }
@@ -52,7 +52,7 @@ impl Failure {
 
     fn new(message: impl Into<String>, certainty: Certainty) -> Self {
         Self {
-            message: message.into(),
+            message: shortened(message.into(), MESSAGE_BYTES_MAX),
             causes: vec![],
             certainty,
             retryable: true,
@@ -83,7 +83,7 @@ impl Failure {
     pub fn caused_by(mut self, error: &(dyn std::error::Error + '_)) -> Self {
         let mut source = error.source();
         while let Some(cause) = source.filter(|_| self.causes.len() < CAUSES_MAX) {
-            self.causes.push(cause.to_string());
+            self.causes.push(shortened(cause.to_string(), CAUSE_BYTES_MAX));
             source = cause.source();
         }
         self
@@ -92,6 +92,19 @@ impl Failure {
 
 /// Longest chain of causes that is kept.
 const CAUSES_MAX: usize = 16;
+/// Longest message that is kept.
+const MESSAGE_BYTES_MAX: usize = 4096;
+/// Longest text of one cause that is kept.
+const CAUSE_BYTES_MAX: usize = 1024;
+
+/// The text, cut at a character with `…` if it is longer than `bytes_max`.
+fn shortened(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.push('…');
+    }
+    text
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,8 +160,15 @@ struct Inner {
 }
 
 impl Error {
-    /// An error that no further attempt will cure.
+    /// An error that no further attempt will cure. What was done before it stays possible: an operator's retry uses
+    /// the same idempotency key.
     pub fn permanent(message: impl fmt::Display) -> Self {
+        Failure::unknown(message.to_string()).permanent().into()
+    }
+
+    /// A definite no: nothing was done, and no further attempt will cure it. An operator's retry uses a new
+    /// idempotency key, so say it only where it is certain.
+    pub fn refused(message: impl fmt::Display) -> Self {
         Failure::refused(message.to_string()).permanent().into()
     }
 
@@ -193,6 +213,23 @@ impl Error {
         self
     }
 
+    /// The same error as a [`std::error::Error`], for error types that wrap it. Turned back by `?`, such a type keeps
+    /// what this error knows.
+    ///
+    /// ```
+    /// use bowline_model::{Error, error::AsStd};
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("sync failed")]
+    /// struct SyncFailed(#[from] AsStd);
+    ///
+    /// let wrapped = SyncFailed::from(Error::refused("no such customer").into_std());
+    /// assert!(!Error::from(wrapped).is_retryable());
+    /// ```
+    pub fn into_std(self) -> AsStd {
+        AsStd(self)
+    }
+
     /// Takes the failure out.
     pub fn into_failure(self) -> Failure {
         self.inner.failure
@@ -209,8 +246,39 @@ impl From<Failure> for Error {
 impl<E: std::error::Error + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         let failure = Failure::unknown(error.to_string()).caused_by(&error);
+        if let Some(AsStd(inner)) = wrapped_error(&error) {
+            let mut inner = inner.clone();
+            let Failure { message, causes, .. } = failure;
+            (inner.inner.failure.message, inner.inner.failure.causes) = (message, causes);
+            return inner;
+        }
         if repeats_itself(&error) { failure.permanent().into() } else { failure.into() }
     }
+}
+
+/// An [`Error`] that is a [`std::error::Error`]: see [`Error::into_std`].
+#[derive(Debug, Clone)]
+pub struct AsStd(Error);
+
+impl fmt::Display for AsStd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for AsStd {}
+
+/// The error of ours in a chain of causes.
+fn wrapped_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e AsStd> {
+    let mut link = Some(error);
+    for _ in 0..CAUSES_MAX {
+        let known = link?.downcast_ref::<AsStd>();
+        if known.is_some() {
+            return known;
+        }
+        link = link?.source();
+    }
+    None
 }
 
 /// Errors about a value at hand: the same value will give the same error.

@@ -43,7 +43,7 @@ number_id! {
     Epoch
 }
 number_id! {
-    /// An entry's place in its run's journal, from 1 without gaps.
+    /// An entry's place in its run's journal: rising from 1. Gaps are possible where ended items of a loop were compacted.
     Seq
 }
 

@@ -10,6 +10,7 @@
 //! | [`event`] | one immutable accepted input |
 //! | [`run`] | one execution of one workflow for one event |
 //! | [`entry`] | what a run's journal consists of |
+//! | [`generation`] | under which key a step sends, after operators' retries |
 //! | [`effect`] | the port between engine and client: one attempt, one verdict |
 //! | [`retry`] | the one retry schedule, decided purely |
 //! | [`error`] | failures as data |
@@ -23,6 +24,7 @@ pub mod effect;
 pub mod entry;
 pub mod error;
 pub mod event;
+pub mod generation;
 pub mod ids;
 pub mod retry;
 pub mod run;
@@ -31,7 +33,7 @@ pub mod variables;
 
 pub use clock::{BoxFuture, Clock, SystemClock};
 pub use effect::{Attempt, Effect, Repeat, Shape, Verdict};
-pub use entry::{Entry, EntryKey, EntryKind, EntryMeta, Fingerprint, Payload, Position, ScopePath};
+pub use entry::{Entry, EntryKey, EntryKind, EntryMeta, Family, Fingerprint, Payload, Position, ScopePath};
 pub use error::{CallFailure, Certainty, Error, Failure, Result};
 pub use event::{Event, NewEvent};
 pub use ids::{BuildId, Epoch, EventId, NodeId, RunId, Seq, WorkflowName};

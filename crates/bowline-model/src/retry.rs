@@ -45,6 +45,8 @@ impl Default for RetryPolicy {
     }
 }
 
+/// No delay is longer than this, whatever a policy or a remote asks for: 30 days.
+const DELAY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// No policy tries more often than this.
 pub const ATTEMPTS_MAX: u32 = 1000;
 
@@ -98,10 +100,12 @@ impl RetryPolicy {
         if !failure.retryable || tried.attempts >= self.attempts_max {
             return None;
         }
-        let jittered = self.delay_bound(tried.attempts).mul_f64(chance as f64 / u64::MAX as f64);
+        let bound_nanos = self.delay_bound(tried.attempts).min(DELAY_MAX).as_nanos();
+        // 64 bits of chance by at most 52 bits of nanoseconds: exact, and never more than the bound.
+        let jittered = Duration::from_nanos_u128((bound_nanos * u128::from(chance)) / u128::from(u64::MAX));
         let delay = match failure.retry_after {
             // A little more than asked, so that a thousand runs told "5 s" do not come back in the same instant.
-            Some(asked) => asked + jittered.min(asked / 10),
+            Some(asked) => asked.min(DELAY_MAX) + jittered.min(asked / 10),
             None => jittered,
         };
         let next = now.checked_add(delay).ok()?;

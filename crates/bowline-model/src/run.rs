@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{BuildId, Epoch, EventId, NodeId, RunId, WorkflowName};
+use crate::{BuildId, Entry, Epoch, EventId, NodeId, RunId, WorkflowName};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -178,10 +178,13 @@ pub struct NewRun {
     pub key_seed: KeySeed,
     /// Not before this time.
     pub due: Option<Timestamp>,
+    /// Entries that its journal begins with, written in the same commit: what a replay under the same keys or a fork
+    /// inherits. Their sequence numbers start at 1.
+    pub journal: Vec<Entry>,
 }
 
 /// A run as the store gives it back. Small: payloads live in the journal, never in this row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
     /// The store's id.
     pub id: RunId,
@@ -208,18 +211,22 @@ pub struct Run {
     /// Raised at every claim.
     pub epoch: Epoch,
     /// See [`KeySeed`].
-    #[serde(skip, default = "no_seed")]
+    #[serde(skip)]
     pub key_seed: KeySeed,
-    /// Process deaths it was running at since it last reached a wait.
+    /// Process deaths it was running at since it last made progress: a write that brings a delivered entry or a failed
+    /// attempt clears the count.
     pub crashes: u32,
     /// Those at which no other run was running.
     pub crashes_alone: u32,
-    /// Entries in its journal; the next entry's [`Seq`](crate::Seq) is one more.
+    /// The [`Seq`](crate::Seq) of its journal's last entry, 0 if it has none; the next entry's is one more.
     pub journal_len: i64,
     /// When it was accepted.
     pub created_at: Timestamp,
-    /// When it was last claimed: nothing was sent before that which the journal does not show.
+    /// When it was last claimed.
     pub claimed_at: Option<Timestamp>,
+    /// Since when effects may be in flight that the journal does not show: set by a claim where it is `None`, so that
+    /// it survives crashes; cleared when the run waits, is given back, ends or is retried.
+    pub unsure_since: Option<Timestamp>,
     /// When it last changed state.
     pub changed_at: Timestamp,
     /// Why it is a dead letter.
@@ -230,7 +237,3 @@ pub struct Run {
 
 /// Longest summary kept in a run's row.
 pub const SUMMARY_BYTES_MAX: usize = 500;
-
-fn no_seed() -> KeySeed {
-    KeySeed(0)
-}

@@ -15,5 +15,5 @@ pub use error::{StoreError, StoreErrorKind};
 pub use sqlite::SqliteStore;
 pub use store::{
     Accepted, Batch, Claim, Counts, CursorMove, History, NodeStart, Operation, RunFilter, RunWrite, Store,
-    Transition,
+    Transition, Written,
 };

@@ -21,7 +21,7 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 pub trait Store: Send + Sync + 'static {
     /// Registers this process as a node, and takes over what a dead one left: every run that was
     /// [`Running`](RunState::Running) under a node that is gone becomes [`Queued`](RunState::Queued) with its crash
-    /// counted (and counted as alone if no other run was running).
+    /// counted (and counted as alone if no other run of that node was running).
     fn start_node(&self, now: Timestamp) -> Answer<'_, NodeStart>;
 
     /// Accepts events with the runs they start, and moves a cursor, all in one transaction or not at all.
@@ -35,18 +35,23 @@ pub trait Store: Send + Sync + 'static {
     fn accept(&self, batch: Batch) -> Answer<'_, Vec<Accepted>>;
 
     /// Takes runs that can go on: queued, or waiting and due. Higher priority first, then older first. Each becomes
-    /// [`Running`](RunState::Running) with its epoch raised by one.
+    /// [`Running`](RunState::Running) with its epoch raised by one, and its `unsure_since` set where it was `None`.
+    /// Among suspects (`crashes_min` above 0) those with fewer crashes alone go first.
     fn claim(&self, claim: Claim) -> Answer<'_, Vec<Run>>;
 
-    /// The event and the journal of claimed runs, in the order asked.
-    fn histories<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<History>>;
+    /// The event and the journal of claimed runs, in the order asked. One run that cannot be read (an entry of a newer
+    /// format: `Incompatible`) does not keep the others from being read.
+    fn histories<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Result<History, StoreError>>>;
 
-    /// Appends to a run's journal and, with a transition, moves the run on: one commit.
+    /// Appends to a run's journal and, with a transition, moves the run on: one commit. Entries of a delivered kind and
+    /// failed attempts are progress: they clear the run's counts of crashes.
+    ///
+    /// Repeating a write whose answer was lost is safe: the same epoch, entries and transition are written once.
     ///
     /// # Errors
     /// `Stale` if the run is not `Running` under that epoch. `Conflict` if the first entry's sequence is not the
     /// journal's next. `Full`, `Busy`, `Unavailable`: try again, it is safe.
-    fn write(&self, write: RunWrite) -> Answer<'_, ()>;
+    fn write(&self, write: RunWrite) -> Answer<'_, Written>;
 
     /// An operator's write to a run that nobody drives.
     ///
@@ -54,8 +59,8 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound`; `Conflict` if the run is not in the expected state with the expected journal length.
     fn operate(&self, operation: Operation) -> Answer<'_, ()>;
 
-    /// The earliest time at which a waiting run, or a queued one that is not yet due, becomes due.
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>>;
+    /// The earliest time after `after` at which a waiting run, or a queued one that is not yet due, becomes due.
+    fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>>;
 
     /// One run.
     fn run(&self, run: RunId) -> Answer<'_, Option<Run>>;
@@ -177,10 +182,25 @@ pub struct RunWrite {
     pub transition: Option<Transition>,
 }
 
+/// What a write found and left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// The state the run is in now.
+    pub state: RunState,
+}
+
+impl Written {
+    /// The run is in that state now.
+    pub fn new(state: RunState) -> Self {
+        Self { state }
+    }
+}
+
 /// Where a running run goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transition {
-    /// All its leaves wait on disk; it goes on when due, or when a message comes. Clears its count of crashes.
+    /// All its leaves wait on disk; it goes on when due, or when a message comes.
     Wait {
         /// When it goes on by itself.
         due: Option<Timestamp>,
