@@ -1,1 +1,56 @@
 //! The API client of Bowline: one attempt, one verdict; useful alone.
+//!
+//! What comes in: an [`Api`] (a remote system: where it is, what it wants as a credential, how it knows a repeated
+//! request) and [`Call`]s made from it, plain values that send nothing. What goes out: one HTTP attempt at a time,
+//! and a verdict on it: it happened, it did not and may later, it did not and never will, or nobody knows.
+//!
+//! What must never happen here: a secret in a log, an error, a fingerprint or `Debug`; credentials sent to another
+//! origin than the Api's own; a retry that the engine did not ask for; an answer read without a limit.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | [`api`] | a configured remote system |
+//! | [`call`] | one described request, and its place in a run |
+//! | [`response`] | an answer that can be recorded |
+//! | `address` | base URL and path joined, so that no path leads to another host |
+//! | `prepare` | what a described call becomes on the wire |
+//! | `attempt` | the one place that sends |
+//! | `verdict` | what was observed, judged purely |
+//! | `retry_after` | when the remote asked to be called again |
+//! | `send` | the retry schedule of a call that stands alone |
+//!
+//! # Alone
+//!
+//! ```no_run
+//! use bowline_client::Api;
+//!
+//! # async fn create() -> Result<(), bowline_model::Error> {
+//! let crm = Api::new("crm").base_url("https://crm.example.com").header_key_env("X-Api-Key", "CRM_API_KEY");
+//! let contact: serde_json::Value =
+//!     crm.post("/api/contacts").json(&serde_json::json!({"email": "jane@example.com"})).decode().send().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Inside a run, a step takes the call instead of `send`: `cx.step("create contact", crm.post(..).json(..))`.
+
+pub mod api;
+pub mod call;
+pub mod idempotency;
+pub mod response;
+
+mod address;
+mod attempt;
+mod canonical;
+mod credential;
+mod prepare;
+mod retry_after;
+mod scrub;
+mod send;
+mod transport;
+mod verdict;
+
+pub use address::segment;
+pub use api::Api;
+pub use call::Call;
+pub use idempotency::Idempotency;
+pub use response::Response;

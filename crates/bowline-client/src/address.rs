@@ -1,0 +1,278 @@
+//! Where a call goes: base URL and path joined, so that no path can lead to another host.
+
+use std::{fmt, net::IpAddr};
+
+use bowline_model::Secret;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::{Host, Url};
+
+/// One segment of a path, encoded: for ids that may hold `/`, `?` or spaces.
+///
+/// ```
+/// use bowline_client::segment;
+///
+/// let path = format!("/contacts/{}", segment("jane/doe@example.com"));
+/// assert_eq!(path, "/contacts/jane%2Fdoe%40example.com");
+/// ```
+pub fn segment(text: &str) -> String {
+    /// RFC 3986 §2.3: what never needs an encoding.
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// Where an Api is.
+#[derive(Clone)]
+pub(crate) enum Address {
+    /// A base URL that paths are joined to.
+    Base(Url),
+    /// A URL that is a secret as a whole (a hook). Calls go there and nowhere below.
+    Secret(SecretUrl),
+}
+
+#[derive(Clone)]
+pub(crate) struct SecretUrl {
+    url: Secret,
+    host: String,
+}
+
+impl Address {
+    /// Reads a base URL.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, without showing it: it may hold a password.
+    pub(crate) fn base(text: &str, http_hosts: &[String]) -> Result<Self, String> {
+        let mut url = checked(text, http_hosts)?;
+        if url.query().is_some() {
+            return Err(
+                "a base URL has no query: put its parameters on the calls, with .query(name, value)".into()
+            );
+        }
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&path);
+        Ok(Self::Base(url))
+    }
+
+    /// Reads a URL that is a secret as a whole.
+    ///
+    /// # Errors
+    /// As [`Address::base`].
+    pub(crate) fn secret(text: &str, http_hosts: &[String]) -> Result<Self, String> {
+        let url = checked(text, http_hosts)?;
+        let host = host_and_port(&url);
+        Ok(Self::Secret(SecretUrl { url: Secret::new(url), host }))
+    }
+
+    /// The full URL of a call, without its query.
+    ///
+    /// # Errors
+    /// Says what is wrong with the path.
+    pub(crate) fn join(&self, path: &str) -> Result<Url, String> {
+        match self {
+            Self::Base(base) => {
+                check_path(path)?;
+                let mut url = base.clone();
+                let above = base.path().trim_end_matches('/');
+                let joined = match path.strip_prefix('/').unwrap_or(path) {
+                    "" if path.is_empty() => above.to_owned(),
+                    below => format!("{above}/{below}"),
+                };
+                url.set_path(&joined);
+                Ok(url)
+            }
+            Self::Secret(_) if !matches!(path, "" | "/") => Err(format!(
+                "the path {path:?} has nowhere to go: this Api is one secret URL; call it with \"\""
+            )),
+            Self::Secret(secret) => Ok(Url::parse(secret.url.expose()).expect("was a URL when it was read")),
+        }
+    }
+
+    /// The host, and the port if it is not the scheme's own: all that may be shown of a secret URL.
+    pub(crate) fn host(&self) -> String {
+        match self {
+            Self::Base(url) => host_and_port(url),
+            Self::Secret(secret) => secret.host.clone(),
+        }
+    }
+
+    pub(crate) fn is_secret(&self) -> bool {
+        matches!(self, Self::Secret(_))
+    }
+
+    /// Parts of the URL that must not be seen anywhere.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let Self::Secret(secret) = self else { return vec![] };
+        let url = Url::parse(secret.url.expose()).expect("was a URL when it was read");
+        let path = url.path().trim_matches('/').to_owned();
+        let mut parts = vec![url.to_string(), url[url::Position::BeforePath..].to_owned(), path];
+        parts.extend(
+            url.path_segments().into_iter().flatten().filter(|part| looks_random(part)).map(Into::into),
+        );
+        parts
+            .extend(url.query_pairs().map(|(_, value)| value.into_owned()).filter(|part| looks_random(part)));
+        parts
+    }
+
+    /// Whether the address never leaves this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self {
+            Self::Base(url) => is_loopback(url),
+            Self::Secret(secret) => Url::parse(secret.url.expose()).is_ok_and(|url| is_loopback(&url)),
+        }
+    }
+}
+
+/// Shows the host only.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({})", self.host())
+    }
+}
+
+/// The `hooks`, `v1`, `services` of a hook's path are words, not secrets; a random part is longer.
+fn looks_random(part: &str) -> bool {
+    const RANDOM_BYTES_MIN: usize = 8;
+    part.len() >= RANDOM_BYTES_MIN
+}
+
+fn checked(text: &str, http_hosts: &[String]) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("is not a URL ({error}); it starts with https://"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user or password in it: set them with .basic_env(user, password)".into());
+    }
+    if url.fragment().is_some() {
+        return Err("has a fragment (#…), which is never sent: remove it".into());
+    }
+    let Some(host) = url.host_str() else {
+        return Err("has no host: it looks like https://api.example.com".into());
+    };
+    match url.scheme() {
+        "https" => Ok(url),
+        "http"
+            if is_loopback(&url) || http_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) =>
+        {
+            Ok(url)
+        }
+        "http" => Err(format!(
+            "uses plain http to {host}, where everybody on the way can read it: use https, or put \
+             .allow_http({host:?}) before the URL"
+        )),
+        scheme => Err(format!("has the scheme {scheme}: only https is spoken here")),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => false,
+    }
+}
+
+fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn check_path(path: &str) -> Result<(), String> {
+    if path.contains("://") || path.starts_with("//") {
+        return Err(format!(
+            "the path {path:?} names a host: give what follows the base URL, as \"/contacts\""
+        ));
+    }
+    if path.contains('?') {
+        return Err(format!("the path {path:?} has a query: use .query(name, value), which encodes it"));
+    }
+    if path.contains(['#', '\\']) || path.contains(|c: char| c.is_ascii_control()) {
+        return Err(format!(
+            "the path {path:?} has a character that paths do not have: encode ids with segment(id)"
+        ));
+    }
+    let climbs = |part: &str| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    if path.split('/').any(climbs) {
+        return Err(format!("the path {path:?} climbs (\"..\"): it must stay below the base URL"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn join(base: &str, path: &str) -> Result<String, String> {
+        Address::base(base, &[])?.join(path).map(String::from)
+    }
+
+    #[test]
+    fn joins_below_the_base() {
+        for (base, path, joined) in [
+            ("https://a.example", "/contacts", "https://a.example/contacts"),
+            ("https://a.example/", "contacts", "https://a.example/contacts"),
+            ("https://a.example/v1", "/contacts/", "https://a.example/v1/contacts/"),
+            ("https://a.example/v1/", "/contacts", "https://a.example/v1/contacts"),
+            ("https://a.example/v1", "", "https://a.example/v1"),
+            ("https://a.example/v1", "/", "https://a.example/v1/"),
+            ("https://a.example", "", "https://a.example/"),
+            ("https://a.example", "/a b/ü%2F", "https://a.example/a%20b/%C3%BC%2F"),
+            ("https://a.example", "/user@b.example:80", "https://a.example/user@b.example:80"),
+        ] {
+            assert_eq!(join(base, path).as_deref(), Ok(joined), "{base} + {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_never_leads_out() {
+        for path in [
+            "https://evil.example/x",
+            "//evil.example/x",
+            "/../admin",
+            "/a/%2e%2E/b",
+            "/a/..",
+            "/./x",
+            "\\\\evil.example",
+            "/x?admin=1",
+            "/x#y",
+            "/x\r\nHost: evil.example",
+            "/\tx",
+        ] {
+            assert!(join("https://a.example/v1", path).is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_segment_cannot_leave_its_place() {
+        let url = join("https://a.example/v1", &format!("/c/{}/x", segment("../a?b#c/d\\e"))).unwrap();
+        assert_eq!(url, "https://a.example/v1/c/..%2Fa%3Fb%23c%2Fd%5Ce/x");
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_and_allowed_hosts() {
+        let allowed = ["CRM.internal".to_owned()];
+        for url in [
+            "http://127.0.0.1:1/x",
+            "http://127.9.9.9",
+            "http://[::1]:80",
+            "http://localhost:8080",
+            "http://crm.internal:81",
+            "http://2130706433",
+        ] {
+            assert!(Address::base(url, &allowed).is_ok(), "{url}");
+        }
+        for url in [
+            "http://crm.example",
+            "http://127.0.0.1.evil.example",
+            "http://localhost.evil.example",
+            "http://x.crm.internal",
+            "ftp://127.0.0.1",
+            "file:///etc/passwd",
+            "crm.example",
+            "",
+            "https://u:p@crm.example",
+            "https://crm.example/?a=b",
+            "https://crm.example/#x",
+        ] {
+            let error = Address::base(url, &allowed).unwrap_err();
+            assert!(!error.contains("u:p"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! A configured remote system.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bowline_model::{Attempt, Clock, RetryPolicy, Secret, SystemClock, Variables, Verdict};
+use reqwest::{Client, Method, header::HeaderValue};
+
+use crate::{
+    Call, Idempotency,
+    address::Address,
+    attempt::{self, Ready},
+    call::Request,
+    credential::Credential,
+    prepare::{needs_key, prepare, scrub_for},
+    scrub::Scrub,
+    transport,
+    verdict::{Answer, Asked, Observed, judge},
+};
+
+/// How long connecting may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one attempt of a call that stands alone may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long remotes remember an idempotency key, if nobody says otherwise (Stripe: 24 h).
+const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Largest answer.
+const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A remote system: where it is, what it wants as a credential, how it recognises a repeated request.
+///
+/// Cheap to clone; clones share connections. Each option takes the `Api` and returns it:
+///
+/// | Option | Default |
+/// |---|---|
+/// | [`base_url`](Api::base_url), [`base_url_env`](Api::base_url_env), [`secret_url_env`](Api::secret_url_env) | none; one of them is needed |
+/// | [`header_key_env`](Api::header_key_env), [`bearer_env`](Api::bearer_env), [`basic_env`](Api::basic_env), [`basic_key_env`](Api::basic_key_env), [`query_key_env`](Api::query_key_env) | no credential |
+/// | [`allow_http`](Api::allow_http) | https only, but for loopback |
+/// | [`idempotency`](Api::idempotency) | header `Idempotency-Key` on POST and PATCH |
+/// | [`key_lifetime`](Api::key_lifetime) | 24 h |
+/// | [`connect_timeout`](Api::connect_timeout) | 5 s |
+/// | [`response_bytes_max`](Api::response_bytes_max) | 16 MiB |
+/// | [`user_agent`](Api::user_agent) | `app/version`, as the app says |
+/// | [`retry`](Api::retry), [`attempt_timeout`](Api::attempt_timeout) | for [`Call::send`] alone: [`RetryPolicy::default`], 10 s |
+///
+/// A variable that is missing or wrong does not stop the set-up: it is a problem of the [`Variables`], and until it is
+/// solved every call fails for good, with all problems named, and sends nothing.
+///
+/// ```
+/// use bowline_client::Api;
+/// use bowline_model::Variables;
+///
+/// let variables = Variables::new(|name| (name == "CRM_BASE_URL").then(|| "https://crm.example.com".into()));
+/// let crm = Api::with_variables("crm", variables.clone())
+///     .base_url_env("CRM_BASE_URL")
+///     .header_key_env("X-Api-Key", "CRM_API_KEY");
+/// assert_eq!(variables.problems(), [("CRM_API_KEY".into(), "is not set: the API key of crm".into())]);
+/// ```
+#[derive(Clone)]
+pub struct Api {
+    settings: Arc<Settings>,
+    client: Arc<OnceLock<Result<Client, String>>>,
+}
+
+/// Where a setting came from, so that its problem can be named.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Code(&'a str),
+    Variable(&'a str),
+}
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    name: String,
+    variables: Variables,
+    /// The problems of this Api, by variable or option.
+    pub(crate) problems: Vec<(String, String)>,
+    pub(crate) address: Option<Address>,
+    http_hosts: Vec<String>,
+    pub(crate) credentials: Vec<Credential>,
+    pub(crate) scrub: Scrub,
+    pub(crate) idempotency: Idempotency,
+    key_lifetime: Duration,
+    connect_timeout: Duration,
+    response_bytes_max: usize,
+    user_agent: String,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Api {
+    /// An Api of that name, whose variables come from the process's environment.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self::with_variables(name, Variables::environment())
+    }
+
+    /// An Api of that name, whose variables come from there. Their problems are recorded there, too.
+    pub fn with_variables(name: impl Into<String>, variables: Variables) -> Self {
+        let settings = Settings {
+            name: name.into(),
+            variables,
+            problems: vec![],
+            address: None,
+            http_hosts: vec![],
+            credentials: vec![],
+            scrub: Scrub::default(),
+            idempotency: Idempotency::default(),
+            key_lifetime: KEY_LIFETIME,
+            connect_timeout: CONNECT_TIMEOUT,
+            response_bytes_max: RESPONSE_BYTES_MAX,
+            user_agent: concat!("bowline/", env!("CARGO_PKG_VERSION")).into(),
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            retry: RetryPolicy::default(),
+            clock: Arc::new(SystemClock),
+        };
+        Self { settings: Arc::new(settings), client: Arc::default() }
+    }
+
+    /// Clones of this Api keep what they had.
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
+        self.client = Arc::default();
+        self
+    }
+
+    /// Its name: what journals, logs and errors call it.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Where it is: scheme, host, and a path that all calls are below.
+    pub fn base_url(self, url: &str) -> Self {
+        self.with(|settings| {
+            settings.set_address(Source::Code("base_url"), Address::base(url, &settings.http_hosts))
+        })
+    }
+
+    /// As [`base_url`](Api::base_url), from a variable.
+    pub fn base_url_env(self, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(url) = settings.require(variable, "base URL") {
+                settings.set_address(Source::Variable(variable), Address::base(&url, &settings.http_hosts));
+            }
+        })
+    }
+
+    /// A URL that is a secret as a whole, as those of chat hooks are. Calls go exactly there, with the path `""`. Only its
+    /// host appears in errors and logs; the recorded path is empty.
+    ///
+    /// ```
+    /// use bowline_client::Api;
+    /// use bowline_model::{Effect, Secret};
+    ///
+    /// let chat = Api::new("chat").secret_url(Secret::new("https://hooks.example.com/services/T0/B0/x9"));
+    /// let call = chat.post("").json(&serde_json::json!({"text": "deployed"}));
+    /// assert_eq!(call.shape().fingerprint.unwrap().path, "");
+    /// ```
+    pub fn secret_url(self, url: Secret) -> Self {
+        self.with(|settings| {
+            settings
+                .set_address(Source::Code("secret_url"), Address::secret(url.expose(), &settings.http_hosts))
+        })
+    }
+
+    /// As [`secret_url`](Api::secret_url), from a variable.
+    pub fn secret_url_env(self, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(url) = settings.require(variable, "secret URL") {
+                settings.set_address(Source::Variable(variable), Address::secret(&url, &settings.http_hosts));
+            }
+        })
+    }
+
+    /// Allows plain http to that host, by name. Goes before the URL.
+    pub fn allow_http(self, host: &str) -> Self {
+        self.with(|settings| settings.http_hosts.push(host.to_owned()))
+    }
+
+    /// Sends a key in a header.
+    pub fn header_key(self, header: &str, key: Secret) -> Self {
+        self.with(|settings| {
+            settings.set_credential(Source::Code(header), Credential::header(header, key, None))
+        })
+    }
+
+    /// As [`header_key`](Api::header_key), from a variable.
+    pub fn header_key_env(self, header: &str, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(key) = settings.require(variable, "API key") {
+                let key = Credential::header(header, Secret::new(key), Some(variable));
+                settings.set_credential(Source::Variable(variable), key);
+            }
+        })
+    }
+
+    /// Sends a token as `Authorization: Bearer`.
+    pub fn bearer(self, token: Secret) -> Self {
+        self.with(|settings| settings.set_credential(Source::Code("bearer"), Credential::bearer(token, None)))
+    }
+
+    /// As [`bearer`](Api::bearer), from a variable.
+    pub fn bearer_env(self, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(token) = settings.require(variable, "token") {
+                settings.set_credential(
+                    Source::Variable(variable),
+                    Credential::bearer(Secret::new(token), Some(variable)),
+                );
+            }
+        })
+    }
+
+    /// Sends user and password as `Authorization: Basic`.
+    pub fn basic(self, user: &str, password: Secret) -> Self {
+        self.with(|settings| {
+            settings.set_credential(Source::Code("basic"), Credential::basic(user, &password, None))
+        })
+    }
+
+    /// As [`basic`](Api::basic), from two variables.
+    pub fn basic_env(self, user_variable: &str, password_variable: &str) -> Self {
+        self.with(|settings| {
+            let user = settings.require(user_variable, "user name");
+            let password = settings.require(password_variable, "password");
+            if let (Some(user), Some(password)) = (user, password) {
+                let credential = Credential::basic(&user, &Secret::new(password), Some(password_variable));
+                settings.set_credential(Source::Variable(user_variable), credential);
+            }
+        })
+    }
+
+    /// Sends a key as the user name of `Authorization: Basic`, with no password, as some remotes want it.
+    pub fn basic_key_env(self, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(key) = settings.require(variable, "API key") {
+                settings.set_credential(
+                    Source::Variable(variable),
+                    Credential::basic(&key, &Secret::new(""), Some(variable)),
+                );
+            }
+        })
+    }
+
+    /// Sends a key as a parameter of the query. It is in no fingerprint, error or log.
+    pub fn query_key(self, parameter: &str, key: Secret) -> Self {
+        self.with(|settings| {
+            settings.set_credential(Source::Code(parameter), Ok(Credential::query(parameter, key, None)))
+        })
+    }
+
+    /// As [`query_key`](Api::query_key), from a variable.
+    pub fn query_key_env(self, parameter: &str, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(key) = settings.require(variable, "API key") {
+                let key = Credential::query(parameter, Secret::new(key), Some(variable));
+                settings.set_credential(Source::Variable(variable), Ok(key));
+            }
+        })
+    }
+
+    /// The app that calls: the `User-Agent` becomes `name/version`, which tells a remote's operator whom to ask.
+    pub fn app(self, name: &str, version: &str) -> Self {
+        // What separates the parts of a User-Agent cannot be within one.
+        let part = |text: &str| text.replace(|c: char| !c.is_ascii_graphic() || "/()\"".contains(c), "-");
+        let agent = format!("{}/{}", part(name), part(version));
+        self.user_agent(&agent)
+    }
+
+    /// Sets the whole `User-Agent`.
+    pub fn user_agent(self, agent: &str) -> Self {
+        self.with(|settings| settings.user_agent = agent.to_owned())
+    }
+
+    /// How long connecting may take, TLS included. 5 s unless set.
+    pub fn connect_timeout(self, longest: Duration) -> Self {
+        self.with(|settings| settings.connect_timeout = longest)
+    }
+
+    /// How long one attempt of a call that stands alone may take. 10 s unless set. In a run the step says it.
+    pub fn attempt_timeout(self, longest: Duration) -> Self {
+        self.with(|settings| settings.attempt_timeout = longest)
+    }
+
+    /// Largest answer that is read. 16 MiB unless set.
+    pub fn response_bytes_max(self, bytes: usize) -> Self {
+        self.with(|settings| settings.response_bytes_max = bytes)
+    }
+
+    /// How long the remote remembers an idempotency key. 24 h unless set. A call whose outcome is unknown is never
+    /// repeated later than that: the remote would take it for a new one.
+    pub fn key_lifetime(self, lifetime: Duration) -> Self {
+        self.with(|settings| settings.key_lifetime = lifetime)
+    }
+
+    /// Where the idempotency key goes.
+    pub fn idempotency(self, place: Idempotency) -> Self {
+        self.with(|settings| settings.idempotency = place)
+    }
+
+    /// The schedule of calls that stand alone. In a run the engine owns it.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.with(|settings| settings.retry = policy)
+    }
+
+    /// Where time and randomness come from.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        self.with(|settings| settings.clock = clock)
+    }
+
+    /// Describes a GET. The path is below the base URL: `/contacts/7`; encode ids with [`segment`](crate::segment).
+    pub fn get(&self, path: &str) -> Call {
+        Call::new(self.clone(), Method::GET, path)
+    }
+
+    /// Describes a HEAD.
+    pub fn head(&self, path: &str) -> Call {
+        Call::new(self.clone(), Method::HEAD, path)
+    }
+
+    /// Describes a POST. It carries an idempotency key.
+    pub fn post(&self, path: &str) -> Call {
+        Call::new(self.clone(), Method::POST, path)
+    }
+
+    /// Describes a PUT.
+    pub fn put(&self, path: &str) -> Call {
+        Call::new(self.clone(), Method::PUT, path)
+    }
+
+    /// Describes a PATCH. It carries an idempotency key.
+    pub fn patch(&self, path: &str) -> Call {
+        Call::new(self.clone(), Method::PATCH, path)
+    }
+
+    /// Describes a DELETE.
+    pub fn delete(&self, path: &str) -> Call {
+        Call::new(self.clone(), Method::DELETE, path)
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// One HTTP attempt, judged, and told to the log.
+    pub(crate) async fn attempt<T>(
+        &self,
+        request: &Request,
+        attempt: &Attempt,
+        read: fn(&Answer, &Scrub) -> Result<T, String>,
+    ) -> Verdict<T> {
+        let settings = &*self.settings;
+        let scrub = scrub_for(settings, request);
+        let path = settings.shown_path(&request.path);
+        let mut asked = Asked {
+            api: &settings.name,
+            method: &request.method,
+            path: &path,
+            host: settings.host(),
+            keyed: settings.key_is_sent_for(&request.method),
+            attempt: attempt.number(),
+            timeout: attempt.timeout(),
+            credentials: settings.credentials_for_people(),
+            scrub: &scrub,
+            now: settings.clock.now(),
+        };
+        let ready = match prepare(settings, request, attempt.key()) {
+            Ok(ready) => ready,
+            Err(what) => return Verdict::Refused(asked.not_sent(&what)),
+        };
+        let started = settings.clock.monotonic();
+        let observed = match self.client() {
+            Ok(client) => self.exchange(client, ready, attempt).await,
+            Err(what) => return Verdict::Refused(asked.not_sent(&what)),
+        };
+        asked.now = settings.clock.now();
+        tell(&asked, &observed, settings.clock.monotonic().saturating_sub(started));
+        judge(&asked, observed, |answer| read(answer, &scrub))
+    }
+
+    async fn exchange(&self, client: &Client, ready: Ready, attempt: &Attempt) -> Observed {
+        let deadline = self.settings.clock.sleep(attempt.timeout());
+        let mut observed = attempt::exchange(client, ready, self.settings.response_bytes_max, deadline).await;
+        // Before anything looks at it: an answer may echo what was sent, and answers are recorded.
+        if let Observed::Answered(answer) = &mut observed
+            && let Ok(text) = std::str::from_utf8(&answer.body)
+            && let Some(clean) = self.settings.scrub.answer(text)
+        {
+            answer.body = clean.into();
+        }
+        observed
+    }
+
+    fn client(&self) -> Result<&Client, String> {
+        let settings = &self.settings;
+        let loopback = settings.address.as_ref().is_some_and(Address::is_loopback);
+        let open = || transport::client(settings.connect_timeout, loopback);
+        self.client.get_or_init(open).as_ref().map_err(Clone::clone)
+    }
+}
+
+/// One line per attempt: never a query, a header or a body.
+fn tell(asked: &Asked<'_>, observed: &Observed, took: Duration) {
+    let (api, method, attempt) = (asked.api, asked.method.as_str(), asked.attempt);
+    let place = asked.place();
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match observed {
+        Observed::Answered(Answer { status, .. }) => {
+            tracing::debug!(api, method, path = place, attempt, status, took_ms, "called");
+        }
+        Observed::NotReached { .. } => {
+            tracing::debug!(api, method, path = place, attempt, took_ms, "not reached")
+        }
+        Observed::Lost { .. } => tracing::debug!(api, method, path = place, attempt, took_ms, "answer lost"),
+        Observed::TimedOut => tracing::debug!(api, method, path = place, attempt, took_ms, "timed out"),
+    }
+}
+
+impl Settings {
+    fn problem(&mut self, source: Source<'_>, what: String) {
+        let name = match source {
+            Source::Code(option) => format!("{}.{option}", self.name),
+            Source::Variable(variable) => variable.to_owned(),
+        };
+        self.variables.problem(name.as_str(), what.as_str());
+        self.problems.push((name, what));
+    }
+
+    fn require(&mut self, variable: &str, what: &str) -> Option<String> {
+        let purpose = format!("the {what} of {}", self.name);
+        let value = self.variables.require(variable, &purpose);
+        if value.is_none() {
+            self.problems.push((variable.to_owned(), format!("is not set: {purpose}")));
+        }
+        value
+    }
+
+    fn set_address(&mut self, source: Source<'_>, address: Result<Address, String>) {
+        match address {
+            Ok(address) => {
+                address.secrets().iter().for_each(|secret| self.scrub.add(secret));
+                self.address = Some(address);
+            }
+            Err(what) => self.problem(source, what),
+        }
+    }
+
+    fn set_credential(&mut self, source: Source<'_>, credential: Result<Credential, String>) {
+        match credential {
+            Ok(credential) => {
+                credential.scrub(&mut self.scrub);
+                self.credentials.push(credential);
+            }
+            Err(what) => self.problem(source, what),
+        }
+    }
+
+    /// Whether a key goes with that method.
+    pub(crate) fn key_is_sent_for(&self, method: &Method) -> bool {
+        needs_key(method) && self.idempotency != Idempotency::None
+    }
+
+    pub(crate) fn key_lifetime(&self) -> Duration {
+        self.key_lifetime
+    }
+
+    /// The path as it may be seen and recorded.
+    pub(crate) fn shown_path(&self, path: &str) -> String {
+        match &self.address {
+            Some(address) if address.is_secret() => String::new(),
+            Some(_) | None => format!("/{}", path.strip_prefix('/').unwrap_or(path)),
+        }
+    }
+
+    pub(crate) fn agent(&self) -> Result<HeaderValue, String> {
+        HeaderValue::from_str(&self.user_agent)
+            .map_err(|_| "the User-Agent holds a character that a header cannot carry".to_owned())
+    }
+
+    fn host(&self) -> String {
+        self.address.as_ref().map(Address::host).unwrap_or_default()
+    }
+
+    fn credentials_for_people(&self) -> Option<String> {
+        if self.credentials.is_empty() {
+            let secret_url = self.address.as_ref().is_some_and(Address::is_secret);
+            return secret_url.then(|| "its secret URL".to_owned());
+        }
+        let from = self.credentials.iter().map(|credential| credential.variable().unwrap_or("set in code"));
+        Some(from.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Shows the name, the host and where credentials come from.
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("name", &self.settings.name)
+            .field("address", &self.settings.address)
+            .field("credentials", &self.settings.credentials)
+            .field("problems", &self.settings.problems)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! One described request: a plain value that sends nothing until a step, or `send`, runs it.
+
+use std::fmt;
+
+use bowline_model::{Attempt, Effect, Fingerprint, Repeat, Shape, Verdict};
+use bytes::Bytes;
+use reqwest::{
+    Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+use url::form_urlencoded;
+
+use crate::{
+    Api, Response, canonical, response,
+    scrub::Scrub,
+    verdict::{self, Answer},
+};
+
+/// How much of a body's hash is kept: enough to tell two bodies apart.
+const BODY_HASH_BYTES: usize = 8;
+
+/// One request to an [`Api`], described. It sends nothing until a step or [`send`](Call::send) runs it, and can then be
+/// sent several times, and again after a crash.
+///
+/// Without [`decode`](Call::decode) it yields a [`Response`], which can be recorded as it is.
+///
+/// What is wrong with the description itself (a path that climbs, a value that cannot be encoded) is kept, and becomes
+/// a permanent failure when the call runs: nothing is sent then.
+///
+/// ```
+/// use bowline_client::Api;
+/// use bowline_model::Effect;
+///
+/// let crm = Api::new("crm").base_url("https://crm.example.com/v1");
+/// let call = crm.post("/contacts").query("notify", false).json(&["jane@example.com"]);
+/// let shape = call.shape();
+/// assert_eq!(
+///     shape.fingerprint.unwrap().to_string(),
+///     "POST crm /contacts?notify=false (body 35b8314af82886e7)",
+/// );
+/// ```
+#[must_use = "a call is only a description: hand it to a step, or send it"]
+pub struct Call<T = Response> {
+    api: Api,
+    request: Box<Request>,
+    read: fn(&Answer, &Scrub) -> Result<T, String>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Body>,
+    /// What is wrong with the description: the first thing.
+    pub(crate) problem: Option<String>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
+    pub(crate) kind: BodyKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyKind {
+    Json,
+    Form,
+    Raw,
+}
+
+impl Call {
+    pub(crate) fn new(api: Api, method: Method, path: &str) -> Self {
+        let request = Request {
+            method,
+            path: path.to_owned(),
+            query: vec![],
+            headers: HeaderMap::new(),
+            body: None,
+            problem: None,
+        };
+        Self { api, request: Box::new(request), read: read_response }
+    }
+
+    /// The same call, its answer read as JSON into `T`. An empty answer reads as `null`: `()` and `Option` take it.
+    pub fn decode<T: DeserializeOwned>(self) -> Call<T> {
+        Call { api: self.api, request: self.request, read: read_json }
+    }
+}
+
+fn read_response(answer: &Answer, scrub: &Scrub) -> Result<Response, String> {
+    Ok(Response::new(answer.status, &answer.headers, answer.body.clone(), scrub))
+}
+
+fn read_json<T: DeserializeOwned>(answer: &Answer, _: &Scrub) -> Result<T, String> {
+    response::decode(&answer.body).map_err(|what| verdict::not_json(answer).unwrap_or(what))
+}
+
+impl<T> Call<T> {
+    /// Adds a parameter to the query, encoded. Order is kept, names may repeat.
+    pub fn query(mut self, name: &str, value: impl ToString) -> Self {
+        self.request.query.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Sets the body to a value as JSON. The keys of its objects are sorted, so that equal values give equal bytes in
+    /// every process; a `HashSet` has no order to give: use a `BTreeSet`.
+    pub fn json<B: Serialize + ?Sized>(self, value: &B) -> Self {
+        match canonical::to_json(value) {
+            Ok(json) => self.with_body(json, BodyKind::Json, "application/json"),
+            Err(error) => self.problem(format!("the body cannot be written as JSON: {error}")),
+        }
+    }
+
+    /// Sets the body to a form (`application/x-www-form-urlencoded`).
+    pub fn form<K: AsRef<str>, V: ToString>(self, fields: &[(K, V)]) -> Self {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in fields {
+            form.append_pair(name.as_ref(), &value.to_string());
+        }
+        self.with_body(form.finish(), BodyKind::Form, "application/x-www-form-urlencoded")
+    }
+
+    /// Sets the body to bytes, with their content type.
+    pub fn body(self, bytes: impl Into<Bytes>, content_type: &str) -> Self {
+        self.with_body(bytes, BodyKind::Raw, content_type)
+    }
+
+    fn with_body(mut self, bytes: impl Into<Bytes>, kind: BodyKind, content_type: &str) -> Self {
+        self.request.body = Some(Body { bytes: bytes.into(), kind });
+        self.header("content-type", content_type)
+    }
+
+    /// Sets a header. Credentials belong to the [`Api`], which keeps them out of sight; the headers of the connection
+    /// (`Host`, `Content-Length`) are the client's own.
+    pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        const OWN: [&str; 7] =
+            ["host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "trailer"];
+        let Ok(name) = HeaderName::try_from(name) else {
+            return self.problem(format!("the header name {name:?} is not one: letters, digits and dashes"));
+        };
+        if OWN.contains(&name.as_str()) {
+            return self.problem(format!("the header {name} is set by the client itself"));
+        }
+        let Ok(mut value) = HeaderValue::from_str(value.as_ref()) else {
+            return self.problem(format!("the header {name} holds a character that a header cannot carry"));
+        };
+        value.set_sensitive(is_credential(name.as_str()));
+        self.request.headers.insert(name, value);
+        self
+    }
+
+    fn problem(mut self, what: String) -> Self {
+        self.request.problem.get_or_insert(what);
+        self
+    }
+
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Whether the call can be repeated: GET, HEAD, PUT, DELETE as they are (RFC 9110 §9.2.2), POST and PATCH while
+    /// the remote remembers their key. An Api without keys repeats at any time: its author said so.
+    pub(crate) fn repeat(&self) -> Repeat {
+        let settings = self.api.settings();
+        let lifetime = settings.key_is_sent_for(&self.request.method).then(|| settings.key_lifetime());
+        lifetime.map_or(Repeat::Safe, |lifetime| Repeat::Keyed { lifetime })
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.request.query);
+        let body = self.request.body.as_ref().map(|body| Sha256::digest(&body.bytes));
+        Fingerprint {
+            api: self.api.name().to_owned(),
+            method: self.request.method.to_string(),
+            path: self.api.settings().shown_path(&self.request.path),
+            query: query.finish(),
+            body: body.map(|hash| hex::encode(&hash[..BODY_HASH_BYTES])).unwrap_or_default(),
+        }
+    }
+
+    /// One attempt, judged.
+    pub(crate) async fn attempt_once(&self, attempt: &Attempt) -> Verdict<T> {
+        self.api.attempt(&self.request, attempt, self.read).await
+    }
+}
+
+/// Headers whose values are never shown.
+pub(crate) fn is_credential(name: &str) -> bool {
+    ["auth", "cookie", "token", "secret", "key", "passw", "signature"].iter().any(|word| name.contains(word))
+}
+
+impl<T: Serialize + DeserializeOwned + Send> Effect for Call<T> {
+    type Output = T;
+
+    fn shape(&self) -> Shape {
+        Shape { fingerprint: Some(self.fingerprint()), repeat: self.repeat() }
+    }
+
+    async fn attempt(&self, attempt: Attempt) -> Verdict<T> {
+        self.attempt_once(&attempt).await
+    }
+}
+
+impl<T> Clone for Call<T> {
+    fn clone(&self) -> Self {
+        Self { api: self.api.clone(), request: self.request.clone(), read: self.read }
+    }
+}
+
+/// Shows the fingerprint: no host, no credentials, no body.
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({})", self.fingerprint())
+    }
+}

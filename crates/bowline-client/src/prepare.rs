@@ -1,0 +1,120 @@
+//! What a described call becomes on the wire: address, credentials, key.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use bytes::Bytes;
+use reqwest::{
+    Method,
+    header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT},
+};
+use serde_json::value::{RawValue, to_raw_value};
+use url::form_urlencoded;
+
+use crate::{
+    Idempotency,
+    api::Settings,
+    attempt::Ready,
+    call::{Body, BodyKind, Request},
+    scrub::Scrub,
+};
+
+/// JSON is what APIs speak; anything else is still better than a 406.
+const ACCEPT_DEFAULT: HeaderValue = HeaderValue::from_static("application/json, */*;q=0.9");
+
+/// Puts a call together.
+///
+/// # Errors
+/// Says what is wrong with the call or its Api; nothing must be sent then.
+pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Result<Ready, String> {
+    if !settings.problems.is_empty() {
+        let named: Vec<String> =
+            settings.problems.iter().map(|(name, what)| format!("{name} {what}")).collect();
+        return Err(format!("the Api is not set up: {}", named.join("; ")));
+    }
+    if let Some(problem) = &request.problem {
+        return Err(problem.clone());
+    }
+    let Some(address) = &settings.address else {
+        return Err("the Api has no base URL: give it one, as .base_url(\"https://api.example.com\")".into());
+    };
+    let mut url = address.join(&request.path)?;
+    if !request.query.is_empty() {
+        url.query_pairs_mut().extend_pairs(&request.query);
+    }
+    let mut headers = request.headers.clone();
+    headers.entry(ACCEPT).or_insert(ACCEPT_DEFAULT);
+    if !headers.contains_key(USER_AGENT) {
+        headers.insert(USER_AGENT, settings.agent()?);
+    }
+    for credential in &settings.credentials {
+        credential.apply(&mut headers, &mut url);
+    }
+    let mut body = request.body.as_ref().map(|body| body.bytes.clone());
+    if settings.key_is_sent_for(&request.method) {
+        match &settings.idempotency {
+            Idempotency::Header(name) => {
+                let name = HeaderName::try_from(name)
+                    .map_err(|_| format!("the idempotency header's name {name:?} is not one"))?;
+                let value =
+                    HeaderValue::from_str(key).map_err(|_| "the idempotency key is no header value")?;
+                // The call's own key wins: it is the same on every attempt too.
+                headers.entry(name).or_insert(value);
+            }
+            Idempotency::BodyField(field) => body = Some(with_key(request.body.as_ref(), field, key)?),
+            Idempotency::None => {}
+        }
+    }
+    Ok(Ready { method: request.method.clone(), url, headers, body })
+}
+
+/// The body with the key in it. The fingerprint's hash is of the body without.
+fn with_key(body: Option<&Body>, field: &str, key: &str) -> Result<Bytes, String> {
+    let unfit = || {
+        format!(
+            "the idempotency key goes into the body's field {field:?}, but the body is no JSON object and no form"
+        )
+    };
+    let body = body.ok_or_else(unfit)?;
+    match body.kind {
+        BodyKind::Json => {
+            let mut fields: BTreeMap<Cow<'_, str>, &RawValue> =
+                serde_json::from_slice(&body.bytes).map_err(|_| unfit())?;
+            let key = to_raw_value(key).expect("text is JSON");
+            fields.entry(field.into()).or_insert(&key);
+            Ok(serde_json::to_vec(&fields).expect("was JSON before").into())
+        }
+        BodyKind::Form => {
+            let has_own = form_urlencoded::parse(&body.bytes).any(|(name, _)| name == field);
+            let form = String::from_utf8_lossy(&body.bytes).into_owned();
+            let mut form = form_urlencoded::Serializer::new(form);
+            Ok(if has_own { body.bytes.clone() } else { form.append_pair(field, key).finish().into() })
+        }
+        BodyKind::Raw => Err(unfit()),
+    }
+}
+
+/// All secrets that could come back with the answer to this call: the Api's, and those in the call's own headers.
+pub(crate) fn scrub_for<'a>(settings: &'a Settings, request: &Request) -> Cow<'a, Scrub> {
+    let own: Vec<&str> = request
+        .headers
+        .values()
+        .filter(|value| value.is_sensitive())
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    if own.is_empty() {
+        return Cow::Borrowed(&settings.scrub);
+    }
+    let mut scrub = settings.scrub.clone();
+    for value in own {
+        scrub.add(value);
+        if let Some((_, credential)) = value.split_once(' ') {
+            scrub.add(credential);
+        }
+    }
+    Cow::Owned(scrub)
+}
+
+/// Whether a method needs a key to be repeatable.
+pub(crate) fn needs_key(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PATCH)
+}

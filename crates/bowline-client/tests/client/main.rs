@@ -1,0 +1,5 @@
+//! The client against real HTTP servers on loopback.
+
+mod remote;
+
+mod sending;
