@@ -1,1 +1,24 @@
-//! Mock systems for tests of automations: real HTTP on loopback.
+//! Stand-ins and instruments for tests of automations: real sockets, real processes, real kills.
+//!
+//! What comes in: a script of answers, a program to start, a folder to guard. What goes out: what really happened
+//! (every request, every line of output, every sync). What must never happen here: a mock of one of our own types.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | [`mock`] | a remote system on loopback that records every request and answers from a script |
+//! | [`crm`] | a CRM that never deduplicates and logs each request to disk before it answers; the binary `mock-crm` |
+//! | [`process`] | a whole program: started, watched, killed, started again; never left behind |
+//! | [`lost_writes`] | what a crash of the machine leaves of a folder: only what was synced, or any mixture |
+//! | [`skip`] | tests whose peer is missing, by name; in CI that is a failure |
+//! | [`peer`] | interpreters that tests need, as the official library of a provider |
+
+pub mod crm;
+pub mod mock;
+pub mod peer;
+pub mod process;
+mod server;
+pub mod skip;
+
+pub use crm::{CrmMode, MockCrm, MockCrmOptions};
+pub use mock::{Answer, Match, MockSystem, Recorded};
+pub use process::{Process, ProcessError, Program};
