@@ -1,1 +1,34 @@
 //! Where events enter Bowline: webhook routes, and the one door to the store.
+//!
+//! What comes in: HTTP requests of strangers. What goes out: events and their runs, on disk; and answers that are
+//! given only after that.
+//!
+//! What must never happen here: an event accepted before it is verified (see [`VerifiedEvent`]), an answer before the
+//! commit, a run created elsewhere than in [`accept`], a body or a secret in a log line.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | [`serve`](mod@serve) | sockets: deadlines, a cap on connections, an orderly end |
+//! | [`door`] | from a request to an answer |
+//! | [`route`] | one webhook's path, provider, subscriptions and limits |
+//! | [`provider`], [`providers`] | who sent it, and is it genuine |
+//! | [`scrub`](mod@scrub) | which headers are kept with an event |
+//! | [`accept`](mod@accept) | the only place where events become runs |
+
+mod body;
+mod reply;
+mod request_id;
+
+pub mod accept;
+pub mod door;
+pub mod provider;
+pub mod providers;
+pub mod route;
+pub mod scrub;
+pub mod serve;
+
+pub use accept::{accept, accept_replay, draw_key_seed};
+pub use door::Door;
+pub use provider::{Envelope, Provider, RawRequest, Rejection, SignError, VerifiedEvent};
+pub use route::{Route, RouteErrors};
+pub use serve::{ServeLimits, serve};

@@ -1,0 +1,251 @@
+//! One webhook route: its path, its provider, which events start which workflows, and its limits.
+
+use std::{collections::HashSet, fmt, sync::Arc};
+
+use bowline_model::WorkflowName;
+
+use crate::Provider;
+
+/// How large a body may be unless the route says otherwise.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longest path of a route.
+pub const PATH_BYTES_MAX: usize = 256;
+
+/// One webhook route.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use bowline_ingress::{Route, providers::Stripe};
+/// use bowline_model::{Secret, WorkflowName};
+///
+/// let stripe = Stripe::new(&Secret::new("whsec_test"))?;
+/// let route = Route::new("/webhooks/stripe", Arc::new(stripe))
+///     .on("payment_intent.succeeded", WorkflowName::from("stripe-to-crm"))
+///     .on("payment_intent.*", WorkflowName::from("ledger"));
+/// assert_eq!(route.workflows_for("payment_intent.succeeded").len(), 2);
+/// assert_eq!(route.workflows_for("payment_intent.created").len(), 1);
+/// assert_eq!(route.workflows_for("charge.refunded").len(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Route {
+    path: String,
+    provider: Arc<dyn Provider>,
+    subscriptions: Vec<(Pattern, WorkflowName)>,
+    body_bytes_max: usize,
+}
+
+impl Route {
+    /// A route at that path, which begins with `/`. [`check`] says what is wrong with it.
+    pub fn new(path: impl Into<String>, provider: Arc<dyn Provider>) -> Self {
+        Self { path: path.into(), provider, subscriptions: vec![], body_bytes_max: BODY_BYTES_MAX }
+    }
+
+    /// Events of these types start that workflow. `pattern` is a type (`payment_intent.succeeded`), all types below a
+    /// prefix (`payment_intent.*`), or all there are (`*`). An event that fits several patterns of one workflow starts
+    /// it once.
+    pub fn on(mut self, pattern: &str, workflow: WorkflowName) -> Self {
+        self.subscriptions.push((Pattern::parse(pattern), workflow));
+        self
+    }
+
+    /// How large a body may be; [`BODY_BYTES_MAX`] unless set.
+    pub fn body_bytes_max(mut self, bytes: usize) -> Self {
+        self.body_bytes_max = bytes;
+        self
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Who sends to it.
+    pub fn provider(&self) -> &Arc<dyn Provider> {
+        &self.provider
+    }
+
+    /// How large a body may be.
+    pub fn body_limit(&self) -> usize {
+        self.body_bytes_max
+    }
+
+    /// The workflows that an event of this type starts: each once, in the order of [`on`](Self::on).
+    pub fn workflows_for(&self, kind: &str) -> Vec<WorkflowName> {
+        let mut seen = HashSet::new();
+        let fitting = self.subscriptions.iter().filter(|(pattern, _)| pattern.fits(kind));
+        fitting.map(|(_, workflow)| workflow).filter(|workflow| seen.insert(*workflow)).cloned().collect()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let path = &self.path;
+        let mut problems = vec![];
+        if !path.starts_with('/') {
+            problems.push(format!("route {path:?} does not begin with '/'; write {:?}", format!("/{path}")));
+        }
+        if path.len() > PATH_BYTES_MAX {
+            problems.push(format!("route {path:?} has {} bytes (limit {PATH_BYTES_MAX})", path.len()));
+        }
+        let odd = path.chars().find(|char| !char.is_ascii_alphanumeric() && !"/-._~".contains(*char));
+        if let Some(odd) = odd {
+            let allowed = "letters, digits and / - . _ ~ are allowed";
+            problems.push(format!("route {path:?} has {odd:?} in it; {allowed}"));
+        }
+        if self.subscriptions.is_empty() {
+            problems.push(format!("route {path:?} starts no workflow; add .on(type, workflow)"));
+        }
+        if self.body_bytes_max == 0 {
+            problems.push(format!("route {path:?} allows bodies of 0 bytes; every event would be refused"));
+        }
+        for (pattern, workflow) in &self.subscriptions {
+            if let Pattern::Invalid(text) = pattern {
+                problems.push(format!(
+                    "route {path:?} starts {workflow} on {text:?}; write a type, a prefix as payment_intent.*, or *"
+                ));
+            }
+        }
+        problems
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("path", &self.path)
+            .field("provider", &self.provider.name())
+            .field("subscriptions", &self.subscriptions)
+            .field("body_bytes_max", &self.body_bytes_max)
+            .finish()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pattern {
+    All,
+    /// With its dot.
+    Prefix(String),
+    Exact(String),
+    /// Kept, so that all problems of all routes are told at once.
+    Invalid(String),
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Self {
+        let below = text.strip_suffix('*');
+        match below {
+            Some("") => Self::All,
+            Some(prefix) if prefix.ends_with('.') && prefix.len() > 1 && !prefix.contains('*') => {
+                Self::Prefix(prefix.to_owned())
+            }
+            Some(_) => Self::Invalid(text.to_owned()),
+            None if text.is_empty() || text.contains('*') || text.trim() != text => {
+                Self::Invalid(text.to_owned())
+            }
+            None => Self::Exact(text.to_owned()),
+        }
+    }
+
+    fn fits(&self, kind: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Prefix(prefix) => kind.starts_with(prefix),
+            Self::Exact(exact) => kind == exact,
+            Self::Invalid(_) => false,
+        }
+    }
+}
+
+/// All that is wrong with some routes, one problem a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct RouteErrors(Vec<String>);
+
+impl RouteErrors {
+    /// One problem each: fact, value, hint.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// Looks at all routes of an app.
+///
+/// # Errors
+/// [`RouteErrors`] with every path that does not begin with `/`, has characters that could mean something else, or
+/// comes twice; every pattern that is none; every route without a workflow.
+pub fn check(routes: &[Route]) -> Result<(), RouteErrors> {
+    let mut problems: Vec<String> = routes.iter().flat_map(Route::problems).collect();
+    let mut paths = HashSet::new();
+    for Route { path, .. } in routes {
+        if !paths.insert(path) {
+            problems.push(format!("route {path:?} is there twice; put all its workflows on one route"));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(RouteErrors(problems)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use bowline_model::Secret;
+
+    use super::*;
+    use crate::providers::Stripe;
+
+    fn route(path: &str) -> Route {
+        Route::new(path, Arc::new(Stripe::new(&Secret::new("whsec_test")).unwrap()))
+    }
+
+    fn workflows(route: &Route, kind: &str) -> Vec<String> {
+        route.workflows_for(kind).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_prefix_fits_what_is_below_it_and_not_its_neighbours() {
+        let route = route("/a").on("payment_intent.*", "w".into());
+        assert_eq!(workflows(&route, "payment_intent.succeeded"), ["w"]);
+        assert_eq!(workflows(&route, "payment_intent.a.b"), ["w"]);
+        for other in ["payment_intent", "payment_intents.created", "charge.payment_intent.x", ""] {
+            assert_eq!(workflows(&route, other), Vec::<String>::new(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_workflow_is_started_once_even_if_several_patterns_fit() {
+        let route = route("/a")
+            .on("*", "audit".into())
+            .on("charge.*", "books".into())
+            .on("charge.refunded", "books".into())
+            .on("charge.refunded", "audit".into());
+        assert_eq!(workflows(&route, "charge.refunded"), ["audit", "books"]);
+        assert_eq!(workflows(&route, "payout.paid"), ["audit"]);
+    }
+
+    #[test]
+    fn all_problems_of_all_routes_are_told_at_once() {
+        let routes = [
+            route("webhooks").on("*", "w".into()),
+            route("/a/{id}")
+                .on("a*", "w".into())
+                .on("", "w".into())
+                .on(".*", "w".into())
+                .on("a.*.b", "w".into()),
+            route("/b"),
+            route("/b").on("x", "w".into()).body_bytes_max(0),
+        ];
+        let problems = check(&routes).unwrap_err();
+        for expected in [
+            r#"route "webhooks" does not begin with '/'; write "/webhooks""#,
+            r#"route "/a/{id}" has '{' in it"#,
+            r#"route "/a/{id}" starts w on "a*""#,
+            r#"route "/a/{id}" starts w on """#,
+            r#"route "/a/{id}" starts w on ".*""#,
+            r#"route "/a/{id}" starts w on "a.*.b""#,
+            r#"route "/b" starts no workflow"#,
+            r#"route "/b" allows bodies of 0 bytes"#,
+            r#"route "/b" is there twice"#,
+        ] {
+            assert!(problems.to_string().contains(expected), "{expected} is not in:\n{problems}");
+        }
+        assert_eq!(problems.problems().len(), 9, "{problems}");
+    }
+}
