@@ -1,1 +1,41 @@
-//! Drives runs: journal, recovery, retries, timers.
+//! Drives runs.
+//!
+//! What comes in: runs from the store, workflows from the app. What goes out: journal entries, and effects, each
+//! started only when everything the run's code has seen is on disk.
+//!
+//! What must never happen here: SQL, HTTP, the wall clock, or an outcome handed to user code out of its order.
+//!
+//! From the outside in:
+//!
+//! | Module | Story |
+//! |---|---|
+//! | [`engine`] | one node: its start, its shutdown, what its parts share |
+//! | `dispatch` | claims runs and hands them to kept code or a new driver |
+//! | `drive` | one run: does what the machine says, in the store and in time |
+//! | `machine` | one run, decided: polls its code, delivers one outcome, starts effects; no IO |
+//! | `board` | what the run's code asks for, and what it was given |
+//! | `journal` | what is recorded, and whether the code still fits it |
+//! | [`context`], [`step`] | what a workflow's author holds |
+
+mod action;
+mod board;
+pub mod context;
+mod dispatch;
+mod drive;
+pub mod engine;
+mod journal;
+mod key;
+mod machine;
+pub mod progress;
+mod settle;
+mod slots;
+pub mod step;
+mod waker;
+pub mod workflow;
+
+pub use action::{Action, ViaAttempt, ViaEffect, ViaFn};
+pub use context::Context;
+pub use engine::{Engine, EngineOptions};
+pub use progress::Progress;
+pub use step::Step;
+pub use workflow::{Workflow, Workflows};

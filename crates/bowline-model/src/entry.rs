@@ -270,6 +270,13 @@ pub struct Fingerprint {
     pub body: String,
 }
 
+impl Fingerprint {
+    /// Whether both are about the same Api, method and path.
+    pub fn same_target(&self, other: &Self) -> bool {
+        (&self.api, &self.method, &self.path) == (&other.api, &other.method, &other.path)
+    }
+}
+
 /// As people read it: `POST crm /contacts/17`.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,518 @@
+//! What the run's code asks for, and what it was given: the one place where the code and the machine meet.
+//!
+//! The code's side (leaves, [`Context`](crate::Context)) only asks and looks; the machine's side decides. No outcome
+//! becomes visible to the code but through the machine, one between two polls.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+    thread::{self, ThreadId},
+    time::Duration,
+};
+
+use bowline_model::{
+    Attempt, BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Error, Event, Failure,
+    Family, Fingerprint, Payload, Position, Repeat, RetryPolicy, Run, ScopePath, Shape, Verdict,
+};
+use jiff::Timestamp;
+
+use crate::{journal::Journal, key::idempotency_key};
+
+/// Most entries in one run's journal.
+pub(crate) const ENTRIES_MAX: i64 = 100_000;
+/// Largest recorded value.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+/// Longest step name or key.
+const NAME_BYTES_MAX: usize = 512;
+
+pub(crate) type LeafId = u64;
+
+/// How a step wants to be run.
+#[derive(Clone)]
+pub(crate) struct LeafOptions {
+    pub(crate) policy: RetryPolicy,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) attempt_timeout: Duration,
+}
+
+/// A step that the code waits for.
+pub(crate) struct Leaf {
+    pub(crate) key: EntryKey,
+    pub(crate) shape: Shape,
+    pub(crate) options: LeafOptions,
+    pub(crate) output_type: &'static str,
+    pub(crate) idempotency_key: String,
+    pub(crate) phase: Phase,
+    /// Attempts made so far.
+    pub(crate) attempts: u32,
+    /// When the schedule of attempts began.
+    pub(crate) since: Option<Timestamp>,
+    /// When the first attempt started.
+    pub(crate) first_sent: Option<Timestamp>,
+    /// When the attempt under way started.
+    pub(crate) started: Option<Timestamp>,
+    /// Since when an attempt may have had its effect.
+    pub(crate) unknown_since: Option<Timestamp>,
+    /// Whether an operator decided that it may be sent again, whatever the remote still knows.
+    pub(crate) consented: bool,
+    pub(crate) waker: Option<Waker>,
+}
+
+/// Where a leaf stands.
+pub(crate) enum Phase {
+    /// Wants its recorded outcome, or else an attempt.
+    Asked,
+    /// Wants another attempt then.
+    Backoff { due: Timestamp },
+    /// May make this attempt at its next poll.
+    Starting(Attempt),
+    /// An attempt is under way.
+    Running,
+    /// An attempt ended; the machine has not looked at it.
+    Arrived(Verdict<Payload>),
+    /// Has its outcome; the code takes it at its next poll.
+    Delivered(Outcome),
+}
+
+/// What the code receives.
+#[derive(Clone)]
+pub(crate) enum Outcome {
+    Done(Payload),
+    Failed(Failure),
+}
+
+/// Why the machine must stop the run: what the code did, said in words for a person.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    pub(crate) reason: DeadReason,
+    pub(crate) message: String,
+    /// The step it is about, if an operator's retry must know.
+    pub(crate) entry: Option<EntryKey>,
+}
+
+impl Stop {
+    fn new(reason: DeadReason, message: String) -> Self {
+        Self { reason, message, entry: None }
+    }
+}
+
+/// The state behind the board's lock.
+pub(crate) struct BoardState {
+    pub(crate) journal: Journal,
+    /// Entries not yet handed to the driver for writing.
+    pub(crate) unwritten: Vec<Entry>,
+    pub(crate) leaves: BTreeMap<LeafId, Leaf>,
+    /// Leaves whose attempt ended, in the order in which they did.
+    pub(crate) arrivals: VecDeque<LeafId>,
+    pub(crate) stop: Option<Stop>,
+    next_leaf: LeafId,
+    counters: HashMap<(Family, ScopePath, String), u32>,
+    keyed: HashSet<EntryKey>,
+    polling: Option<ThreadId>,
+    /// The step whose attempt is being polled.
+    in_attempt: Option<EntryKey>,
+    pub(crate) ended: bool,
+}
+
+/// See the [module](self).
+pub(crate) struct Board {
+    pub(crate) run: Run,
+    pub(crate) event: Arc<Event>,
+    pub(crate) build: BuildId,
+    pub(crate) clock: Arc<dyn Clock>,
+    state: Mutex<BoardState>,
+}
+
+/// Whether an ask found a leaf.
+pub(crate) enum Asked {
+    Leaf(LeafId, EntryKey),
+    /// The machine will stop the run: stay pending.
+    Stopped,
+    /// The caller is not where a step may be.
+    Misplaced(Error),
+}
+
+/// What a leaf shall do next.
+pub(crate) enum Turn {
+    Start(Attempt),
+    Take(Outcome),
+}
+
+impl Board {
+    pub(crate) fn new(
+        run: Run,
+        event: Arc<Event>,
+        entries: Vec<Entry>,
+        build: BuildId,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let state = BoardState {
+            journal: Journal::read(entries),
+            unwritten: Vec::new(),
+            leaves: BTreeMap::new(),
+            arrivals: VecDeque::new(),
+            stop: None,
+            next_leaf: 0,
+            counters: HashMap::new(),
+            keyed: HashSet::new(),
+            polling: None,
+            in_attempt: None,
+            ended: false,
+        };
+        Self { run, event, build, clock, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BoardState> {
+        // A panic in user code never happens under this lock, so what a poisoned one guards is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks the run as being polled, on this thread, until the guard is dropped.
+    pub(crate) fn begin_poll(&self) -> PollGuard<'_> {
+        self.lock().polling = Some(thread::current().id());
+        PollGuard(self)
+    }
+
+    /// The code asks for a step's outcome. `name` is today's, `old_names` what it was called before, newest first.
+    pub(crate) fn ask(&self, step: NewLeaf) -> Asked {
+        let mut state = self.lock();
+        if let Some(misplaced) = state.misplaced(&step.name) {
+            return Asked::Misplaced(misplaced);
+        }
+        let id = state.next_leaf;
+        state.next_leaf += 1;
+        match state.open_leaf(step, self) {
+            Ok(leaf) => {
+                let key = leaf.key.clone();
+                state.leaves.insert(id, leaf);
+                Asked::Leaf(id, key)
+            }
+            Err(stop) => {
+                state.stop.get_or_insert(stop);
+                Asked::Stopped
+            }
+        }
+    }
+
+    /// A leaf looks what it shall do.
+    pub(crate) fn poll_leaf(&self, id: LeafId, waker: &Waker) -> Poll<Turn> {
+        let mut state = self.lock();
+        let Some(leaf) = state.leaves.get_mut(&id) else { return Poll::Pending };
+        match &mut leaf.phase {
+            Phase::Starting(attempt) => {
+                let attempt = attempt.clone();
+                leaf.phase = Phase::Running;
+                Poll::Ready(Turn::Start(attempt))
+            }
+            Phase::Delivered(outcome) => {
+                let outcome = outcome.clone();
+                state.leaves.remove(&id);
+                Poll::Ready(Turn::Take(outcome))
+            }
+            Phase::Asked | Phase::Backoff { .. } | Phase::Running | Phase::Arrived(_) => {
+                match &mut leaf.waker {
+                    Some(known) => known.clone_from(waker),
+                    none => *none = Some(waker.clone()),
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// An attempt ended. Its outcome stays here until the machine delivers it.
+    pub(crate) fn arrive(&self, id: LeafId, verdict: Verdict<Payload>) {
+        let mut state = self.lock();
+        if let Some(leaf) = state.leaves.get_mut(&id) {
+            leaf.phase = Phase::Arrived(verdict);
+            state.arrivals.push_back(id);
+        }
+    }
+
+    /// The code dropped a leaf. If its effect may have happened, that is noted.
+    pub(crate) fn drop_leaf(&self, id: LeafId) {
+        let mut state = self.lock();
+        state.arrivals.retain(|arrived| *arrived != id);
+        let Some(leaf) = state.leaves.remove(&id) else { return };
+        if state.ended {
+            return;
+        }
+        let (known, may_have_acted) = match leaf.phase {
+            Phase::Asked | Phase::Starting(_) | Phase::Delivered(_) => return,
+            Phase::Backoff { .. } => ("the code went on without it; no further attempt will be made", false),
+            Phase::Running => ("the code went on without it; an attempt was under way", true),
+            Phase::Arrived(Verdict::Done(_)) => ("the code went on without it; it was done", true),
+            Phase::Arrived(Verdict::Unknown(_)) => {
+                ("the code went on without it; an attempt had no answer", true)
+            }
+            Phase::Arrived(Verdict::RetryAfter(_) | Verdict::Wait { .. } | Verdict::Refused(_)) => {
+                ("the code went on without it; an attempt had failed", false)
+            }
+        };
+        let (key, mut meta) = leaf.note();
+        meta.note = Some(known.to_owned());
+        if may_have_acted {
+            meta.unknown_since = meta.unknown_since.or(leaf.started);
+        }
+        self.append(&mut state, EntryKind::Dropped, key, meta, None);
+    }
+
+    /// Marks whose attempt is being polled; `None` when that poll is over.
+    pub(crate) fn mark_attempt(&self, key: Option<EntryKey>) {
+        self.lock().in_attempt = key;
+    }
+
+    /// A value that the code draws (`now`, `random`, `uuid`): the recorded one, or `draw`'s, recorded.
+    ///
+    /// Inside a step's closure it is drawn and not recorded: the step's outcome is.
+    pub(crate) fn value<T>(&self, name: &str, draw: impl FnOnce() -> T) -> T
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let mut state = self.lock();
+        if state.in_attempt.is_some() {
+            return draw();
+        }
+        if !state.is_polled_here() {
+            let message = format!(
+                "`cx.{name}()` was called outside the run, in a spawned task; call it in the workflow"
+            );
+            state.stop.get_or_insert(mismatch(message));
+            return draw();
+        }
+        let key = state.next_key(Family::Value, ScopePath::root(), name, None);
+        match state.take_value(&key) {
+            Ok(Some(recorded)) => return recorded,
+            Ok(None) => {}
+            Err(stop) => {
+                state.stop.get_or_insert(stop);
+                return draw();
+            }
+        }
+        let value = draw();
+        let payload = Payload::encode(&value).expect("a time, a number and a UUID have JSON forms");
+        self.append(&mut state, EntryKind::Value, key, EntryMeta::default(), Some(payload));
+        value
+    }
+
+    /// The code cannot go on: what is recorded does not fit what it asks.
+    pub(crate) fn stop(&self, reason: DeadReason, message: String) {
+        self.lock().stop.get_or_insert(Stop::new(reason, message));
+    }
+
+    /// Appends an entry that is not yet written.
+    pub(crate) fn append(
+        &self,
+        state: &mut BoardState,
+        kind: EntryKind,
+        key: EntryKey,
+        meta: EntryMeta,
+        payload: Option<Payload>,
+    ) {
+        if state.journal.len() >= ENTRIES_MAX && kind.is_delivered() {
+            let message = format!(
+                "the journal has {ENTRIES_MAX} entries, the most a run may have; split the work into several runs"
+            );
+            state.stop.get_or_insert(Stop::new(DeadReason::Limit, message));
+            return;
+        }
+        let seq = state.journal.next_seq();
+        state.unwritten.push(Entry {
+            seq,
+            kind,
+            key,
+            at: self.clock.now(),
+            build: self.build.clone(),
+            meta,
+            payload,
+        });
+    }
+}
+
+/// A step as the code asks for it.
+pub(crate) struct NewLeaf {
+    pub(crate) scope: ScopePath,
+    pub(crate) name: String,
+    pub(crate) old_names: Vec<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) shape: Shape,
+    pub(crate) options: LeafOptions,
+    pub(crate) output_type: &'static str,
+}
+
+impl BoardState {
+    fn is_polled_here(&self) -> bool {
+        self.polling == Some(thread::current().id())
+    }
+
+    /// Why a step may not be asked for here, if so.
+    fn misplaced(&self, name: &str) -> Option<Error> {
+        if let Some(outer) = &self.in_attempt {
+            return Some(Error::permanent(format!(
+                "step \"{name}\" is inside the closure of step {outer}: a step runs once and records one outcome; \
+                 move it out and put it before or after"
+            )));
+        }
+        (!self.is_polled_here()).then(|| {
+            Error::permanent(format!(
+                "step \"{name}\" was awaited outside its run (in a spawned task?): its order could not be recorded; \
+                 await it in the workflow itself, side by side with `tokio::join!`"
+            ))
+        })
+    }
+
+    fn next_key(&mut self, family: Family, scope: ScopePath, name: &str, key: Option<String>) -> EntryKey {
+        let position = match key {
+            Some(key) => Position::Key(key),
+            None => {
+                let counter = self.counters.entry((family, scope.clone(), name.to_owned())).or_default();
+                *counter += 1;
+                Position::Nth(*counter)
+            }
+        };
+        EntryKey { family, scope, name: name.to_owned(), position }
+    }
+
+    fn open_leaf(&mut self, step: NewLeaf, board: &Board) -> Result<Leaf, Stop> {
+        for text in [Some(&step.name), step.key.as_ref()].into_iter().flatten() {
+            if text.len() > NAME_BYTES_MAX {
+                let start: String = text.chars().take(40).collect();
+                let message = format!(
+                    "a step's name or key has {} bytes (limit {NAME_BYTES_MAX}): {start}…",
+                    text.len()
+                );
+                return Err(Stop::new(DeadReason::Limit, message));
+            }
+        }
+        let today = self.next_key(Family::Step, step.scope, &step.name, step.key);
+        if matches!(today.position, Position::Key(_)) && !self.keyed.insert(today.clone()) {
+            return Err(mismatch(format!(
+                "step {today} was asked for twice: a `.key` must be unique within its name"
+            )));
+        }
+        let oldest_name = step.old_names.last().unwrap_or(&step.name).clone();
+        let key = self.recorded_name(today, step.old_names);
+        self.check_fits(&key, &step.shape)?;
+        let tried = self.journal.tried(&key);
+        let known = self.journal.key(&key);
+        let leaf = Leaf {
+            phase: match tried.and_then(|tried| tried.next_at) {
+                Some(due) => Phase::Backoff { due },
+                None => Phase::Asked,
+            },
+            attempts: tried.map_or(0, |tried| tried.attempts),
+            since: tried.map(|tried| tried.first_sent),
+            first_sent: tried.map(|tried| tried.first_sent),
+            started: None,
+            unknown_since: known.unknown_since,
+            consented: known.consented,
+            idempotency_key: idempotency_key(board.run.key_seed, &key, &oldest_name, known.generation),
+            key,
+            shape: step.shape,
+            options: step.options,
+            output_type: step.output_type,
+            waker: None,
+        };
+        Ok(leaf)
+    }
+
+    /// The key under which the journal knows the step: today's, or one of the names it had before.
+    fn recorded_name(&self, today: EntryKey, old_names: Vec<String>) -> EntryKey {
+        if old_names.is_empty() || self.journal.knows(&today) {
+            return today;
+        }
+        let mut before = old_names.into_iter().map(|name| EntryKey { name, ..today.clone() });
+        before.find(|key| self.journal.knows(key)).unwrap_or(today)
+    }
+
+    /// Compares what the code asks with what is recorded.
+    fn check_fits(&self, key: &EntryKey, shape: &Shape) -> Result<(), Stop> {
+        let (recorded, side) = match (self.journal.get(key), self.journal.tried(key)) {
+            (Some(entry), _) if self.journal.is_optional(entry.seq) => {
+                return match (&entry.meta.fingerprint, &shape.fingerprint) {
+                    (Some(recorded), Some(asked)) if !recorded.same_target(asked) => {
+                        Err(mismatch(both_sides(key, "recorded", recorded, asked)))
+                    }
+                    _ => Ok(()),
+                };
+            }
+            (Some(entry), _) => (&entry.meta.fingerprint, "recorded"),
+            (None, Some(tried)) => (&tried.fingerprint, "was attempted as"),
+            (None, None) => return Ok(()),
+        };
+        match (recorded, &shape.fingerprint) {
+            (recorded, asked) if recorded == asked => Ok(()),
+            (Some(recorded), Some(asked)) => Err(mismatch(both_sides(key, side, recorded, asked))),
+            (Some(recorded), None) => Err(mismatch(format!(
+                "step {key} {side} {recorded}, the code now runs a closure there; keep the old path for runs under way, \
+                 or give the new step its own name"
+            ))),
+            (None, Some(asked)) => Err(mismatch(format!(
+                "step {key} {side} a closure's, the code now asks {asked}; keep the old path for runs under way, or give \
+                 the new step its own name"
+            ))),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn take_value<T: serde::de::DeserializeOwned>(&mut self, key: &EntryKey) -> Result<Option<T>, Stop> {
+        let Some(entry) = self.journal.get(key) else { return Ok(None) };
+        let value = entry.payload.as_ref().map(Payload::decode);
+        self.journal.take(key);
+        match value {
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(error)) => Err(mismatch(format!("recorded value {key} cannot be read: {error}"))),
+            None => Err(mismatch(format!("recorded value {key} has no value"))),
+        }
+    }
+}
+
+/// The message that shows both sides of a call that changed, and says what to add.
+fn both_sides(key: &EntryKey, side: &str, recorded: &Fingerprint, asked: &Fingerprint) -> String {
+    let same_target = recorded.same_target(asked);
+    let asks = if same_target {
+        format!("{asked}")
+    } else {
+        format!("{} {} {}", asked.method, asked.api, asked.path)
+    };
+    let was = if same_target {
+        format!("{recorded}")
+    } else {
+        format!("{} {} {}", recorded.method, recorded.api, recorded.path)
+    };
+    let hint = match &key.position {
+        Position::Nth(_) if !same_target => {
+            "the loop's order or the code changed; add .key(id) to steps in a loop"
+        }
+        Position::Nth(_) | Position::Key(_) if same_target => {
+            "what is sent must come from the event, recorded outcomes, cx.now() or cx.random(), not from the clock or a map's order"
+        }
+        Position::Nth(_) | Position::Key(_) => "give the new step its own name",
+    };
+    format!("step {key} {side} {was}, the code now asks {asks}: {hint}")
+}
+
+fn mismatch(message: String) -> Stop {
+    Stop::new(DeadReason::Mismatch, message)
+}
+
+/// Ends a poll when dropped, also by a panic.
+pub(crate) struct PollGuard<'a>(&'a Board);
+
+impl Drop for PollGuard<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.polling = None;
+        state.in_attempt = None;
+    }
+}
+
+impl Leaf {
+    /// Whether, and until when, an unknown effect of it may be repeated.
+    pub(crate) fn is_stale(&self, now: Timestamp) -> bool {
+        let (Repeat::Keyed { lifetime }, Some(since)) = (self.shape.repeat, self.unknown_since) else {
+            return false;
+        };
+        !self.consented && since.checked_add(lifetime).is_ok_and(|end| now > end)
+    }
+}

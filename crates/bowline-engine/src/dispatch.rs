@@ -1,0 +1,267 @@
+//! Claims runs and hands them out: to the code that is kept in memory for them, or to a new driver that recovers them.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use bowline_model::{DeadReason, Failure, NodeId, Run, RunId};
+use bowline_store::{Claim, History, StoreError};
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use crate::{
+    Context,
+    board::Board,
+    drive::{Driver, bury},
+    engine::{Resume, Shared, Stopping, lock, positive},
+    machine::Machine,
+    slots::SlotGuard,
+};
+
+/// The dispatcher looks at the store at least this often, whatever it was or was not told.
+const SWEEP: Duration = Duration::from_secs(30);
+/// How long to wait after a claim failed.
+const CLAIM_RETRY: Duration = Duration::from_secs(1);
+/// Runs taken with one claim.
+const CLAIM_MAX: usize = 256;
+/// From this many crashes on a run is a suspect: it runs alone until it reaches a wait or an end.
+const SUSPECT_CRASHES: u32 = 2;
+/// At this many crashes alone a run is a dead letter.
+const POISON_CRASHES_ALONE: u32 = 2;
+/// A suspect that lived this long alone is let in with the others.
+const SUSPECT_ALONE_MAX: Duration = Duration::from_secs(10);
+
+pub(crate) struct Dispatcher {
+    shared: Arc<Shared>,
+    node: NodeId,
+    runs: JoinSet<()>,
+}
+
+/// What a round of claiming says of the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Nothing is left to claim.
+    Empty,
+    /// Slots are the limit: claim again when one is free.
+    Limited,
+    /// There may be more, and slots are free.
+    More,
+    /// The store did not answer.
+    Failed,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(shared: Arc<Shared>, node: NodeId) -> Self {
+        Self { shared, node, runs: JoinSet::new() }
+    }
+
+    /// Claims until the node stops, then waits for the runs under way.
+    pub(crate) async fn dispatch(mut self) {
+        self.run_suspects_alone().await;
+        while !self.shared.is_stopping() {
+            let round = self.claim_round().await;
+            self.shared.beat(round == Round::Failed);
+            self.reap();
+            match round {
+                Round::More => {}
+                Round::Empty | Round::Limited | Round::Failed => self.wait(round).await,
+            }
+        }
+        while self.runs.join_next().await.is_some() {}
+    }
+
+    /// After crashes, runs that were there at two of them go one at a time, so that the next crash blames no innocent.
+    async fn run_suspects_alone(&mut self) {
+        while !self.shared.is_stopping() {
+            let claimed = match self.claim(1, SUSPECT_CRASHES).await {
+                Ok(claimed) if claimed.is_empty() => return,
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::warn!(%error, "claim failed");
+                    self.shared.beat(true);
+                    self.shared.clock.sleep(CLAIM_RETRY).await;
+                    continue;
+                }
+            };
+            tracing::warn!(run = %claimed[0].id, crashes = claimed[0].crashes, "suspected of crashing the process: runs alone");
+            self.hand_out(claimed).await;
+            self.shared.beat(false);
+            let shared = self.shared.clone();
+            let alone = async {
+                while shared.slots.free() < shared.slots.total() {
+                    shared.slots.freed().await;
+                }
+            };
+            tokio::select! {
+                () = alone => {}
+                () = shared.clock.sleep(SUSPECT_ALONE_MAX) => {}
+            }
+        }
+    }
+
+    async fn claim_round(&mut self) -> Round {
+        let free = self.shared.slots.free().min(CLAIM_MAX);
+        if free == 0 {
+            return Round::Limited;
+        }
+        match self.claim(free, 0).await {
+            Ok(claimed) if claimed.is_empty() => Round::Empty,
+            Ok(claimed) => {
+                let all = claimed.len() == free;
+                self.hand_out(claimed).await;
+                if all { Round::More } else { Round::Empty }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "claim failed");
+                Round::Failed
+            }
+        }
+    }
+
+    async fn claim(&self, total_max: usize, crashes_min: u32) -> Result<Vec<Run>, StoreError> {
+        let claim = Claim {
+            node: self.node,
+            now: self.shared.clock.now(),
+            total_max,
+            workflows: self.shared.slots.free_per_workflow(&self.shared.workflows, total_max),
+            others_max: total_max,
+            crashes_min,
+        };
+        // Never dropped half way: a claim that was committed and not handed out would be lost until the next start.
+        self.shared.store.claim(claim).await
+    }
+
+    /// Ends when there may be something to do.
+    async fn wait(&self, round: Round) {
+        let shared = &self.shared;
+        let due = *lock(&shared.next_due);
+        let limited = round == Round::Limited || shared.slots.any_limited(&shared.workflows);
+        let retry = if round == Round::Failed { CLAIM_RETRY } else { SWEEP };
+        let until_due = due.map_or(SWEEP, |due| positive(due.duration_since(shared.clock.now())));
+        tokio::select! {
+            () = shared.poked.notified() => {}
+            () = shared.slots.freed(), if limited => {}
+            _ = shared.stopping_after(Stopping::No) => {}
+            () = shared.clock.sleep(until_due.min(retry)) => self.refresh_due().await,
+        }
+    }
+
+    /// The time that was waited for has come: looks which one is next.
+    async fn refresh_due(&self) {
+        let now = self.shared.clock.now();
+        if let Ok(next) = self.shared.store.next_due(now).await {
+            let mut known = lock(&self.shared.next_due);
+            // A time noted while the store was asked may be earlier.
+            let noted = known.filter(|noted| *noted > now);
+            *known = match (noted, next) {
+                (Some(noted), Some(next)) => Some(noted.min(next)),
+                (noted, next) => noted.or(next),
+            };
+        }
+    }
+
+    async fn hand_out(&mut self, claimed: Vec<Run>) {
+        let mut cold = Vec::new();
+        for run in claimed {
+            let slot = self.shared.slots.take(&run.workflow);
+            match self.shared.take_kept(&run) {
+                Some(kept) => match kept.send(Resume { epoch: run.epoch, slot }) {
+                    Ok(()) => {}
+                    Err(Resume { slot, .. }) => cold.push((run, slot)),
+                },
+                None => cold.push((run, slot)),
+            }
+        }
+        if cold.is_empty() {
+            return;
+        }
+        let ids: Vec<RunId> = cold.iter().map(|(run, _)| run.id).collect();
+        let histories = self.histories(&ids).await;
+        for ((run, slot), history) in cold.into_iter().zip(histories) {
+            let span = tracing::info_span!("run", run = %run.id, workflow = %run.workflow);
+            self.runs.spawn(drive_claimed(self.shared.clone(), run, slot, history).instrument(span));
+        }
+    }
+
+    /// Reads until the store answers: the runs are ours already.
+    async fn histories(&self, ids: &[RunId]) -> Vec<Result<History, StoreError>> {
+        loop {
+            match self.shared.store.histories(ids).await {
+                Ok(histories) => return histories,
+                Err(error) if error.is_retryable() && !self.shared.is_stopping() => {
+                    tracing::warn!(%error, "claimed runs cannot be read yet");
+                    self.shared.clock.sleep(CLAIM_RETRY).await;
+                }
+                Err(error) => return ids.iter().map(|_| Err(error.clone())).collect(),
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Some(ended) = self.runs.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a run's driver failed");
+            }
+        }
+    }
+}
+
+/// Drives one claimed run to its end, its next wait that is not kept, or the shutdown.
+async fn drive_claimed(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<History, StoreError>) {
+    let claimed = run.clone();
+    let driven = AssertUnwindSafe(Box::pin(begin(shared.clone(), run, slot, history))).catch_unwind().await;
+    if driven.is_err() {
+        let failure =
+            Failure::unknown("the engine panicked while it drove this run; see the log").permanent();
+        bury(&shared, &claimed, DeadReason::Panicked, failure).await;
+    }
+}
+
+async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<History, StoreError>) {
+    if run.crashes_alone >= POISON_CRASHES_ALONE {
+        let failure = Failure::unknown(format!(
+            "the process died {} times while this run was the only one running (and {} times in all); find out why, \
+             deploy, then retry it",
+            run.crashes_alone, run.crashes
+        ));
+        return bury(&shared, &run, DeadReason::Poison, failure.permanent()).await;
+    }
+    let History { event, journal } = match history {
+        Ok(history) => history,
+        Err(error) if error.is_retryable() => return crate::drive::give_back(&shared, &run).await,
+        Err(error) => {
+            let failure = Failure::refused(format!("the run's history cannot be read: {error}"));
+            return bury(&shared, &run, DeadReason::Mismatch, failure.permanent()).await;
+        }
+    };
+    let Some(workflow) = shared.workflows.get(&run.workflow) else {
+        let failure = Failure::refused(format!(
+            "this build has no workflow \"{}\"; deploy one that has, then retry the run",
+            run.workflow
+        ));
+        return bury(&shared, &run, DeadReason::UnknownWorkflow, failure.permanent()).await;
+    };
+    let input = match event.input() {
+        Ok(input) => input,
+        Err(error) => {
+            let failure = Failure::refused(format!("{error}; deploy code that takes it, then retry the run"));
+            return bury(&shared, &run, DeadReason::Malformed, failure.permanent()).await;
+        }
+    };
+    let (id, epoch) = (run.id, run.epoch);
+    let board = Arc::new(Board::new(
+        run.clone(),
+        Arc::new(event),
+        journal,
+        shared.build.clone(),
+        shared.clock.clone(),
+    ));
+    match workflow.start(Context::new(board.clone()), input) {
+        Ok(code) => {
+            let machine = Machine::new(board, code);
+            Driver { shared, machine, run: id, epoch, slot: Some(slot), told_of_stranger: false }
+                .drive()
+                .await;
+        }
+        Err(failure) => bury(&shared, &run, DeadReason::Malformed, failure).await,
+    }
+}

@@ -1,0 +1,210 @@
+//! Drives one run: does what its machine says, in the store and in time.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use bowline_model::{
+    DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Failure, Run, RunId, Seq,
+    run::SUMMARY_BYTES_MAX,
+};
+use bowline_store::{RunWrite, StoreErrorKind, Transition};
+use futures_util::future::{Either, select};
+use jiff::Timestamp;
+use std::pin::pin;
+
+use crate::{
+    engine::{Resume, Shared, Stopping},
+    machine::{End, Machine, Next},
+    slots::SlotGuard,
+};
+
+/// First wait before a failed write is tried again; doubles to [`WRITE_RETRY_MAX`].
+const WRITE_RETRY_MIN: Duration = Duration::from_millis(100);
+const WRITE_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// The run is not this node's any more, or cannot be written: drop it, write nothing more.
+pub(crate) struct Lost;
+
+/// One run on this node.
+pub(crate) struct Driver {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) machine: Machine,
+    pub(crate) run: RunId,
+    pub(crate) epoch: Epoch,
+    pub(crate) slot: Option<SlotGuard>,
+    pub(crate) told_of_stranger: bool,
+}
+
+impl Driver {
+    /// Drives the run until it ends, is evicted, or is not ours any more.
+    pub(crate) async fn drive(mut self) {
+        loop {
+            match self.machine.next(self.shared.clock.now()) {
+                Next::Idle { until } => {
+                    if self.idle(until).await == Stopping::Abandon {
+                        return self.abandon().await;
+                    }
+                }
+                Next::Write(entries) => {
+                    if self.write(entries, None).await.is_err() {
+                        return;
+                    }
+                }
+                Next::Rest { entries, due } => {
+                    if !self.rest(entries, due).await {
+                        return;
+                    }
+                }
+                Next::Release { entries } => {
+                    let _ = self.write(entries, Some(Transition::Release)).await;
+                    return;
+                }
+                Next::Finish { entries, end } => return self.finish(entries, end).await,
+            }
+        }
+    }
+
+    /// Waits until the run is woken, `until` has come, or the shutdown goes a step further.
+    async fn idle(&mut self, until: Option<Timestamp>) -> Stopping {
+        let stopping = self.shared.stopping();
+        if stopping == Stopping::Drain && !self.machine.is_draining() {
+            self.machine.drain();
+            return stopping;
+        }
+        if until.is_none() && !self.told_of_stranger && self.machine.waits_for_stranger() {
+            self.told_of_stranger = true;
+            tracing::info!("waits for something outside its steps: a restart would begin that wait anew");
+        }
+        let waker = self.machine.waker().clone();
+        let woken = pin!(poll_fn(|cx| waker.poll_woken(cx)));
+        let timer = pin!(self.shared.sleep_until(until));
+        let stopped = pin!(self.shared.stopping_after(stopping));
+        select(woken, select(timer, stopped)).await;
+        self.shared.stopping()
+    }
+
+    /// Every leaf waits for a time: gives the slot back, and keeps the code in memory while there is room.
+    /// Returns whether to go on.
+    async fn rest(&mut self, entries: Vec<Entry>, due: Timestamp) -> bool {
+        // Before the write: the run may be claimed again as soon as that is committed.
+        let kept = self.shared.keep(self.run, self.epoch, self.machine.journal_len());
+        let written = self.write(entries, Some(Transition::Wait { due: Some(due) })).await;
+        self.slot = None;
+        if written.is_err() {
+            self.shared.forget(self.run);
+            return false;
+        }
+        self.shared.note_due(due);
+        let Some(resume) = kept else {
+            tracing::debug!(run = %self.run, "evicted while waiting: many others are kept");
+            return false;
+        };
+        let stopped = pin!(self.shared.stopping_after(Stopping::No));
+        let resumed = match select(resume, stopped).await {
+            Either::Left((resumed, _)) => resumed,
+            // Not claimed meanwhile: it waits on disk, nothing is left to do here.
+            Either::Right(_) if self.shared.forget(self.run) => return false,
+            Either::Right((_, resume)) => resume.await,
+        };
+        // A sender that is gone means that the run was claimed elsewhere in between: what is kept here is outdated.
+        let Ok(Resume { epoch, slot }) = resumed else { return false };
+        self.epoch = epoch;
+        self.slot = Some(slot);
+        true
+    }
+
+    async fn finish(&mut self, entries: Vec<Entry>, end: End) {
+        let transition = match &end {
+            End::Completed => Transition::Complete,
+            End::Dead { reason, summary } => {
+                Transition::DeadLetter { reason: *reason, summary: summary.clone() }
+            }
+        };
+        if self.write(entries, Some(transition)).await.is_err() {
+            return;
+        }
+        match end {
+            End::Completed => tracing::info!("run completed"),
+            End::Dead { reason, summary } => {
+                tracing::error!(%reason, "run became a dead letter: {summary}; see `show {}`", self.run);
+            }
+        }
+    }
+
+    /// The time to end well is over: notes what is under way and gives the run back.
+    async fn abandon(&mut self) {
+        let entries = self.machine.abandon("the process stopped while this attempt was under way");
+        let _ = self.write(entries, Some(Transition::Release)).await;
+    }
+
+    /// Writes, again and again while the store cannot. Nothing of the run goes on meanwhile.
+    async fn write(&mut self, entries: Vec<Entry>, transition: Option<Transition>) -> Result<(), Lost> {
+        let write =
+            RunWrite { run: self.run, epoch: self.epoch, now: self.shared.clock.now(), entries, transition };
+        write_to_store(&self.shared, write).await
+    }
+}
+
+/// See [`Driver::write`].
+pub(crate) async fn write_to_store(shared: &Shared, write: RunWrite) -> Result<(), Lost> {
+    let mut wait = WRITE_RETRY_MIN;
+    loop {
+        let error = match shared.store.write(write.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if error.kind() == StoreErrorKind::Stale {
+            tracing::warn!(run = %write.run, "another node owns this run now; dropped here");
+            return Err(Lost);
+        }
+        if !error.is_retryable() {
+            tracing::error!(run = %write.run, %error, "progress cannot be written; the run is given back");
+            let entries = Vec::new();
+            let release = RunWrite { entries, transition: Some(Transition::Release), ..write };
+            let _ = shared.store.write(release).await;
+            return Err(Lost);
+        }
+        if shared.stopping() == Stopping::Abandon {
+            tracing::warn!(run = %write.run, %error, "not written before the stop; the next start recovers the run");
+            return Err(Lost);
+        }
+        tracing::warn!(run = %write.run, %error, "write failed; tried again in {} ms", wait.as_millis());
+        shared.clock.sleep(wait).await;
+        wait = (wait * 2).min(WRITE_RETRY_MAX);
+    }
+}
+
+/// Gives a claimed run back unchanged.
+pub(crate) async fn give_back(shared: &Shared, run: &Run) {
+    let transition = Some(Transition::Release);
+    let write =
+        RunWrite { run: run.id, epoch: run.epoch, now: shared.clock.now(), entries: vec![], transition };
+    let _ = write_to_store(shared, write).await;
+}
+
+/// Makes a claimed run a dead letter without running its code.
+pub(crate) async fn bury(shared: &Shared, run: &Run, reason: DeadReason, failure: Failure) {
+    let now = shared.clock.now();
+    let message = failure.to_string();
+    let mut end = message.len().min(SUMMARY_BYTES_MAX);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    let summary = message[..end].to_owned();
+    let entry = Entry {
+        seq: Seq(run.journal_len + 1),
+        kind: EntryKind::DeadLettered,
+        key: EntryKey::run(),
+        at: now,
+        build: shared.build.clone(),
+        meta: EntryMeta {
+            failure: Some(failure),
+            note: Some(reason.as_str().to_owned()),
+            ..EntryMeta::default()
+        },
+        payload: None,
+    };
+    tracing::error!(run = %run.id, workflow = %run.workflow, %reason, "run became a dead letter: {summary}");
+    let transition = Some(Transition::DeadLetter { reason, summary });
+    let write = RunWrite { run: run.id, epoch: run.epoch, now, entries: vec![entry], transition };
+    let _ = write_to_store(shared, write).await;
+}

@@ -1,0 +1,248 @@
+//! The engine of one node: what the dispatcher and all drivers share, its start and its shutdown.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bowline_model::{BuildId, Clock, Epoch, Run, RunId};
+use bowline_store::{Store, StoreError};
+use futures_util::future::{Either, select};
+use jiff::Timestamp;
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    task::JoinHandle,
+};
+use tracing::Instrument;
+
+use crate::{
+    Progress, Workflows,
+    dispatch::Dispatcher,
+    slots::{SlotGuard, Slots},
+};
+
+/// Limits of the engine.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Runs driven at once. Default 256.
+    pub slots: usize,
+    /// Waiting runs whose code is kept in memory; others are run again from their journal. Default 10,000.
+    pub resting_max: usize,
+    /// How long effects under way may take to end at a shutdown. Default 10 s.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { slots: 256, resting_max: 10_000, shutdown_grace: Duration::from_secs(10) }
+    }
+}
+
+/// How far a shutdown is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stopping {
+    No,
+    /// No new effect starts; those under way may end.
+    Drain,
+    /// Drop everything.
+    Abandon,
+}
+
+/// What a resting run is resumed with.
+pub(crate) struct Resume {
+    pub(crate) epoch: Epoch,
+    pub(crate) slot: SlotGuard,
+}
+
+/// A waiting run whose code is kept in memory.
+struct Resting {
+    /// The epoch under which it went to rest: it is still current if the next claim has the next one.
+    epoch: Epoch,
+    /// What its journal held then: an operator's entry in between makes the kept code outdated.
+    journal_len: i64,
+    resume: oneshot::Sender<Resume>,
+}
+
+/// What the dispatcher and all drivers share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) build: BuildId,
+    pub(crate) stopping: watch::Sender<Stopping>,
+    pub(crate) workflows: Workflows,
+    options: EngineOptions,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) poked: Notify,
+    resting: Mutex<HashMap<RunId, Resting>>,
+    pub(crate) next_due: Mutex<Option<Timestamp>>,
+    beat: Mutex<Beat>,
+}
+
+struct Beat {
+    at: Duration,
+    claims_fail: bool,
+}
+
+/// The engine of one node.
+pub struct Engine {
+    shared: Arc<Shared>,
+    dispatcher: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Registers the node, takes over what a dead one left, and begins to drive runs. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        build: BuildId,
+        workflows: Workflows,
+        options: EngineOptions,
+    ) -> Result<Self, StoreError> {
+        let started = store.start_node(clock.now()).await?;
+        if !started.recovered.is_empty() {
+            tracing::warn!(
+                runs = started.recovered.len(),
+                "the last process died with runs under way; recovering them"
+            );
+        }
+        let next_due = Mutex::new(store.next_due(clock.now()).await?);
+        let shared = Arc::new(Shared {
+            beat: Mutex::new(Beat { at: clock.monotonic(), claims_fail: false }),
+            stopping: watch::Sender::new(Stopping::No),
+            slots: Slots::new(options.slots.max(1)),
+            poked: Notify::new(),
+            resting: Mutex::default(),
+            next_due,
+            store,
+            clock,
+            build,
+            workflows,
+            options,
+        });
+        let dispatcher = Dispatcher::new(shared.clone(), started.node);
+        let dispatcher = tokio::spawn(dispatcher.dispatch().instrument(tracing::info_span!("engine")));
+        Ok(Self { shared, dispatcher: Mutex::new(Some(dispatcher)) })
+    }
+
+    /// Says that there may be something to claim: after an event was accepted, or an operator's command.
+    pub fn poke(&self) {
+        self.shared.poked.notify_one();
+    }
+
+    /// How the engine is doing.
+    pub fn progress(&self) -> Progress {
+        let shared = &self.shared;
+        let beat = lock(&shared.beat);
+        Progress {
+            dispatcher_beat_age: shared.clock.monotonic().saturating_sub(beat.at),
+            claims_fail: beat.claims_fail,
+            slots: shared.slots.total(),
+            slots_free: shared.slots.free(),
+            resting: lock(&shared.resting).len(),
+            stopping: shared.is_stopping(),
+        }
+    }
+
+    /// Stops: claims nothing more, lets effects under way end within the grace, gives every run back.
+    ///
+    /// # Durability
+    /// What ended is on disk when this returns. What did not end in time is noted as unknown and attempted again, under
+    /// the same key, by the next start.
+    pub async fn shutdown(&self) {
+        let Some(mut dispatcher) = lock(&self.dispatcher).take() else { return };
+        self.shared.stopping.send_replace(Stopping::Drain);
+        let grace = self.shared.clock.sleep(self.shared.options.shutdown_grace);
+        let ended = matches!(select(&mut dispatcher, grace).await, Either::Left(_));
+        if !ended {
+            self.shared.stopping.send_replace(Stopping::Abandon);
+            let _ = dispatcher.await;
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("progress", &self.progress()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Ends at that time; never if there is none.
+    pub(crate) async fn sleep_until(&self, until: Option<Timestamp>) {
+        match until {
+            Some(until) => self.clock.sleep(positive(until.duration_since(self.clock.now()))).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Keeps a run's place while it waits. `None`: too many are kept already.
+    pub(crate) fn keep(
+        &self,
+        run: RunId,
+        epoch: Epoch,
+        journal_len: i64,
+    ) -> Option<oneshot::Receiver<Resume>> {
+        let mut resting = lock(&self.resting);
+        if resting.len() >= self.options.resting_max {
+            return None;
+        }
+        let (resume, resumed) = oneshot::channel();
+        resting.insert(run, Resting { epoch, journal_len, resume });
+        Some(resumed)
+    }
+
+    /// Forgets a waiting run's place; says whether it was still kept.
+    pub(crate) fn forget(&self, run: RunId) -> bool {
+        lock(&self.resting).remove(&run).is_some()
+    }
+
+    /// The kept place of a claimed run, if nobody else drove or changed it since.
+    pub(crate) fn take_kept(&self, run: &Run) -> Option<oneshot::Sender<Resume>> {
+        let kept = lock(&self.resting).remove(&run.id)?;
+        let current = kept.epoch.0 + 1 == run.epoch.0 && kept.journal_len == run.journal_len;
+        current.then_some(kept.resume)
+    }
+
+    /// A run will become due then.
+    pub(crate) fn note_due(&self, due: Timestamp) {
+        let mut next = lock(&self.next_due);
+        if next.is_none_or(|next| due < next) {
+            *next = Some(due);
+            self.poked.notify_one();
+        }
+    }
+
+    pub(crate) fn stopping(&self) -> Stopping {
+        *self.stopping.borrow()
+    }
+
+    /// Ends when the node is further in its shutdown than `seen`; what is reached then.
+    pub(crate) async fn stopping_after(&self, seen: Stopping) -> Stopping {
+        let mut stopping = self.stopping.subscribe();
+        match stopping.wait_for(|stopping| *stopping != seen).await {
+            Ok(reached) => *reached,
+            Err(_) => Stopping::Abandon,
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping() != Stopping::No
+    }
+
+    pub(crate) fn beat(&self, claims_fail: bool) {
+        *lock(&self.beat) = Beat { at: self.clock.monotonic(), claims_fail };
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn positive(wait: jiff::SignedDuration) -> Duration {
+    Duration::try_from(wait).unwrap_or_default()
+}

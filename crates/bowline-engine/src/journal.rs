@@ -1,0 +1,164 @@
+//! What is recorded of a run, and whether its code still fits it.
+//!
+//! Recovery takes entries out of here in the order in which the machine delivers them. What is left when nothing more
+//! can be delivered tells that the code changed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bowline_model::{
+    Entry, EntryKey, EntryKind, Fingerprint, Seq,
+    generation::{Generations, Key},
+};
+use jiff::Timestamp;
+
+/// The recorded part of a journal that the code has not asked for yet.
+#[derive(Default)]
+pub(crate) struct Journal {
+    recorded: BTreeMap<Seq, Entry>,
+    by_key: HashMap<EntryKey, Seq>,
+    tried: HashMap<EntryKey, TriedBefore>,
+    generations: Generations,
+    /// Entries from here on were made after a failure that an operator's retry took back: the code may no longer ask
+    /// for them.
+    optional_from: Option<Seq>,
+    last_seq: i64,
+    last_delivered_at: Option<Timestamp>,
+}
+
+/// What notes say of a step that has no outcome yet.
+#[derive(Clone)]
+pub(crate) struct TriedBefore {
+    pub(crate) attempts: u32,
+    pub(crate) first_sent: Timestamp,
+    pub(crate) next_at: Option<Timestamp>,
+    pub(crate) fingerprint: Option<Fingerprint>,
+}
+
+impl Journal {
+    /// Reads a run's entries, in order.
+    ///
+    /// Entries that an operator's retry forgot are left out.
+    pub(crate) fn read(entries: Vec<Entry>) -> Self {
+        let mut journal = Self::default();
+        for entry in entries {
+            journal.last_seq = entry.seq.0;
+            journal.generations.add(&entry);
+            match entry.kind {
+                EntryKind::AttemptFailed | EntryKind::Dropped => journal.note_attempt(&entry),
+                EntryKind::OperatorRetry => journal.forget(&entry.meta.forgets),
+                EntryKind::StepDone
+                | EntryKind::StepRefused
+                | EntryKind::StepUnknown
+                | EntryKind::Value
+                | EntryKind::Timer
+                | EntryKind::Message
+                | EntryKind::Child
+                | EntryKind::Race
+                | EntryKind::State
+                | EntryKind::Changed
+                | EntryKind::Transaction => journal.record(entry),
+                // Notes and ends that recovery does not look at: they are for people.
+                EntryKind::Started
+                | EntryKind::Inherited
+                | EntryKind::Undo
+                | EntryKind::Settled
+                | EntryKind::Items
+                | EntryKind::Awaited
+                | EntryKind::Completed
+                | EntryKind::DeadLettered
+                | EntryKind::Cancelled
+                | EntryKind::Continued => {}
+            }
+        }
+        journal
+    }
+
+    fn record(&mut self, entry: Entry) {
+        self.last_delivered_at = Some(entry.at);
+        self.tried.remove(&entry.key);
+        self.by_key.insert(entry.key.clone(), entry.seq);
+        self.recorded.insert(entry.seq, entry);
+    }
+
+    fn note_attempt(&mut self, entry: &Entry) {
+        let first_sent = entry.meta.first_sent.unwrap_or(entry.at);
+        let tried = self.tried.entry(entry.key.clone()).or_insert(TriedBefore {
+            attempts: 0,
+            first_sent,
+            next_at: None,
+            fingerprint: None,
+        });
+        tried.attempts = entry.meta.attempts;
+        tried.next_at = entry.meta.next_at;
+        tried.fingerprint = entry.meta.fingerprint.clone();
+    }
+
+    fn forget(&mut self, seqs: &[Seq]) {
+        // The schedule of a step that an operator tries again starts anew.
+        self.tried.clear();
+        for seq in seqs {
+            let Some(entry) = self.recorded.remove(seq) else { continue };
+            self.by_key.remove(&entry.key);
+            self.optional_from = Some(self.optional_from.map_or(*seq, |from| from.min(*seq)));
+        }
+    }
+
+    /// The sequence number of the next entry to append.
+    pub(crate) fn next_seq(&mut self) -> Seq {
+        self.last_seq += 1;
+        Seq(self.last_seq)
+    }
+
+    /// How many entries there are, all kinds counted.
+    pub(crate) fn len(&self) -> i64 {
+        self.last_seq
+    }
+
+    /// Whether recorded entries remain, whether the code must ask for them or not.
+    pub(crate) fn has_recorded(&self) -> bool {
+        !self.recorded.is_empty()
+    }
+
+    /// The first remaining entry that the code must still ask for.
+    pub(crate) fn first_required(&self) -> Option<&Entry> {
+        let (seq, entry) = self.recorded.first_key_value()?;
+        (!self.is_optional(*seq)).then_some(entry)
+    }
+
+    /// The recorded entry of that key.
+    pub(crate) fn get(&self, key: &EntryKey) -> Option<&Entry> {
+        self.recorded.get(self.by_key.get(key)?)
+    }
+
+    /// Takes the recorded entry of that key out: it is being delivered.
+    pub(crate) fn take(&mut self, key: &EntryKey) -> Option<Entry> {
+        let seq = self.by_key.remove(key)?;
+        self.recorded.remove(&seq)
+    }
+
+    /// What notes say of that step's attempts.
+    pub(crate) fn tried(&self, key: &EntryKey) -> Option<&TriedBefore> {
+        self.tried.get(key)
+    }
+
+    /// Under which generation of its key the step sends, and what is unknown of it.
+    pub(crate) fn key(&self, key: &EntryKey) -> Key {
+        self.generations.get(key)
+    }
+
+    /// Whether anything is recorded under that key.
+    pub(crate) fn knows(&self, key: &EntryKey) -> bool {
+        self.get(key).is_some() || self.tried(key).is_some() || self.generations.knows(key)
+    }
+
+    /// Whether that entry was made after a failure that an operator's retry took back: what the code sends there may
+    /// have been worded by the failure.
+    pub(crate) fn is_optional(&self, seq: Seq) -> bool {
+        self.optional_from.is_some_and(|from| seq >= from)
+    }
+
+    /// When the last recorded outcome was made.
+    pub(crate) fn last_delivered_at(&self) -> Option<Timestamp> {
+        self.last_delivered_at
+    }
+}

@@ -1,0 +1,243 @@
+//! One durable step of a workflow.
+
+use std::{
+    any::type_name,
+    fmt,
+    future::{Future, IntoFuture, poll_fn},
+    marker::PhantomData,
+    pin::pin,
+    time::Duration,
+};
+
+use bowline_model::{
+    Attempt, BoxFuture, DeadReason, EntryKey, Error, Failure, Payload, Result, RetryPolicy, ScopePath,
+    Verdict,
+};
+use futures_util::future::{Either, select};
+use serde::{Serialize, de::DeserializeOwned};
+use tracing::Instrument;
+
+use crate::{
+    Context,
+    action::Action,
+    board::{Asked, Board, LeafId, LeafOptions, NewLeaf, Outcome, PAYLOAD_BYTES_MAX, Turn},
+};
+
+/// A step, described; awaiting it runs it. Made by [`Context::step`].
+///
+/// # Durability
+/// The outcome is recorded once, a failure too. After a crash the code receives the recorded outcome and the effect
+/// is not started again. An effect that was in flight at the crash, or whose outcome was not on disk yet, is attempted
+/// again with the same idempotency key.
+#[must_use = "a step does nothing until it is awaited"]
+pub struct Step<'a, A, Via> {
+    cx: &'a Context,
+    name: &'a str,
+    action: A,
+    key: Option<String>,
+    old_names: Vec<String>,
+    policy: RetryPolicy,
+    timeout: Option<Duration>,
+    attempt_timeout: Option<Duration>,
+    via: PhantomData<fn() -> Via>,
+}
+
+impl<'a, A, Via> Step<'a, A, Via> {
+    pub(crate) fn new(cx: &'a Context, name: &'a str, action: A) -> Self {
+        Self {
+            cx,
+            name,
+            action,
+            key: None,
+            old_names: vec![],
+            policy: RetryPolicy::default(),
+            timeout: None,
+            attempt_timeout: None,
+            via: PhantomData,
+        }
+    }
+
+    /// Gives the whole step, retries included, this long. Past it the step fails, with what its last attempt said.
+    ///
+    /// A step that recovery finds past its time still gets one attempt.
+    pub fn timeout(mut self, whole: Duration) -> Self {
+        self.timeout = Some(whole);
+        self
+    }
+
+    /// Gives each attempt this long: 10 s for a call, 60 s for a closure unless set. What an attempt that ran out of
+    /// time did is unknown; it is tried again.
+    pub fn attempt_timeout(mut self, each: Duration) -> Self {
+        self.attempt_timeout = Some(each);
+        self
+    }
+
+    /// Tries again by this schedule instead of [`RetryPolicy::default`].
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Tells equally named steps apart by what they are about instead of by their order: the key of a step in a loop,
+    /// such as a record's id. Unique within its name; at most 512 bytes.
+    pub fn key(mut self, key: impl fmt::Display) -> Self {
+        self.key = Some(key.to_string());
+        self
+    }
+
+    /// The step's name in builds before this one: runs under way keep their recorded outcome and their idempotency
+    /// key. Call it again for a still older name.
+    pub fn was(mut self, old_name: impl Into<String>) -> Self {
+        self.old_names.push(old_name.into());
+        self
+    }
+
+    /// Runs the step and turns a failure into `None`: for what is nice to have. The failure is recorded and shown.
+    pub fn best_effort<'f>(self) -> BoxFuture<'f, Option<A::Output>>
+    where
+        A: Action<Via> + 'f,
+        Via: 'f,
+        'a: 'f,
+    {
+        Box::pin(async move { self.await.ok() })
+    }
+}
+
+impl<'a, A: Action<Via> + 'a, Via: 'a> IntoFuture for Step<'a, A, Via> {
+    type Output = Result<A::Output>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(run(self))
+    }
+}
+
+/// Asks for the outcome; makes attempts when told to; returns what was delivered.
+async fn run<A: Action<Via>, Via>(step: Step<'_, A, Via>) -> Result<A::Output> {
+    let board = step.cx.board();
+    let options = LeafOptions {
+        policy: step.policy,
+        timeout: step.timeout,
+        attempt_timeout: step.attempt_timeout.unwrap_or_else(|| step.action.attempt_timeout()),
+    };
+    let asked = board.ask(NewLeaf {
+        scope: ScopePath::root(),
+        name: step.name.to_owned(),
+        old_names: step.old_names,
+        key: step.key,
+        shape: step.action.shape(),
+        options,
+        output_type: type_name::<A::Output>(),
+    });
+    let leaf = match asked {
+        Asked::Leaf(id, key) => LeafGuard { board, id, key },
+        Asked::Misplaced(error) => return Err(error),
+        Asked::Stopped => std::future::pending().await,
+    };
+    // What the last attempt yielded, read back from its recorded form.
+    let mut yielded = None;
+    loop {
+        match poll_fn(|cx| board.poll_leaf(leaf.id, cx.waker())).await {
+            Turn::Start(attempt) => {
+                let span = tracing::info_span!("step", step = %leaf.key, attempt = attempt.number());
+                let verdict = leaf.attempt(&step.action, attempt).instrument(span).await;
+                board.arrive(
+                    leaf.id,
+                    verdict.map(|(value, payload)| {
+                        yielded = Some(value);
+                        payload
+                    }),
+                );
+            }
+            Turn::Take(Outcome::Done(payload)) => match yielded {
+                Some(value) => return Ok(value),
+                None => return leaf.decode(&payload).await,
+            },
+            Turn::Take(Outcome::Failed(failure)) => {
+                return Err(Error::from(failure).from_entry(leaf.key.clone()));
+            }
+        }
+    }
+}
+
+/// A leaf as the code's side holds it: dropping it tells the board.
+struct LeafGuard<'a> {
+    board: &'a Board,
+    id: LeafId,
+    key: EntryKey,
+}
+
+impl Drop for LeafGuard<'_> {
+    fn drop(&mut self) {
+        self.board.drop_leaf(self.id);
+    }
+}
+
+impl LeafGuard<'_> {
+    /// One attempt, in its time, its value encoded and read back: the code never sees what recovery could not give it.
+    async fn attempt<A: Action<Via>, Via>(
+        &self,
+        action: &A,
+        attempt: Attempt,
+    ) -> Verdict<(A::Output, Payload)> {
+        let timeout = attempt.timeout();
+        let mut made = pin!(action.attempt(attempt));
+        // Whoever asks for a step while this future is polled asks from inside a step.
+        let marked = pin!(poll_fn(|cx| {
+            self.board.mark_attempt(Some(self.key.clone()));
+            let polled = made.as_mut().poll(cx);
+            self.board.mark_attempt(None);
+            polled
+        }));
+        match select(marked, self.board.clock.sleep(timeout)).await {
+            Either::Left((Verdict::Done(value), _)) => self.encode(&value),
+            Either::Left((verdict, _)) => verdict.map(|_| unreachable!("only Done holds a value")),
+            Either::Right(_) => Verdict::Unknown(Failure::unknown(format!(
+                "no outcome within {} ms; what it did is unknown (.attempt_timeout sets the limit)",
+                timeout.as_millis()
+            ))),
+        }
+    }
+
+    fn encode<T: Serialize + DeserializeOwned>(&self, value: &T) -> Verdict<(T, Payload)> {
+        let problem = match Payload::encode(value) {
+            Ok(payload) if payload.as_bytes().len() > PAYLOAD_BYTES_MAX => format!(
+                "its result has {} bytes (limit {PAYLOAD_BYTES_MAX}); return what the run needs, and keep the rest \
+                 elsewhere",
+                payload.as_bytes().len()
+            ),
+            Ok(payload) => match payload.decode() {
+                Ok(value) => return Verdict::Done((value, payload)),
+                Err(error) => format!(
+                    "its result cannot be read back from JSON as {}: {error}; Serialize and Deserialize must agree",
+                    type_name::<T>()
+                ),
+            },
+            Err(error) => format!("its result cannot be written as JSON: {error}"),
+        };
+        Verdict::Unknown(Failure::unknown(format!("it was done, but not recorded: {problem}")).permanent())
+    }
+
+    /// Decodes what was recorded. If today's type does not fit, the run is parked and this never returns.
+    async fn decode<T: DeserializeOwned>(&self, payload: &Payload) -> Result<T> {
+        match payload.decode() {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                let message = format!(
+                    "step {} recorded a value that today's type {} does not fit: {error}; let the type read the old form \
+                     too (#[serde(default)], an alias), or give the new step its own name",
+                    self.key,
+                    type_name::<T>()
+                );
+                self.board.stop(DeadReason::Mismatch, message);
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl<A, Via> fmt::Debug for Step<'_, A, Via> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("name", &self.name).field("key", &self.key).finish_non_exhaustive()
+    }
+}

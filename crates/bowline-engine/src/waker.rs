@@ -1,0 +1,78 @@
+//! The waker of one run: says that it was woken, and by its count of clones whether somebody the engine does not know
+//! may still wake it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use futures_util::task::AtomicWaker;
+
+/// What a run's code wakes.
+#[derive(Default)]
+pub(crate) struct RunWaker {
+    woken: AtomicBool,
+    driver: AtomicWaker,
+}
+
+impl RunWaker {
+    /// Marks the run as woken and wakes its driver.
+    pub(crate) fn signal(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.driver.wake();
+    }
+
+    /// Whether the run was woken since this was last asked.
+    pub(crate) fn take(&self) -> bool {
+        self.woken.swap(false, Ordering::AcqRel)
+    }
+
+    /// Ready when the run was woken; leaves the mark for [`take`](Self::take).
+    pub(crate) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.driver.register(cx.waker());
+        if self.woken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Wake for RunWaker {
+    fn wake(self: Arc<Self>) {
+        self.signal();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.signal();
+    }
+}
+
+/// A run's waker as the machine holds it.
+pub(crate) struct OwnWaker {
+    run: Arc<RunWaker>,
+    waker: Waker,
+}
+
+/// Clones that [`OwnWaker`] itself holds.
+const OWN_CLONES: usize = 2;
+
+impl OwnWaker {
+    pub(crate) fn new() -> Self {
+        let run = Arc::new(RunWaker::default());
+        Self { waker: Waker::from(run.clone()), run }
+    }
+
+    pub(crate) fn run(&self) -> &Arc<RunWaker> {
+        &self.run
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Clones held elsewhere: by leaves, by combinators such as `FuturesUnordered`, by strangers. The driver's own
+    /// clone, if it has one, is among them.
+    pub(crate) fn clones_elsewhere(&self) -> usize {
+        Arc::strong_count(&self.run) - OWN_CLONES
+    }
+}

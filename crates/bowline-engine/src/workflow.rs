@@ -1,0 +1,104 @@
+//! Workflows as the engine knows them: a name, limits, and code that starts with an event's input.
+
+use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
+
+use bowline_model::{Error, Failure, Payload, Result, WorkflowName};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{Context, machine::Code};
+
+type Start = dyn Fn(Context, Value) -> std::result::Result<Code, Failure> + Send + Sync;
+
+/// A workflow, ready to run.
+#[derive(Clone)]
+pub struct Workflow {
+    name: WorkflowName,
+    concurrency_max: Option<usize>,
+    start: Arc<Start>,
+}
+
+impl Workflow {
+    /// A workflow of that name. `code` is called with each run's context and input.
+    ///
+    /// Input and output are JSON; an input that does not fit `I` makes the run a dead letter, as malformed.
+    pub fn new<I, O, Fut>(
+        name: impl Into<Arc<str>>,
+        code: impl Fn(Context, I) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        O: Serialize + 'static,
+        Fut: Future<Output = Result<O>> + Send + 'static,
+    {
+        let start = move |cx, input| {
+            let input: I = serde_path_to_error::deserialize(input).map_err(|error| malformed::<I>(&error))?;
+            let output = code(cx, input);
+            let code: Code = Box::pin(async move {
+                Payload::encode(&output.await?).map_err(|error| {
+                    Error::permanent(format!("the output cannot be recorded as JSON: {error}"))
+                })
+            });
+            Ok(code)
+        };
+        Self { name: WorkflowName::new(name), concurrency_max: None, start: Arc::new(start) }
+    }
+
+    /// At most this many runs of it at a time on this node.
+    pub fn concurrency(mut self, runs_max: usize) -> Self {
+        self.concurrency_max = Some(runs_max.max(1));
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &WorkflowName {
+        &self.name
+    }
+
+    pub(crate) fn concurrency_max(&self) -> Option<usize> {
+        self.concurrency_max
+    }
+
+    pub(crate) fn start(&self, cx: Context, input: Value) -> std::result::Result<Code, Failure> {
+        (self.start)(cx, input)
+    }
+}
+
+fn malformed<I>(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
+    let message = format!(
+        "the event does not fit {}: at `{}`: {}; let the type accept it, deploy, and retry the run",
+        std::any::type_name::<I>(),
+        error.path(),
+        error.inner()
+    );
+    Failure::refused(message).permanent()
+}
+
+impl fmt::Debug for Workflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workflow").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// All workflows of an app, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Workflows {
+    by_name: BTreeMap<WorkflowName, Workflow>,
+}
+
+impl Workflows {
+    /// Adds a workflow. One of the same name replaces it: the caller checks that both are the same.
+    pub fn insert(&mut self, workflow: Workflow) {
+        self.by_name.insert(workflow.name.clone(), workflow);
+    }
+
+    /// The workflow of that name.
+    pub fn get(&self, name: &WorkflowName) -> Option<&Workflow> {
+        self.by_name.get(name)
+    }
+
+    /// All workflows, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Workflow> {
+        self.by_name.values()
+    }
+}
