@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use bowline_model::Secret;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::{Host, Url};
 
 /// One segment of a path, encoded: for ids that may hold `/`, `?` or spaces.
@@ -102,13 +102,12 @@ impl Address {
     pub(crate) fn secrets(&self) -> Vec<String> {
         let Self::Secret(secret) = self else { return vec![] };
         let url = Url::parse(secret.url.expose()).expect("was a URL when it was read");
-        let path = url.path().trim_matches('/').to_owned();
-        let mut parts = vec![url.to_string(), url[url::Position::BeforePath..].to_owned(), path];
-        parts.extend(
-            url.path_segments().into_iter().flatten().filter(|part| looks_random(part)).map(Into::into),
-        );
-        parts
-            .extend(url.query_pairs().map(|(_, value)| value.into_owned()).filter(|part| looks_random(part)));
+        let mut parts = vec![url.to_string(), url[url::Position::BeforePath..].to_owned()];
+        let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+        let path =
+            url.path_segments().into_iter().flatten().flat_map(|part| [part.to_owned(), decoded(part)]);
+        let query = url.query_pairs().map(|(_, value)| value.into_owned());
+        parts.extend(path.chain(query).filter(|part| looks_random(part)));
         parts
     }
 
@@ -128,10 +127,12 @@ impl fmt::Debug for Address {
     }
 }
 
-/// The `hooks`, `v1`, `services` of a hook's path are words, not secrets; a random part is longer.
+/// The `hooks`, `v1` and `services` of a hook's path are words, not secrets; a random part has digits, or is long.
 fn looks_random(part: &str) -> bool {
     const RANDOM_BYTES_MIN: usize = 8;
-    part.len() >= RANDOM_BYTES_MIN
+    const WORD_BYTES_MAX: usize = 15;
+    part.len() > WORD_BYTES_MAX
+        || part.len() >= RANDOM_BYTES_MIN && part.contains(|c: char| c.is_ascii_digit())
 }
 
 fn checked(text: &str, http_hosts: &[String]) -> Result<Url, String> {

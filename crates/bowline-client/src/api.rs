@@ -6,29 +6,25 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{Attempt, Clock, RetryPolicy, Secret, SystemClock, Variables, Verdict};
-use reqwest::{Client, Method, header::HeaderValue};
+use bowline_model::{Attempt, Clock, RetryPolicy, Secret, Variables, Verdict};
+use reqwest::{
+    Client, Method,
+    header::{HeaderName, HeaderValue},
+};
 
 use crate::{
     Call, Idempotency,
     address::Address,
-    attempt::{self, Ready},
+    attempt,
     call::Request,
     credential::Credential,
-    prepare::{needs_key, prepare, scrub_for},
+    prepare::{prepare, scrub_for},
+    report::Asked,
     scrub::Scrub,
+    settings::{Settings, Source},
     transport,
-    verdict::{Answer, Asked, Observed, judge},
+    verdict::{Answer, Observed, judge},
 };
-
-/// How long connecting may take, TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one attempt of a call that stands alone may take.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long remotes remember an idempotency key, if nobody says otherwise (Stripe: 24 h).
-const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// Largest answer.
-const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A remote system: where it is, what it wants as a credential, how it recognises a repeated request.
 ///
@@ -39,6 +35,7 @@ const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// | [`base_url`](Api::base_url), [`base_url_env`](Api::base_url_env), [`secret_url_env`](Api::secret_url_env) | none; one of them is needed |
 /// | [`header_key_env`](Api::header_key_env), [`bearer_env`](Api::bearer_env), [`basic_env`](Api::basic_env), [`basic_key_env`](Api::basic_key_env), [`query_key_env`](Api::query_key_env) | no credential |
 /// | [`allow_http`](Api::allow_http) | https only, but for loopback |
+/// | [`trust_authority`](Api::trust_authority) | the system's certificate authorities |
 /// | [`idempotency`](Api::idempotency) | header `Idempotency-Key` on POST and PATCH |
 /// | [`key_lifetime`](Api::key_lifetime) | 24 h |
 /// | [`connect_timeout`](Api::connect_timeout) | 5 s |
@@ -65,33 +62,6 @@ pub struct Api {
     client: Arc<OnceLock<Result<Client, String>>>,
 }
 
-/// Where a setting came from, so that its problem can be named.
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    Code(&'a str),
-    Variable(&'a str),
-}
-
-#[derive(Clone)]
-pub(crate) struct Settings {
-    name: String,
-    variables: Variables,
-    /// The problems of this Api, by variable or option.
-    pub(crate) problems: Vec<(String, String)>,
-    pub(crate) address: Option<Address>,
-    http_hosts: Vec<String>,
-    pub(crate) credentials: Vec<Credential>,
-    pub(crate) scrub: Scrub,
-    pub(crate) idempotency: Idempotency,
-    key_lifetime: Duration,
-    connect_timeout: Duration,
-    response_bytes_max: usize,
-    user_agent: String,
-    pub(crate) attempt_timeout: Duration,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) clock: Arc<dyn Clock>,
-}
-
 impl Api {
     /// An Api of that name, whose variables come from the process's environment.
     pub fn new(name: impl Into<String>) -> Self {
@@ -100,24 +70,7 @@ impl Api {
 
     /// An Api of that name, whose variables come from there. Their problems are recorded there, too.
     pub fn with_variables(name: impl Into<String>, variables: Variables) -> Self {
-        let settings = Settings {
-            name: name.into(),
-            variables,
-            problems: vec![],
-            address: None,
-            http_hosts: vec![],
-            credentials: vec![],
-            scrub: Scrub::default(),
-            idempotency: Idempotency::default(),
-            key_lifetime: KEY_LIFETIME,
-            connect_timeout: CONNECT_TIMEOUT,
-            response_bytes_max: RESPONSE_BYTES_MAX,
-            user_agent: concat!("bowline/", env!("CARGO_PKG_VERSION")).into(),
-            attempt_timeout: ATTEMPT_TIMEOUT,
-            retry: RetryPolicy::default(),
-            clock: Arc::new(SystemClock),
-        };
-        Self { settings: Arc::new(settings), client: Arc::default() }
+        Self { settings: Arc::new(Settings::new(name.into(), variables)), client: Arc::default() }
     }
 
     /// Clones of this Api keep what they had.
@@ -178,6 +131,14 @@ impl Api {
     /// Allows plain http to that host, by name. Goes before the URL.
     pub fn allow_http(self, host: &str) -> Self {
         self.with(|settings| settings.http_hosts.push(host.to_owned()))
+    }
+
+    /// Trusts the certificate authorities in that PEM text, besides those of the system: for remotes of one's own.
+    pub fn trust_authority(self, pem: &str) -> Self {
+        self.with(|settings| match transport::authorities(pem) {
+            Ok(authorities) => settings.authorities.extend(authorities),
+            Err(what) => settings.problem(Source::Code("trust_authority"), what),
+        })
     }
 
     /// Sends a key in a header.
@@ -272,7 +233,15 @@ impl Api {
 
     /// Sets the whole `User-Agent`.
     pub fn user_agent(self, agent: &str) -> Self {
-        self.with(|settings| settings.user_agent = agent.to_owned())
+        self.with(|settings| match HeaderValue::from_str(agent) {
+            Ok(agent) => settings.user_agent = agent,
+            Err(_) => {
+                settings.problem(
+                    Source::Code("user_agent"),
+                    "holds a character that a header cannot carry".into(),
+                );
+            }
+        })
     }
 
     /// How long connecting may take, TLS included. 5 s unless set.
@@ -298,7 +267,17 @@ impl Api {
 
     /// Where the idempotency key goes.
     pub fn idempotency(self, place: Idempotency) -> Self {
-        self.with(|settings| settings.idempotency = place)
+        self.with(|settings| {
+            if let Idempotency::Header(name) = &place
+                && HeaderName::try_from(name).is_err()
+            {
+                settings.problem(
+                    Source::Code("idempotency"),
+                    format!("names {name:?}, which is no header's name"),
+                );
+            }
+            settings.idempotency = place;
+        })
     }
 
     /// The schedule of calls that stand alone. In a run the engine owns it.
@@ -372,32 +351,28 @@ impl Api {
             Err(what) => return Verdict::Refused(asked.not_sent(&what)),
         };
         let started = settings.clock.monotonic();
-        let observed = match self.client() {
-            Ok(client) => self.exchange(client, ready, attempt).await,
+        let mut observed = match self.client() {
+            Ok(client) => {
+                let deadline = settings.clock.sleep(attempt.timeout());
+                attempt::exchange(client, ready, settings.response_bytes_max, deadline).await
+            }
             Err(what) => return Verdict::Refused(asked.not_sent(&what)),
         };
         asked.now = settings.clock.now();
         tell(&asked, &observed, settings.clock.monotonic().saturating_sub(started));
-        judge(&asked, observed, |answer| read(answer, &scrub))
-    }
-
-    async fn exchange(&self, client: &Client, ready: Ready, attempt: &Attempt) -> Observed {
-        let deadline = self.settings.clock.sleep(attempt.timeout());
-        let mut observed = attempt::exchange(client, ready, self.settings.response_bytes_max, deadline).await;
         // Before anything looks at it: an answer may echo what was sent, and answers are recorded.
         if let Observed::Answered(answer) = &mut observed
-            && let Ok(text) = std::str::from_utf8(&answer.body)
-            && let Some(clean) = self.settings.scrub.answer(text)
+            && let Some(clean) = scrub.answer(&answer.body)
         {
             answer.body = clean.into();
         }
-        observed
+        judge(&asked, observed, |answer| read(answer, &scrub))
     }
 
     fn client(&self) -> Result<&Client, String> {
         let settings = &self.settings;
         let loopback = settings.address.as_ref().is_some_and(Address::is_loopback);
-        let open = || transport::client(settings.connect_timeout, loopback);
+        let open = || transport::client(settings.connect_timeout, loopback, &settings.authorities);
         self.client.get_or_init(open).as_ref().map_err(Clone::clone)
     }
 }
@@ -408,7 +383,8 @@ fn tell(asked: &Asked<'_>, observed: &Observed, took: Duration) {
     let place = asked.place();
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match observed {
-        Observed::Answered(Answer { status, .. }) => {
+        Observed::Answered(answer) => {
+            let status = answer.status;
             tracing::debug!(api, method, path = place, attempt, status, took_ms, "called");
         }
         Observed::NotReached { .. } => {
@@ -416,81 +392,6 @@ fn tell(asked: &Asked<'_>, observed: &Observed, took: Duration) {
         }
         Observed::Lost { .. } => tracing::debug!(api, method, path = place, attempt, took_ms, "answer lost"),
         Observed::TimedOut => tracing::debug!(api, method, path = place, attempt, took_ms, "timed out"),
-    }
-}
-
-impl Settings {
-    fn problem(&mut self, source: Source<'_>, what: String) {
-        let name = match source {
-            Source::Code(option) => format!("{}.{option}", self.name),
-            Source::Variable(variable) => variable.to_owned(),
-        };
-        self.variables.problem(name.as_str(), what.as_str());
-        self.problems.push((name, what));
-    }
-
-    fn require(&mut self, variable: &str, what: &str) -> Option<String> {
-        let purpose = format!("the {what} of {}", self.name);
-        let value = self.variables.require(variable, &purpose);
-        if value.is_none() {
-            self.problems.push((variable.to_owned(), format!("is not set: {purpose}")));
-        }
-        value
-    }
-
-    fn set_address(&mut self, source: Source<'_>, address: Result<Address, String>) {
-        match address {
-            Ok(address) => {
-                address.secrets().iter().for_each(|secret| self.scrub.add(secret));
-                self.address = Some(address);
-            }
-            Err(what) => self.problem(source, what),
-        }
-    }
-
-    fn set_credential(&mut self, source: Source<'_>, credential: Result<Credential, String>) {
-        match credential {
-            Ok(credential) => {
-                credential.scrub(&mut self.scrub);
-                self.credentials.push(credential);
-            }
-            Err(what) => self.problem(source, what),
-        }
-    }
-
-    /// Whether a key goes with that method.
-    pub(crate) fn key_is_sent_for(&self, method: &Method) -> bool {
-        needs_key(method) && self.idempotency != Idempotency::None
-    }
-
-    pub(crate) fn key_lifetime(&self) -> Duration {
-        self.key_lifetime
-    }
-
-    /// The path as it may be seen and recorded.
-    pub(crate) fn shown_path(&self, path: &str) -> String {
-        match &self.address {
-            Some(address) if address.is_secret() => String::new(),
-            Some(_) | None => format!("/{}", path.strip_prefix('/').unwrap_or(path)),
-        }
-    }
-
-    pub(crate) fn agent(&self) -> Result<HeaderValue, String> {
-        HeaderValue::from_str(&self.user_agent)
-            .map_err(|_| "the User-Agent holds a character that a header cannot carry".to_owned())
-    }
-
-    fn host(&self) -> String {
-        self.address.as_ref().map(Address::host).unwrap_or_default()
-    }
-
-    fn credentials_for_people(&self) -> Option<String> {
-        if self.credentials.is_empty() {
-            let secret_url = self.address.as_ref().is_some_and(Address::is_secret);
-            return secret_url.then(|| "its secret URL".to_owned());
-        }
-        let from = self.credentials.iter().map(|credential| credential.variable().unwrap_or("set in code"));
-        Some(from.collect::<Vec<_>>().join(", "))
     }
 }
 

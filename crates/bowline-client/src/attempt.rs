@@ -10,7 +10,10 @@ use reqwest::{
 };
 use url::Url;
 
-use crate::verdict::{Answer, BodyEnd, Observed, REDIRECTS_MAX};
+use crate::verdict::{Answer, BodyEnd, Observed};
+
+/// Most redirects that one attempt follows.
+pub(crate) const REDIRECTS_MAX: usize = 5;
 
 /// A request, ready to go: credentials and key are on it.
 pub(crate) struct Ready {
@@ -22,6 +25,9 @@ pub(crate) struct Ready {
 
 /// Sends the request and reads its answer, until `deadline` ends.
 ///
+/// What a remote refused unprocessed is sent again at once, on another connection: a stream that HTTP/2 says it did not
+/// touch (RFC 9113 §8.7), a pooled connection that was closed before the first byte.
+///
 /// Redirects are followed within the origin only, for GET and HEAD: there they repeat nothing and carry credentials
 /// to nobody else.
 pub(crate) async fn exchange(
@@ -30,7 +36,8 @@ pub(crate) async fn exchange(
     bytes_max: usize,
     mut deadline: BoxFuture<'static, ()>,
 ) -> Observed {
-    for redirects in 0..=REDIRECTS_MAX {
+    let mut redirects = 0;
+    loop {
         let response = tokio::select! {
             biased;
             response = send(client, &request) => response,
@@ -42,11 +49,12 @@ pub(crate) async fn exchange(
         };
         if let Some(next) = redirect(&request, &response).filter(|_| redirects < REDIRECTS_MAX) {
             request.url = next;
+            redirects += 1;
             continue;
         }
-        return Observed::Answered(read(response, request.url, bytes_max, deadline.as_mut()).await);
+        let answer = read(response, request.url, bytes_max, deadline.as_mut()).await;
+        return Observed::Answered(Box::new(answer));
     }
-    unreachable!("the last round does not follow a redirect")
 }
 
 fn send(client: &Client, request: &Ready) -> impl Future<Output = reqwest::Result<reqwest::Response>> {

@@ -12,11 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-use crate::{
-    Api, Response, canonical, response,
-    scrub::Scrub,
-    verdict::{self, Answer},
-};
+use crate::{Api, Response, canonical, report, response, scrub::Scrub, verdict::Answer};
 
 /// How much of a body's hash is kept: enough to tell two bodies apart.
 const BODY_HASH_BYTES: usize = 8;
@@ -96,7 +92,7 @@ fn read_response(answer: &Answer, scrub: &Scrub) -> Result<Response, String> {
 }
 
 fn read_json<T: DeserializeOwned>(answer: &Answer, _: &Scrub) -> Result<T, String> {
-    response::decode(&answer.body).map_err(|what| verdict::not_json(answer).unwrap_or(what))
+    response::decode(&answer.body).map_err(|what| report::not_json(answer).unwrap_or(what))
 }
 
 impl<T> Call<T> {
@@ -138,7 +134,7 @@ impl<T> Call<T> {
     /// (`Host`, `Content-Length`) are the client's own.
     pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
         const OWN: [&str; 7] =
-            ["host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "trailer"];
+            ["host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "accept-encoding"];
         let Ok(name) = HeaderName::try_from(name) else {
             return self.problem(format!("the header name {name:?} is not one: letters, digits and dashes"));
         };
@@ -166,7 +162,7 @@ impl<T> Call<T> {
     /// the remote remembers their key. An Api without keys repeats at any time: its author said so.
     pub(crate) fn repeat(&self) -> Repeat {
         let settings = self.api.settings();
-        let lifetime = settings.key_is_sent_for(&self.request.method).then(|| settings.key_lifetime());
+        let lifetime = settings.key_is_sent_for(&self.request.method).then_some(settings.key_lifetime);
         lifetime.map_or(Repeat::Safe, |lifetime| Repeat::Keyed { lifetime })
     }
 

@@ -12,10 +12,12 @@
 //! | [`api`] | a configured remote system |
 //! | [`call`] | one described request, and its place in a run |
 //! | [`response`] | an answer that can be recorded |
+//! | `settings` | what an Api is told, and what is wrong with it |
 //! | `address` | base URL and path joined, so that no path leads to another host |
 //! | `prepare` | what a described call becomes on the wire |
 //! | `attempt` | the one place that sends |
 //! | `verdict` | what was observed, judged purely |
+//! | `report` | what is told of a failed call |
 //! | `retry_after` | when the remote asked to be called again |
 //! | `send` | the retry schedule of a call that stands alone |
 //!
@@ -43,9 +45,11 @@ mod attempt;
 mod canonical;
 mod credential;
 mod prepare;
+mod report;
 mod retry_after;
 mod scrub;
 mod send;
+mod settings;
 mod transport;
 mod verdict;
 

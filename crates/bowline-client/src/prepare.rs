@@ -12,10 +12,10 @@ use url::form_urlencoded;
 
 use crate::{
     Idempotency,
-    api::Settings,
     attempt::Ready,
     call::{Body, BodyKind, Request},
     scrub::Scrub,
+    settings::Settings,
 };
 
 /// JSON is what APIs speak; anything else is still better than a 406.
@@ -43,9 +43,7 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
     }
     let mut headers = request.headers.clone();
     headers.entry(ACCEPT).or_insert(ACCEPT_DEFAULT);
-    if !headers.contains_key(USER_AGENT) {
-        headers.insert(USER_AGENT, settings.agent()?);
-    }
+    headers.entry(USER_AGENT).or_insert_with(|| settings.user_agent.clone());
     for credential in &settings.credentials {
         credential.apply(&mut headers, &mut url);
     }
@@ -53,8 +51,7 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
     if settings.key_is_sent_for(&request.method) {
         match &settings.idempotency {
             Idempotency::Header(name) => {
-                let name = HeaderName::try_from(name)
-                    .map_err(|_| format!("the idempotency header's name {name:?} is not one"))?;
+                let name = HeaderName::try_from(name).expect("was checked when it was set");
                 let value =
                     HeaderValue::from_str(key).map_err(|_| "the idempotency key is no header value")?;
                 // The call's own key wins: it is the same on every attempt too.

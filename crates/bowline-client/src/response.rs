@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bowline_model::{Error, Failure};
+use bowline_model::Error;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
@@ -41,9 +41,12 @@ impl Response {
             let Some(value) = value.to_str().ok().filter(|value| value.len() <= HEADER_BYTES_MAX) else {
                 continue;
             };
+            let clean = scrub.answer(value.as_bytes());
+            let value =
+                clean.map_or_else(|| value.to_owned(), |clean| String::from_utf8_lossy(&clean).into_owned());
             kept.entry(name.as_str().to_owned())
-                .and_modify(|list| *list = format!("{list}, {}", scrub.text(value)))
-                .or_insert_with(|| scrub.text(value));
+                .and_modify(|list| *list = format!("{list}, {value}"))
+                .or_insert_with(|| value.clone());
         }
         Self { status, headers: kept, body }
     }
@@ -74,8 +77,7 @@ impl Response {
     /// # Errors
     /// Says where in the document the type did not fit. Not retryable: the same body will not fit again.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        decode(&self.body)
-            .map_err(|what| Failure::refused(format!("the answer's body {what}")).permanent().into())
+        decode(&self.body).map_err(|what| Error::permanent(format!("the answer's body {what}")))
     }
 }
 

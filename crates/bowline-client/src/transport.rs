@@ -6,8 +6,12 @@ use std::{
 };
 
 use reqwest::{Client, redirect::Policy};
-use rustls::{ClientConfig, RootCertStore, crypto::CryptoProvider};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use rustls_platform_verifier::Verifier;
 
 /// An idle connection is dropped sooner than most servers drop it (Node.js: 5 s): a request on a connection that the
 /// other side is just closing gets no answer, and nobody knows whether it arrived.
@@ -18,10 +22,40 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 /// It has this long to answer.
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Certificate authorities that an Api trusts besides those of the system.
+pub(crate) type Authorities = Vec<CertificateDer<'static>>;
+
+/// Reads certificates in PEM.
+///
+/// # Errors
+/// Says what is wrong with them.
+pub(crate) fn authorities(pem: &str) -> Result<Authorities, String> {
+    let read: Result<Authorities, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let read = read.map_err(|error| format!("is not a certificate in PEM: {error}"))?;
+    let mut known = RootCertStore::empty();
+    for certificate in &read {
+        known
+            .add(certificate.clone())
+            .map_err(|error| format!("holds a certificate that cannot be used: {error}"))?;
+    }
+    if read.is_empty() {
+        Err("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into())
+    } else {
+        Ok(read)
+    }
+}
+
 /// Opens the client of one Api. A pool belongs to one async runtime, so it is made at the first call, not at set-up.
-pub(crate) fn client(connect_timeout: Duration, loopback: bool) -> Result<Client, String> {
+///
+/// # Errors
+/// Says why TLS cannot be set up.
+pub(crate) fn client(
+    connect_timeout: Duration,
+    loopback: bool,
+    authorities: &Authorities,
+) -> Result<Client, String> {
     let client = Client::builder()
-        .tls_backend_preconfigured(tls()?)
+        .tls_backend_preconfigured(tls(authorities)?)
         // Redirects are judged by us, with the Api's origin at hand.
         .redirect(Policy::none())
         .referer(false)
@@ -34,32 +68,45 @@ pub(crate) fn client(connect_timeout: Duration, loopback: bool) -> Result<Client
     client.build().map_err(|error| format!("the HTTP client cannot be built: {error}"))
 }
 
-/// TLS settings, read once per process: loading the system's authorities takes a while.
-fn tls() -> Result<ClientConfig, String> {
-    static CONFIG: OnceLock<Result<ClientConfig, String>> = OnceLock::new();
-    CONFIG.get_or_init(load_tls).clone()
+/// TLS settings. The common ones are read once per process: loading the system's authorities takes a while.
+fn tls(authorities: &Authorities) -> Result<ClientConfig, String> {
+    static COMMON: OnceLock<Result<ClientConfig, String>> = OnceLock::new();
+    if authorities.is_empty() {
+        COMMON.get_or_init(|| load_tls(&vec![])).clone()
+    } else {
+        load_tls(authorities)
+    }
 }
 
-fn load_tls() -> Result<ClientConfig, String> {
+fn load_tls(authorities: &Authorities) -> Result<ClientConfig, String> {
+    // Passed explicitly: a process-global provider may be another's, or missing.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let system = builder(&provider)?.with_platform_verifier().map(|config| config.with_no_client_auth());
-    let mut config = match system {
-        Ok(config) => config,
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+    let builder = match system(authorities, provider) {
+        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
         // An image built from scratch has no authorities of its own.
         Err(error) => {
-            tracing::warn!(%error, "no certificate authorities on this system: using the built-in ones of Mozilla");
-            let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-            builder(&provider)?.with_root_certificates(roots).with_no_client_auth()
+            tracing::warn!(%error, "this system has no certificate authorities: using Mozilla's, built in");
+            builder.with_root_certificates(built_in(authorities))
         }
     };
+    let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn builder(
-    provider: &Arc<CryptoProvider>,
-) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
-    ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))
+fn system(authorities: &Authorities, provider: Arc<CryptoProvider>) -> Result<Verifier, rustls::Error> {
+    if authorities.is_empty() {
+        Verifier::new(provider)
+    } else {
+        Verifier::new_with_extra_roots(authorities.iter().cloned(), provider)
+    }
+}
+
+fn built_in(authorities: &Authorities) -> RootCertStore {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(authorities.iter().cloned());
+    roots
 }

@@ -1,0 +1,190 @@
+//! What is told of a failed call: fact, value, hint, and never a secret.
+
+use std::time::Duration;
+
+use bowline_model::{CallFailure, Failure, error::BODY_EXCERPT_BYTES_MAX};
+use jiff::Timestamp;
+use reqwest::{
+    Method,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION},
+};
+
+use crate::{
+    attempt::REDIRECTS_MAX,
+    scrub::Scrub,
+    verdict::{Answer, Meaning},
+};
+
+/// Headers that name a request at the remote: what its support asks for.
+const REQUEST_ID_HEADERS: [&str; 11] = [
+    "x-request-id",
+    "request-id",
+    "x-amzn-requestid",
+    "x-amz-request-id",
+    "x-ms-request-id",
+    "x-github-request-id",
+    "x-hubspot-correlation-id",
+    "x-correlation-id",
+    "x-trace-id",
+    "traceparent",
+    "cf-ray",
+];
+/// A longer one is not kept.
+const REQUEST_ID_BYTES_MAX: usize = 200;
+
+/// What was asked.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) api: &'a str,
+    pub(crate) method: &'a Method,
+    /// Empty where the URL is a secret.
+    pub(crate) path: &'a str,
+    /// With the port, if it is not the scheme's own.
+    pub(crate) host: String,
+    /// Whether an idempotency key went with it.
+    pub(crate) keyed: bool,
+    /// Which attempt it was, from 1.
+    pub(crate) attempt: u32,
+    pub(crate) timeout: Duration,
+    /// Where its credentials come from, for people; `None` if it has none.
+    pub(crate) credentials: Option<String>,
+    pub(crate) scrub: &'a Scrub,
+    pub(crate) now: Timestamp,
+}
+
+impl Asked<'_> {
+    /// As people read it: `POST crm /contacts`; the host where the path is a secret.
+    fn what(&self) -> String {
+        let place = if self.path.is_empty() { format!("({})", self.host) } else { self.place() };
+        format!("{} {} {place}", self.method, self.api)
+    }
+
+    /// The path, or the host where the path is a secret.
+    pub(crate) fn place(&self) -> String {
+        if self.path.is_empty() { self.host.clone() } else { self.scrub.text(self.path) }
+    }
+
+    pub(crate) fn in_time(&self) -> String {
+        format!("within {} s", self.timeout.as_secs_f64())
+    }
+
+    /// A call that cannot be sent as it is described, or as its Api is set up.
+    pub(crate) fn not_sent(&self, what: &str) -> Failure {
+        let message = format!("{} was not sent: {}", self.what(), self.scrub.text(what));
+        Failure::refused(message).permanent().call(self.call())
+    }
+
+    pub(crate) fn not_reached(&self, causes: &[String]) -> Failure {
+        let certificate = causes.iter().any(|cause| cause.to_ascii_lowercase().contains("certificate"));
+        let hint = if certificate { ": its certificate is not accepted" } else { "" };
+        let message = format!("{}: no connection to {}{hint}", self.what(), self.host);
+        self.with_causes(Failure::refused(message).call(self.call()), causes)
+    }
+
+    pub(crate) fn lost(&self, causes: &[String]) -> Failure {
+        let message = format!("{}: sent, but the connection ended before an answer came", self.what());
+        self.with_causes(Failure::unknown(message).call(self.call()), causes)
+    }
+
+    pub(crate) fn timed_out(&self) -> Failure {
+        Failure::unknown(format!("{}: no answer {}", self.what(), self.in_time())).call(self.call())
+    }
+
+    /// A failure about an answer: `POST crm /contacts answered 401: …`.
+    pub(crate) fn about(&self, answer: &Answer, certainty: fn(String) -> Failure, what: &str) -> Failure {
+        let message = format!("{} answered {}{}", self.what(), answer.status, self.scrub.text(what));
+        certainty(message).call(CallFailure {
+            status: Some(answer.status),
+            request_id: request_id(&answer.headers).map(|id| self.scrub.text(id)),
+            body: excerpt(&answer.body, self.scrub),
+            ..self.call()
+        })
+    }
+
+    pub(crate) fn with_causes(&self, mut failure: Failure, causes: &[String]) -> Failure {
+        failure.causes = causes.iter().map(|cause| self.scrub.text(cause)).collect();
+        failure
+    }
+
+    fn call(&self) -> CallFailure {
+        CallFailure {
+            api: self.api.to_owned(),
+            method: self.method.to_string(),
+            path: self.scrub.text(self.path),
+            status: None,
+            request_id: None,
+            body: None,
+        }
+    }
+
+    /// What a person could do about a status.
+    pub(crate) fn hint(&self, answer: &Answer, meaning: Meaning) -> String {
+        match (answer.status, meaning) {
+            (301 | 302 | 303 | 307 | 308, _) => self.redirect_hint(answer),
+            (401 | 403, Meaning::No) => match &self.credentials {
+                Some(source) => format!(": check the credential ({source}) and what it may do"),
+                None => ": this Api has no credential; give it one, as .bearer_env(\"TOKEN\")".into(),
+            },
+            (404, Meaning::No) => ": there is no such thing, or the base URL leads elsewhere".into(),
+            (404 | 409 | 410 | 412, Meaning::UnclearForGood) => {
+                ": an earlier attempt may have done it".into()
+            }
+            (409, Meaning::Unclear) => ": an earlier attempt is still being worked on".into(),
+            (_, Meaning::Later | Meaning::Unclear | Meaning::UnclearForGood | Meaning::No) => String::new(),
+        }
+    }
+
+    fn redirect_hint(&self, answer: &Answer) -> String {
+        let location = answer.headers.get(LOCATION).and_then(|location| location.to_str().ok());
+        let Some(target) = location.and_then(|location| answer.url.join(location).ok()) else {
+            return ": a redirect that does not say where to".into();
+        };
+        let origin = target.origin();
+        if origin != answer.url.origin() {
+            return format!(
+                ": a redirect to {}, which is not followed, so that credentials stay where they belong; if it is the \
+                 right place, make it the base URL",
+                origin.ascii_serialization()
+            );
+        }
+        let host = target.host_str().unwrap_or_default();
+        if matches!(*self.method, Method::GET | Method::HEAD) {
+            return format!(": more than {REDIRECTS_MAX} redirects, on {host}");
+        }
+        format!(": a redirect on {host}, which only GET and HEAD follow; call the new path itself")
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &&str| headers.get(*name)?.to_str().ok().map(str::trim);
+    REQUEST_ID_HEADERS.iter().filter_map(text).find(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()))
+}
+
+/// The start of a body, as text. Scrubbed before it is cut, so that no half of a secret stays behind.
+fn excerpt(body: &[u8], scrub: &Scrub) -> Option<String> {
+    if body.is_empty() {
+        return None;
+    }
+    let start = &body[..body.len().min(BODY_EXCERPT_BYTES_MAX + scrub.longest_bytes())];
+    let mut text = scrub.text(&String::from_utf8_lossy(start));
+    text.truncate(text.floor_char_boundary(BODY_EXCERPT_BYTES_MAX));
+    Some(text)
+}
+
+/// What is wrong with a body that is not even meant to be JSON.
+pub(crate) fn not_json(answer: &Answer) -> Option<String> {
+    const SHOWN_BYTES_MAX: usize = 80;
+    let header = |name: HeaderName| answer.headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(encoding) = header(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        return Some(format!("is encoded as {encoding}, which was not asked for"));
+    }
+    let start = answer.body.trim_ascii_start();
+    let says_html = header(CONTENT_TYPE).is_some_and(|kind| kind.contains("html"));
+    if !says_html && !start.starts_with(b"<") {
+        return None;
+    }
+    let is_html = says_html || start.to_ascii_lowercase().starts_with(b"<!doctype html");
+    let kind = if is_html { "HTML" } else { "XML or HTML" };
+    let shown = String::from_utf8_lossy(&start[..start.len().min(SHOWN_BYTES_MAX)]);
+    Some(format!("is {kind} where JSON was expected ({shown:?}): does the base URL lead to the API?"))
+}

@@ -1,0 +1,135 @@
+//! The settings of an Api, and what is wrong with them.
+
+use std::{sync::Arc, time::Duration};
+
+use bowline_model::{Clock, RetryPolicy, SystemClock, Variables};
+use reqwest::{Method, header::HeaderValue};
+
+use crate::{
+    Idempotency, address::Address, credential::Credential, prepare::needs_key, scrub::Scrub,
+    transport::Authorities,
+};
+
+/// How long connecting may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one attempt of a call that stands alone may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long remotes remember an idempotency key, if nobody says otherwise (Stripe: 24 h).
+const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Largest answer.
+const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Where a setting came from, so that its problem can be named.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Code(&'a str),
+    Variable(&'a str),
+}
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) variables: Variables,
+    /// The problems of this Api, by variable or option.
+    pub(crate) problems: Vec<(String, String)>,
+    pub(crate) address: Option<Address>,
+    pub(crate) http_hosts: Vec<String>,
+    pub(crate) credentials: Vec<Credential>,
+    pub(crate) scrub: Scrub,
+    pub(crate) idempotency: Idempotency,
+    pub(crate) key_lifetime: Duration,
+    pub(crate) authorities: Authorities,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) response_bytes_max: usize,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Settings {
+    pub(crate) fn new(name: String, variables: Variables) -> Self {
+        Self {
+            name,
+            variables,
+            problems: vec![],
+            address: None,
+            http_hosts: vec![],
+            credentials: vec![],
+            scrub: Scrub::default(),
+            idempotency: Idempotency::default(),
+            key_lifetime: KEY_LIFETIME,
+            authorities: vec![],
+            connect_timeout: CONNECT_TIMEOUT,
+            response_bytes_max: RESPONSE_BYTES_MAX,
+            user_agent: HeaderValue::from_static(concat!("bowline/", env!("CARGO_PKG_VERSION"))),
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            retry: RetryPolicy::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    pub(crate) fn problem(&mut self, source: Source<'_>, what: String) {
+        let name = match source {
+            Source::Code(option) => format!("{}.{option}", self.name),
+            Source::Variable(variable) => variable.to_owned(),
+        };
+        self.variables.problem(name.as_str(), what.as_str());
+        self.problems.push((name, what));
+    }
+
+    pub(crate) fn require(&mut self, variable: &str, what: &str) -> Option<String> {
+        let purpose = format!("the {what} of {}", self.name);
+        let value = self.variables.require(variable, &purpose);
+        if value.is_none() {
+            self.problems.push((variable.to_owned(), format!("is not set: {purpose}")));
+        }
+        value
+    }
+
+    pub(crate) fn set_address(&mut self, source: Source<'_>, address: Result<Address, String>) {
+        match address {
+            Ok(address) => {
+                address.secrets().iter().for_each(|secret| self.scrub.add(secret));
+                self.address = Some(address);
+            }
+            Err(what) => self.problem(source, what),
+        }
+    }
+
+    pub(crate) fn set_credential(&mut self, source: Source<'_>, credential: Result<Credential, String>) {
+        match credential {
+            Ok(credential) => {
+                credential.scrub(&mut self.scrub);
+                self.credentials.push(credential);
+            }
+            Err(what) => self.problem(source, what),
+        }
+    }
+
+    /// Whether a key goes with that method.
+    pub(crate) fn key_is_sent_for(&self, method: &Method) -> bool {
+        needs_key(method) && self.idempotency != Idempotency::None
+    }
+
+    /// The path as it may be seen and recorded.
+    pub(crate) fn shown_path(&self, path: &str) -> String {
+        match &self.address {
+            Some(address) if address.is_secret() => String::new(),
+            Some(_) | None => format!("/{}", path.strip_prefix('/').unwrap_or(path)),
+        }
+    }
+
+    pub(crate) fn host(&self) -> String {
+        self.address.as_ref().map(Address::host).unwrap_or_default()
+    }
+
+    pub(crate) fn credentials_for_people(&self) -> Option<String> {
+        if self.credentials.is_empty() {
+            let secret_url = self.address.as_ref().is_some_and(Address::is_secret);
+            return secret_url.then(|| "its secret URL".to_owned());
+        }
+        let from = self.credentials.iter().map(|credential| credential.variable().unwrap_or("set in code"));
+        Some(from.collect::<Vec<_>>().join(", "))
+    }
+}
