@@ -13,6 +13,7 @@
 //! | [`peer`] | interpreters that tests need, as the official library of a provider |
 
 pub mod crm;
+pub mod lost_writes;
 pub mod mock;
 pub mod peer;
 pub mod process;
@@ -20,5 +21,6 @@ mod server;
 pub mod skip;
 
 pub use crm::{CrmMode, MockCrm, MockCrmOptions};
+pub use lost_writes::{LostWrites, LostWritesError};
 pub use mock::{Answer, Match, MockSystem, Recorded};
 pub use process::{Process, ProcessError, Program};

@@ -93,6 +93,15 @@ async fn refuses_connections_while_down_and_comes_back_on_the_same_port() {
     assert_eq!(mock.count(), 2, "what came before is remembered; what was refused never came");
 }
 
+#[test]
+fn has_let_go_of_the_port_when_it_is_down() {
+    let mock = MockSystem::start();
+    for _ in 0..200 {
+        mock.go_down();
+        mock.come_back().unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn waits_in_real_time_under_a_paused_clock() {
     let mock = MockSystem::start();

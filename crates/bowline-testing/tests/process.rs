@@ -84,6 +84,16 @@ fn a_kill_takes_the_grandchildren_too() {
 }
 
 #[test]
+fn a_new_life_is_not_taken_for_the_one_before() {
+    let mut program = shell("echo up; exec sleep 1000").ready_on_line("up").start().unwrap();
+    for _ in 0..50 {
+        program.restart().unwrap();
+        assert!(program.is_running());
+        assert_eq!(program.lines(), ["up"]);
+    }
+}
+
+#[test]
 fn sees_only_the_environment_it_was_given() {
     let mut program = shell("env; echo done").env("BOWLINE_LISTEN", "127.0.0.1:0").start().unwrap();
     assert!(program.wait(SOON).unwrap().success());
