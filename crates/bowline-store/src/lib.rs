@@ -12,7 +12,7 @@ pub mod sqlite;
 pub mod store;
 
 pub use error::{StoreError, StoreErrorKind};
-pub use sqlite::SqliteStore;
+pub use sqlite::{LockHolder, SqliteOptions, SqliteStore, Synchronous, lock_holder};
 pub use store::{
     Accepted, Batch, Claim, Counts, CursorMove, History, NodeStart, Operation, RunFilter, RunWrite, Store,
     Transition, Written,

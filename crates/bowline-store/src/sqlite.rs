@@ -1,4 +1,366 @@
-//! The store in the box.
+//! The store in the box: one SQLite file, one process.
+//!
+//! What comes in: calls of [`Store`], from any task. What goes out: answers, after their commit. Writes go through a
+//! bounded queue to one thread, which commits as many as wait in one transaction; reads go to threads of their own.
+//!
+//! What must never happen here: an answer before its commit; a refused write that harms the others of its batch; a
+//! queue, a log or a table that grows without bound.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | [`lock`] | who has the store open |
+//! | [`schema`], [`period`] | which tables there are |
+//! | [`queue`], [`writer`], [`transaction`] | how a write gets to the disk |
+//! | [`accept`], [`claim`], [`progress`], [`operate`], [`journal`], [`node`], [`tidy`] | the writes |
+//! | [`readers`], [`read`] | the reads |
+//! | [`checkpoint`], [`disk`] | the log and the room |
 
-/// SQLite, one file.
-pub struct SqliteStore;
+mod accept;
+mod checkpoint;
+mod claim;
+mod disk;
+mod fault;
+mod journal;
+mod lock;
+mod names;
+mod node;
+mod operate;
+mod options;
+mod period;
+mod progress;
+mod queue;
+mod read;
+mod readers;
+mod row;
+mod schema;
+mod tidy;
+mod transaction;
+mod writer;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use bowline_model::{BoxFuture, Clock, Entry, Event, EventId, Run, RunId};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+pub use lock::{LockHolder, lock_holder};
+pub use options::{SqliteOptions, Synchronous};
+
+use crate::{
+    Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, Store, StoreError,
+    StoreErrorKind, Written,
+};
+use checkpoint::{Checkpointer, Checkpoints, WalSize};
+use disk::Disk;
+use fault::Fault;
+use lock::Lock;
+use queue::{Queue, WhenFull, Write};
+use readers::{Readers, Snapshot};
+use transaction::Tx;
+use writer::Writer;
+
+/// SQLite, one file, held by one process.
+///
+/// Times are exact to the nanosecond from 1677 to 2262; times beyond are kept as those ends.
+///
+/// A claim whose future is dropped before its answer may leave its runs claimed until the next start: drive claims to
+/// their end.
+///
+/// # Durability
+/// WAL with `synchronous=FULL`: a write is answered after its commit was synced to the disk. After a crash of the
+/// process or the machine, the next [`open`](Self::open) finds all that was answered, and nothing of a write that was
+/// refused. A write that was never answered is there whole, or not at all.
+pub struct SqliteStore {
+    queue: Queue,
+    /// None in memory: there the writer reads too.
+    readers: Option<Readers>,
+    disk: Option<Disk>,
+    options: SqliteOptions,
+    clock: Arc<dyn Clock>,
+    threads: Mutex<Threads>,
+    lock: Mutex<Option<Lock>>,
+}
+
+/// Threads to wait for at the end, and what says that each has let go of the file.
+#[derive(Default)]
+struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    done: Vec<oneshot::Receiver<()>>,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the store at `path`; creates it if it is not there, in a folder that is.
+    ///
+    /// # Errors
+    /// `Locked` if another process has it open, `Incompatible` if the file is not a store or a newer version's, `Full`
+    /// or `Unavailable` if the disk does not serve.
+    ///
+    /// # Durability
+    /// What a killed predecessor had answered is there. What it left half-written is gone.
+    ///
+    /// # Examples
+    /// A store in a folder of its own:
+    /// ```
+    /// use std::sync::Arc;
+    /// use bowline_model::{Clock, SystemClock};
+    /// use bowline_store::{SqliteOptions, SqliteStore, Store};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("bowline.db");
+    /// let store = SqliteStore::open(&path, SqliteOptions::default(), Arc::new(SystemClock))?;
+    /// let start = store.start_node(SystemClock.now()).await?;
+    /// assert!(start.recovered.is_empty());
+    /// store.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn open(
+        path: impl AsRef<Path>,
+        options: SqliteOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let lock = Lock::take(&path)?;
+        create_private(&path)?;
+        let wal = Arc::new(WalSize::default());
+        let (checkpoints, woken) = Checkpoints::new(Arc::clone(&wal), &options);
+        let writer = Writer::open(Some(path.clone()), options.clone(), Arc::clone(&clock), Arc::clone(&wal))?
+            .with_checkpoints(Some(checkpoints));
+        let checkpointer = Checkpointer::open(&path, &options, wal)?;
+        let (readers, read_threads) = Readers::start(&path, &options, &clock)?;
+        let mut threads = Threads { handles: read_threads.threads, done: read_threads.done };
+        threads.spawn("bowline-checkpoint", move |done| checkpointer.run(woken, done))?;
+        let disk = Disk::new(path, options.disk_free_bytes_min, Arc::clone(&clock));
+        Self::start(writer, options, clock, threads, Some(readers), Some(disk), Some(lock))
+    }
+
+    /// A store in memory, for tests of what stands on a store: gone when it is dropped.
+    ///
+    /// # Errors
+    /// `Unavailable` if the machine has no memory or thread to give.
+    ///
+    /// # Durability
+    /// None.
+    pub fn in_memory(options: SqliteOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let writer = Writer::open(None, options.clone(), Arc::clone(&clock), Arc::default())?;
+        Self::start(writer, options, clock, Threads::default(), None, None, None)
+    }
+
+    fn start(
+        writer: Writer,
+        options: SqliteOptions,
+        clock: Arc<dyn Clock>,
+        mut threads: Threads,
+        readers: Option<Readers>,
+        disk: Option<Disk>,
+        lock: Option<Lock>,
+    ) -> Result<Self, StoreError> {
+        let (queue, jobs) = Queue::new(options.queue_len_max.get(), options.queue_bytes_max);
+        threads.spawn("bowline-write", move |done| writer.run(jobs, done))?;
+        let (threads, lock) = (Mutex::new(threads), Mutex::new(lock));
+        Ok(Self { queue, readers, disk, options, clock, threads, lock })
+    }
+
+    /// Says, for [`lock_holder`], where this process's admin API listens.
+    ///
+    /// # Errors
+    /// `Unavailable` if the lock file cannot be written.
+    pub fn set_admin_address(&self, admin: SocketAddr) -> Result<(), StoreError> {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*lock {
+            Some(lock) => lock.set_admin_address(admin).map_err(|e| {
+                let message = format!("cannot write the store's lock file: {e}; check its permissions");
+                StoreError::new(StoreErrorKind::Unavailable, message)
+            }),
+            None => Ok(()),
+        }
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Snapshot<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        match &self.readers {
+            Some(readers) => readers.read(read).await,
+            None => self.queue.submit(ReadInMemory(Some(read)), WhenFull::Wait).await,
+        }
+    }
+
+    async fn accept_batch(&self, batch: Batch) -> Result<Vec<Accepted>, StoreError> {
+        if let Some(disk) = &self.disk {
+            disk.check()?;
+        }
+        let (period, period_bytes_max) = (self.options.period, self.options.period_bytes_max);
+        let accept = accept::Accept { batch, now: self.clock.now(), period, period_bytes_max };
+        self.queue.submit(accept, WhenFull::Refuse).await
+    }
+
+    fn let_go(&self) -> Threads {
+        if let Some(readers) = &self.readers {
+            readers.close();
+        }
+        self.queue.close();
+        std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Lets the threads end what is queued, and then the next process in.
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        for thread in self.let_go().handles {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Threads {
+    fn spawn(
+        &mut self,
+        name: &str,
+        run: impl FnOnce(oneshot::Sender<()>) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (done, is_done) = oneshot::channel();
+        let handle = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(done))
+            .map_err(|e| readers::no_thread(&e))?;
+        self.handles.push(handle);
+        self.done.push(is_done);
+        Ok(())
+    }
+}
+
+/// Creates the file for this user only (it holds customers' data), and makes its name durable: SQLite does so for its
+/// log, not for the database itself.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let create = || -> std::io::Result<()> {
+        match fs::File::options().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+            Err(e) => return Err(e),
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    };
+    create().map_err(|e| {
+        let message =
+            format!("cannot create the store {}: {e}; check the folder's permissions", path.display());
+        StoreError::new(StoreErrorKind::Unavailable, message)
+    })
+}
+
+/// A read where there is no file for readers to share.
+struct ReadInMemory<F>(Option<F>);
+
+impl<T, F> Write for ReadInMemory<F>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Snapshot<'_>) -> Result<T, Fault> + Send + 'static,
+{
+    type Out = T;
+
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<T, Fault> {
+        let read = self.0.take().ok_or_else(|| {
+            fault::refused(StoreErrorKind::Unavailable, "a read was lost with a failed batch; read again")
+        })?;
+        read(&mut Snapshot { conn: tx.conn, names: tx.names })
+    }
+
+    fn payload_bytes(&self) -> usize {
+        0
+    }
+}
+
+type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+impl Store for SqliteStore {
+    fn start_node(&self, now: Timestamp) -> Answer<'_, NodeStart> {
+        Box::pin(self.queue.submit(node::StartNode { now }, WhenFull::Wait))
+    }
+
+    fn accept(&self, batch: Batch) -> Answer<'_, Vec<Accepted>> {
+        Box::pin(self.accept_batch(batch))
+    }
+
+    fn claim(&self, claim: Claim) -> Answer<'_, Vec<Run>> {
+        Box::pin(self.queue.submit(claim, WhenFull::Wait))
+    }
+
+    fn histories<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Result<History, StoreError>>> {
+        let runs = runs.to_vec();
+        Box::pin(self.read(move |at| read::histories(at, &runs)))
+    }
+
+    fn write(&self, write: RunWrite) -> Answer<'_, Written> {
+        Box::pin(self.queue.submit(write, WhenFull::Wait))
+    }
+
+    fn operate(&self, operation: Operation) -> Answer<'_, ()> {
+        Box::pin(self.queue.submit(operation, WhenFull::Wait))
+    }
+
+    fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {
+        Box::pin(self.read(move |at| read::next_due(at, after)))
+    }
+
+    fn run(&self, run: RunId) -> Answer<'_, Option<Run>> {
+        Box::pin(self.read(move |at| read::run(at, run)))
+    }
+
+    fn runs(&self, filter: RunFilter) -> Answer<'_, Vec<Run>> {
+        Box::pin(self.read(move |at| read::runs(at, &filter)))
+    }
+
+    fn event(&self, event: EventId) -> Answer<'_, Option<Event>> {
+        Box::pin(self.read(move |at| read::event(at, event)))
+    }
+
+    fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>> {
+        Box::pin(self.read(move |at| read::journal(at, run)))
+    }
+
+    fn counts(&self, now: Timestamp) -> Answer<'_, Counts> {
+        Box::pin(self.read(move |at| read::counts(at, now)))
+    }
+
+    fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
+        let name = name.to_owned();
+        Box::pin(self.read(move |at| read::cursor(at, &name)))
+    }
+
+    fn probe(&self, now: Timestamp) -> Answer<'_, ()> {
+        Box::pin(self.queue.submit(node::Probe { now }, WhenFull::Wait))
+    }
+
+    fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool> {
+        let period = self.options.period;
+        Box::pin(self.queue.submit(tidy::Tidy { before, now, period }, WhenFull::Wait))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        let threads = self.let_go();
+        Box::pin(async move {
+            for done in threads.done {
+                // An error says that the thread is gone: the same.
+                let _ = done.await;
+            }
+            self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! Accepting events with their runs.
+
+use bowline_model::{EventId, NewEvent, NewRun, RunId, RunState, event::DEDUPE_KEY_BYTES_MAX};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, params};
+
+use super::{
+    fault::{Fault, refused},
+    journal, period,
+    queue::Write,
+    row::{BLOB_BYTES_MAX, nanos, time},
+    transaction::Tx,
+};
+use crate::{Accepted, Batch, CursorMove, StoreErrorKind};
+
+/// [`Store::accept`](crate::Store::accept).
+pub(super) struct Accept {
+    pub(super) batch: Batch,
+    pub(super) now: Timestamp,
+    pub(super) period: std::time::Duration,
+    pub(super) period_bytes_max: u64,
+}
+
+impl Write for Accept {
+    type Out = Vec<Accepted>;
+
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<Vec<Accepted>, Fault> {
+        self.check(tx)?;
+        self.begin_period_if_due(tx)?;
+        if let Some(cursor) = &self.batch.cursor {
+            move_cursor(tx, cursor)?;
+        }
+        let mut answers = Vec::with_capacity(self.batch.events.len() + self.batch.replays.len());
+        for event in &self.batch.events {
+            answers.push(accept_one(tx, event)?);
+        }
+        for (event, run) in &self.batch.replays {
+            answers.push(replay_one(tx, *event, run, self.now)?);
+        }
+        Ok(answers)
+    }
+
+    fn payload_bytes(&self) -> usize {
+        let replays: usize = self.batch.replays.iter().map(|(_, run)| journal::bytes(&run.journal)).sum();
+        let runs = self.batch.events.iter().flat_map(|event| &event.runs);
+        let events: usize = self.batch.events.iter().map(event_bytes).sum();
+        replays + events + runs.map(|run| journal::bytes(&run.journal)).sum::<usize>()
+    }
+}
+
+impl Accept {
+    /// Everything that can be refused is refused here, before anything is changed.
+    fn check(&self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        for event in &self.batch.events {
+            check_event(event)?;
+        }
+        let replayed = self.batch.replays.iter().map(|(_, run)| run);
+        for run in self.batch.events.iter().flat_map(|event| &event.runs).chain(replayed) {
+            // The run has no id yet: the next one stands for it in a refusal.
+            journal::check(RunId(tx.ledger.run_last + 1), &run.journal, 0)?;
+        }
+        if let Some(cursor) = &self.batch.cursor {
+            check_cursor(tx, cursor)?;
+        }
+        for (event, _) in &self.batch.replays {
+            if period::holding_event(tx.conn, event.0)?.is_none() {
+                return Err(refused(StoreErrorKind::NotFound, format!("no event {event} is stored")));
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_period_if_due(&self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        let current = tx.periods.current();
+        let is_empty = current.event_first > tx.ledger.event_last && current.run_first > tx.ledger.run_last;
+        let is_old = self.now.duration_since(current.opened_at).unsigned_abs() >= self.period;
+        let is_large = u64::try_from(tx.ledger.period_bytes).unwrap_or(0) >= self.period_bytes_max;
+        if !is_empty && (is_old || is_large) {
+            period::begin_next(tx, self.now)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_event(event: &NewEvent) -> Result<(), Fault> {
+    let (key, body) = (event.dedupe_key.len(), event.body.len());
+    if key > DEDUPE_KEY_BYTES_MAX {
+        let message =
+            format!("an event's dedupe key has {key} bytes (limit {DEDUPE_KEY_BYTES_MAX}); use a hash");
+        return Err(refused(StoreErrorKind::Limit, message));
+    }
+    if body > BLOB_BYTES_MAX {
+        let message = format!("an event's body has {body} bytes (limit {BLOB_BYTES_MAX}); send a reference");
+        return Err(refused(StoreErrorKind::Limit, message));
+    }
+    Ok(())
+}
+
+fn check_cursor(tx: &mut Tx<'_>, cursor: &CursorMove) -> Result<(), Fault> {
+    let found: Option<String> = tx
+        .conn
+        .prepare_cached("SELECT value FROM cursor WHERE name = ?1")?
+        .query_row([&cursor.name], |row| row.get(0))
+        .optional()?;
+    if found == cursor.from {
+        return Ok(());
+    }
+    let message = format!("the cursor {} was moved by someone else; read it again", cursor.name);
+    Err(refused(StoreErrorKind::Conflict, message))
+}
+
+fn move_cursor(tx: &mut Tx<'_>, cursor: &CursorMove) -> rusqlite::Result<()> {
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO cursor (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+        )?
+        .execute((&cursor.name, &cursor.to))?;
+    Ok(())
+}
+
+fn accept_one(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accepted, Fault> {
+    let source = tx.names.intern(tx.conn, &event.source)?;
+    if let Some(known) = known_event(tx, source, event)? {
+        return Ok(known);
+    }
+    tx.ledger.event_last += 1;
+    let id = tx.ledger.event_last;
+    let run_first = tx.ledger.run_last + 1;
+    let run_count = i64::try_from(event.runs.len()).expect("a count of runs fits 64 bits");
+    insert_event(tx, id, source, event, (run_first, run_count))?;
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO dedupe (source, key, event, run_first, run_count, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT DO UPDATE SET (event, run_first, run_count, until) = \
+             (excluded.event, excluded.run_first, excluded.run_count, excluded.until)",
+        )?
+        .execute((source, &event.dedupe_key, id, run_first, run_count, nanos(event.dedupe_until)))?;
+    let mut runs = Vec::with_capacity(event.runs.len());
+    for run in &event.runs {
+        runs.push(insert_run(tx, EventId(id), run, event.received_at)?);
+    }
+    tx.ledger.accepted_at = tx.ledger.accepted_at.max(event.received_at);
+    Ok(Accepted::New { event: EventId(id), runs })
+}
+
+fn known_event(tx: &mut Tx<'_>, source: i64, event: &NewEvent) -> Result<Option<Accepted>, Fault> {
+    let known: Option<(i64, i64, i64, i64)> = tx
+        .conn
+        .prepare_cached(
+            "SELECT event, run_first, run_count, until FROM dedupe WHERE source = ?1 AND key = ?2",
+        )?
+        .query_row((source, &event.dedupe_key), |row| row.try_into())
+        .optional()?;
+    Ok(known.filter(|(.., until)| time(*until) > event.received_at).map(|(id, first, count, _)| {
+        Accepted::Duplicate { event: EventId(id), runs: (first..first + count).map(RunId).collect() }
+    }))
+}
+
+fn insert_event(
+    tx: &mut Tx<'_>,
+    id: i64,
+    source: i64,
+    event: &NewEvent,
+    (run_first, run_count): (i64, i64),
+) -> Result<(), Fault> {
+    let headers = serde_json::to_string(&event.headers).expect("pairs of strings are JSON");
+    let no = tx.periods.current().no;
+    tx.conn
+        .prepare_cached(&format!(
+            "INSERT INTO event_{no} (id, source, provider, kind, dedupe_key, received_at, input_pointer, run_first, \
+             run_count, headers, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        ))?
+        .execute(params![
+            id,
+            source,
+            event.provider,
+            event.kind,
+            event.dedupe_key,
+            nanos(event.received_at),
+            event.input_pointer,
+            run_first,
+            run_count,
+            headers,
+            &event.body[..],
+        ])?;
+    tx.ledger.period_bytes += i64::try_from(event_bytes(event)).unwrap_or(i64::MAX / 2);
+    Ok(())
+}
+
+fn replay_one(tx: &mut Tx<'_>, event: EventId, run: &NewRun, now: Timestamp) -> Result<Accepted, Fault> {
+    let id = insert_run(tx, event, run, now)?;
+    tx.conn.prepare_cached("INSERT INTO late (event, run) VALUES (?1, ?2)")?.execute((event.0, id.0))?;
+    tx.ledger.accepted_at = tx.ledger.accepted_at.max(now);
+    Ok(Accepted::New { event, runs: vec![id] })
+}
+
+fn insert_run(tx: &mut Tx<'_>, event: EventId, run: &NewRun, now: Timestamp) -> Result<RunId, Fault> {
+    let workflow = tx.names.intern(tx.conn, run.workflow.as_str())?;
+    let build = tx.names.intern(tx.conn, run.build.as_str())?;
+    tx.ledger.run_last += 1;
+    let id = RunId(tx.ledger.run_last);
+    let home = tx.periods.current().no;
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO run (id, event, workflow, key, priority, parent, replay_of, build, key_seed, created_at, \
+             state, due, epoch, crashes, crashes_alone, journal_len, changed_at, ready, home) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, 0, 0, 0, ?14, ?10, ?12, ?13)",
+        )?
+        .execute(params![
+            id.0,
+            event.0,
+            workflow,
+            run.key,
+            run.priority,
+            run.parent.map(|id| id.0),
+            run.replay_of.map(|id| id.0),
+            build,
+            run.key_seed.0.to_be_bytes(),
+            nanos(now),
+            run.due.map(nanos),
+            i64::from(run.due.is_none()),
+            home,
+            journal::len(&run.journal),
+        ])?;
+    journal::append(tx, id, home, &run.journal)?;
+    tx.ledger.count(RunState::Queued, 1);
+    Ok(id)
+}
+
+fn event_bytes(event: &NewEvent) -> usize {
+    let headers: usize = event.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    event.body.len() + headers + event.dedupe_key.len() + event.kind.len()
+}

@@ -1,0 +1,170 @@
+//! Claiming runs.
+//!
+//! Each workflow's next runs come from its own stretch of one index, and the stretches are merged: a workflow that is
+//! full costs nothing, however long its backlog.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use bowline_model::{NodeId, Run, RunState};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, params};
+
+use super::{
+    fault::Fault,
+    queue::Write,
+    row::{self, RUN_COLUMNS, nanos},
+    transaction::Tx,
+};
+use crate::Claim;
+
+/// Runs that become claimable by time in one claim. A burst of more (an outage's retries, all due at once) takes
+/// several claims, so that no commit is held up by it.
+const PROMOTED_MAX: i64 = 10_000;
+
+/// A run that could be claimed. Sorted as claims go: higher priority first, then older first; before all, among
+/// suspects, those that were alone at fewer crashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    crashes_alone: i64,
+    priority: Reverse<i64>,
+    id: i64,
+}
+
+impl Write for Claim {
+    type Out = Vec<Run>;
+
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<Vec<Run>, Fault> {
+        if self.total_max == 0 {
+            return Ok(vec![]);
+        }
+        promote(tx, self.now)?;
+        let mut candidates = if self.crashes_min == 0 { usual(tx, self)? } else { suspects(tx, self)? };
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.truncate(self.total_max);
+        candidates.into_iter().map(|candidate| take(tx, candidate.id, self.node, self.now)).collect()
+    }
+
+    fn payload_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Makes claimable what became due.
+fn promote(tx: &mut Tx<'_>, now: Timestamp) -> rusqlite::Result<()> {
+    let is_any = tx
+        .conn
+        .prepare_cached("SELECT 1 FROM run INDEXED BY run_due WHERE ready = 0 AND due <= ?1 LIMIT 1")?
+        .exists([nanos(now)])?;
+    if is_any {
+        tx.conn
+            .prepare_cached(
+                "UPDATE run SET ready = 1 WHERE id IN (SELECT id FROM run INDEXED BY run_due \
+                 WHERE ready = 0 AND due <= ?1 ORDER BY due LIMIT ?2)",
+            )?
+            .execute((nanos(now), PROMOTED_MAX))?;
+    }
+    Ok(())
+}
+
+fn usual(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<Vec<Candidate>> {
+    let quotas = quotas(tx, claim)?;
+    let mut candidates = vec![];
+    for (workflow, quota) in &quotas {
+        candidates.extend(next_of(tx, *workflow, (*quota).min(claim.total_max))?);
+    }
+    if claim.others_max > 0 {
+        let mut others = vec![];
+        for workflow in claimable_workflows(tx)? {
+            if !quotas.contains_key(&workflow) {
+                others.extend(next_of(tx, workflow, claim.others_max.min(claim.total_max))?);
+            }
+        }
+        others.sort_unstable();
+        others.truncate(claim.others_max);
+        candidates.extend(others);
+    }
+    Ok(candidates)
+}
+
+/// The quota of each named workflow that has ever had a run.
+fn quotas(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<HashMap<i64, usize>> {
+    let mut quotas = HashMap::with_capacity(claim.workflows.len());
+    for (name, quota) in &claim.workflows {
+        if let Some(workflow) = tx.names.find(tx.conn, name.as_str())? {
+            quotas.insert(workflow, *quota);
+        }
+    }
+    Ok(quotas)
+}
+
+fn next_of(tx: &Tx<'_>, workflow: i64, quota: usize) -> rusqlite::Result<Vec<Candidate>> {
+    if quota == 0 {
+        return Ok(vec![]);
+    }
+    tx.conn
+        .prepare_cached(
+            "SELECT priority, id FROM run INDEXED BY run_ready WHERE ready = 1 AND workflow = ?1 \
+             ORDER BY priority DESC, id LIMIT ?2",
+        )?
+        .query_map(params![workflow, i64::try_from(quota).unwrap_or(i64::MAX)], |row| {
+            Ok(Candidate { crashes_alone: 0, priority: Reverse(row.get(0)?), id: row.get(1)? })
+        })?
+        .collect()
+}
+
+/// Workflows with a claimable run: one step in the index for each, however many runs there are.
+fn claimable_workflows(tx: &Tx<'_>) -> rusqlite::Result<Vec<i64>> {
+    let mut next = tx.conn.prepare_cached(
+        "SELECT workflow FROM run INDEXED BY run_ready WHERE ready = 1 AND workflow > ?1 ORDER BY workflow LIMIT 1",
+    )?;
+    let mut workflows = vec![];
+    let mut last = i64::MIN;
+    while let Some(workflow) = next.query_row([last], |row| row.get(0)).optional()? {
+        workflows.push(workflow);
+        last = workflow;
+    }
+    Ok(workflows)
+}
+
+/// Claimable runs with enough crashes. Few: at most what ran at a crash.
+fn suspects(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<Vec<Candidate>> {
+    let mut left = quotas(tx, claim)?;
+    let mut left_others = claim.others_max;
+    let mut found: Vec<(Candidate, i64)> = tx
+        .conn
+        .prepare_cached(
+            "SELECT priority, id, workflow, crashes_alone FROM run INDEXED BY run_suspect \
+             WHERE ready = 1 AND crashes > 0 AND crashes >= ?1",
+        )?
+        .query_map([claim.crashes_min], |row| {
+            let crashes_alone = row.get(3)?;
+            Ok((Candidate { crashes_alone, priority: Reverse(row.get(0)?), id: row.get(1)? }, row.get(2)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    found.sort_unstable();
+    found.retain(|(_, workflow)| {
+        let left = left.get_mut(workflow).unwrap_or(&mut left_others);
+        let is_taken = *left > 0;
+        *left = left.saturating_sub(1);
+        is_taken
+    });
+    Ok(found.into_iter().map(|(candidate, _)| candidate).collect())
+}
+
+fn take(tx: &mut Tx<'_>, id: i64, node: NodeId, now: Timestamp) -> Result<Run, Fault> {
+    let from: i64 =
+        tx.conn.prepare_cached("SELECT state FROM run WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+    let mut update = tx.conn.prepare_cached(&format!(
+        "UPDATE run SET state = 1, ready = NULL, due = NULL, owner = ?2, epoch = epoch + 1, claimed_at = ?3, \
+         unsure_since = coalesce(unsure_since, ?3), changed_at = ?3 WHERE id = ?1 RETURNING {RUN_COLUMNS}"
+    ))?;
+    let mut rows = update.query((id, node.0, nanos(now)))?;
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let run = row::run(tx.conn, tx.names, row)?;
+    drop(rows);
+    drop(update);
+    let from = RunState::from_code(from).unwrap_or(RunState::Queued);
+    tx.moved(from, RunState::Running);
+    Ok(run)
+}

@@ -1,0 +1,101 @@
+//! An operator's write to a run that nobody drives.
+
+use bowline_model::{RunId, RunState};
+
+use super::{
+    fault::{Fault, refused},
+    journal,
+    progress::{Standing, Step, ended, standing},
+    queue::Write,
+    row::{RUN_COLUMNS, nanos},
+    transaction::Tx,
+};
+use crate::{Operation, StoreErrorKind};
+
+impl Write for Operation {
+    type Out = ();
+
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        let is = match standing(tx, self.run)? {
+            Some(is) => {
+                self.check(&is)?;
+                is
+            }
+            None => {
+                let is = ended(tx, self.run)?.ok_or_else(|| no_such_run(self.run))?;
+                self.check(&is)?;
+                reopen(tx, self.run, is.home)?;
+                is
+            }
+        };
+        journal::append(tx, self.run, is.home, &self.entries)?;
+        let journal_len = is.journal_len + journal::len(&self.entries);
+        let step = Step { run: self.run, journal_len, is_progress: false, now: self.now };
+        match self.to {
+            RunState::Queued => {
+                // As if it had got on: an operator's decision clears the counts of crashes.
+                Step { is_progress: true, ..step }.release(tx)?;
+                forget_reason(tx, self.run)?;
+            }
+            RunState::Waiting => step.wait(tx, None)?,
+            RunState::Completed | RunState::Cancelled => step.end(tx, self.to, is.home)?,
+            RunState::DeadLettered => stay_dead(tx, &step)?,
+            RunState::Running => unreachable!("the check refuses it"),
+        }
+        tx.moved(self.expect, self.to);
+        Ok(())
+    }
+
+    fn payload_bytes(&self) -> usize {
+        journal::bytes(&self.entries)
+    }
+}
+
+impl Operation {
+    fn check(&self, is: &Standing) -> Result<(), Fault> {
+        if self.to == RunState::Running {
+            let message = format!("run {} becomes running by a claim only; queue it", self.run);
+            return Err(refused(StoreErrorKind::Conflict, message));
+        }
+        if is.state != self.expect || is.journal_len != self.expect_journal_len {
+            let message = format!(
+                "run {} is {} with {} journal entries, not {} with {}; look at it again",
+                self.run, is.state, is.journal_len, self.expect, self.expect_journal_len
+            );
+            return Err(refused(StoreErrorKind::Conflict, message));
+        }
+        journal::check(self.run, &self.entries, is.journal_len)
+    }
+}
+
+fn no_such_run(run: RunId) -> Fault {
+    refused(StoreErrorKind::NotFound, format!("no run {run} is stored; it may be older than the retention"))
+}
+
+fn forget_reason(tx: &Tx<'_>, run: RunId) -> rusqlite::Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE run SET dead_reason = NULL, summary = NULL WHERE id = ?1")?
+        .execute([run.0])?;
+    Ok(())
+}
+
+/// The reason of a dead letter stays.
+fn stay_dead(tx: &Tx<'_>, step: &Step) -> rusqlite::Result<()> {
+    tx.conn
+        .prepare_cached(
+            "UPDATE run SET state = 5, due = NULL, ready = NULL, journal_len = ?2, changed_at = ?3 WHERE id = ?1",
+        )?
+        .execute((step.run.0, step.journal_len, nanos(step.now)))?;
+    Ok(())
+}
+
+/// An ended run's row comes back to the hot table.
+fn reopen(tx: &Tx<'_>, run: RunId, no: i64) -> rusqlite::Result<()> {
+    tx.conn
+        .prepare_cached(&format!(
+            "INSERT INTO run ({RUN_COLUMNS}, home) SELECT {RUN_COLUMNS}, ?2 FROM past_{no} WHERE id = ?1"
+        ))?
+        .execute((run.0, no))?;
+    tx.conn.prepare_cached(&format!("DELETE FROM past_{no} WHERE id = ?1"))?.execute([run.0])?;
+    Ok(())
+}

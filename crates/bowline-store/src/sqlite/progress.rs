@@ -1,0 +1,211 @@
+//! Progress of a run, by the owner of its epoch.
+
+use bowline_model::{DeadReason, Epoch, RunId, RunState, run::SUMMARY_BYTES_MAX};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, params};
+
+use super::{
+    fault::{Fault, refused, unreadable},
+    journal, period,
+    queue::Write,
+    row::{RUN_COLUMNS, nanos, time},
+    transaction::Tx,
+};
+use crate::{RunWrite, StoreErrorKind, Transition, Written};
+
+/// What decides whether a write to a run is allowed.
+pub(super) struct Standing {
+    pub(super) state: RunState,
+    pub(super) epoch: Epoch,
+    pub(super) journal_len: i64,
+    pub(super) changed_at: Timestamp,
+    /// The period that holds its journal.
+    pub(super) home: i64,
+}
+
+impl Write for RunWrite {
+    type Out = Written;
+
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<Written, Fault> {
+        let standing = standing(tx, self.run)?;
+        let Some(held) =
+            standing.as_ref().filter(|is| is.state == RunState::Running && is.epoch == self.epoch)
+        else {
+            return self.repeated_transition(tx, standing);
+        };
+        if self.is_repeated_append(tx, held)? {
+            return Ok(Written::new(held.state));
+        }
+        journal::check(self.run, &self.entries, held.journal_len)?;
+        journal::append(tx, self.run, held.home, &self.entries)?;
+        let journal_len = held.journal_len + journal::len(&self.entries);
+        let is_progress = self.entries.iter().any(journal::is_progress);
+        let step = Step { run: self.run, journal_len, is_progress, now: self.now };
+        let Some(transition) = &self.transition else {
+            if !self.entries.is_empty() {
+                step.grow(tx)?;
+            }
+            return Ok(Written::new(RunState::Running));
+        };
+        let target = target(transition);
+        match transition {
+            Transition::Wait { due } => step.wait(tx, *due)?,
+            Transition::Release => step.release(tx)?,
+            Transition::Complete | Transition::Cancel => step.end(tx, target, held.home)?,
+            Transition::DeadLetter { reason, summary } => step.dead_letter(tx, *reason, summary)?,
+        }
+        tx.moved(RunState::Running, target);
+        Ok(Written::new(target))
+    }
+
+    fn payload_bytes(&self) -> usize {
+        journal::bytes(&self.entries)
+    }
+}
+
+impl RunWrite {
+    /// Whether these entries were appended before: a write whose answer was lost comes again.
+    fn is_repeated_append(&self, tx: &mut Tx<'_>, held: &Standing) -> Result<bool, Fault> {
+        let is_below = |first: &bowline_model::Entry| first.seq.0 <= held.journal_len;
+        if self.transition.is_some() || !self.entries.first().is_some_and(is_below) {
+            return Ok(false);
+        }
+        journal::holds(tx, self.run, held.home, &self.entries)
+    }
+
+    /// The answer to a write under an epoch that is over: `Stale`, unless it is this very write that ended it.
+    fn repeated_transition(&self, tx: &mut Tx<'_>, standing: Option<Standing>) -> Result<Written, Fault> {
+        let stale = || {
+            let message =
+                format!("run {} is not running under epoch {}; another owner has it", self.run, self.epoch);
+            refused(StoreErrorKind::Stale, message)
+        };
+        let target = target(self.transition.as_ref().ok_or_else(stale)?);
+        let standing = match standing {
+            Some(standing) => standing,
+            None => ended(tx, self.run)?.ok_or_else(stale)?,
+        };
+        let is_same = standing.epoch == self.epoch
+            && standing.state == target
+            && nanos(standing.changed_at) == nanos(self.now);
+        if is_same && journal::holds(tx, self.run, standing.home, &self.entries)? {
+            return Ok(Written::new(target));
+        }
+        Err(stale())
+    }
+}
+
+fn target(transition: &Transition) -> RunState {
+    match transition {
+        Transition::Wait { .. } => RunState::Waiting,
+        Transition::Release => RunState::Queued,
+        Transition::Complete => RunState::Completed,
+        Transition::DeadLetter { .. } => RunState::DeadLettered,
+        Transition::Cancel => RunState::Cancelled,
+    }
+}
+
+/// How a run in the hot table stands.
+pub(super) fn standing(tx: &Tx<'_>, run: RunId) -> Result<Option<Standing>, Fault> {
+    read_standing(tx, "SELECT state, epoch, journal_len, changed_at, home FROM run WHERE id = ?1", run)
+}
+
+/// How a run stands that has ended.
+pub(super) fn ended(tx: &Tx<'_>, run: RunId) -> Result<Option<Standing>, Fault> {
+    let Some(no) = period::holding_past(tx.conn, run.0)? else { return Ok(None) };
+    let query = format!("SELECT state, epoch, journal_len, changed_at, {no} FROM past_{no} WHERE id = ?1");
+    read_standing(tx, &query, run)
+}
+
+fn read_standing(tx: &Tx<'_>, query: &str, run: RunId) -> Result<Option<Standing>, Fault> {
+    let row: Option<(i64, i64, i64, i64, i64)> =
+        tx.conn.prepare_cached(query)?.query_row([run.0], |row| row.try_into()).optional()?;
+    row.map(|(state, epoch, journal_len, changed_at, home)| {
+        let state =
+            RunState::from_code(state).ok_or_else(|| unreadable(format!("run {run} in state {state}")))?;
+        Ok(Standing { state, epoch: Epoch(epoch), journal_len, changed_at: time(changed_at), home })
+    })
+    .transpose()
+}
+
+/// What happens to a run's row, its journal having grown.
+pub(super) struct Step {
+    pub(super) run: RunId,
+    pub(super) journal_len: i64,
+    /// Clears the counts of crashes.
+    pub(super) is_progress: bool,
+    pub(super) now: Timestamp,
+}
+
+/// Crashes are forgotten when the run got on since.
+const CRASHES: &str = "crashes = iif(?4, 0, crashes), crashes_alone = iif(?4, 0, crashes_alone)";
+
+impl Step {
+    fn grow(&self, tx: &Tx<'_>) -> rusqlite::Result<()> {
+        tx.conn
+            .prepare_cached(
+                "UPDATE run SET journal_len = ?2, crashes = iif(?3, 0, crashes), \
+                 crashes_alone = iif(?3, 0, crashes_alone) WHERE id = ?1",
+            )?
+            .execute((self.run.0, self.journal_len, self.is_progress))?;
+        Ok(())
+    }
+
+    pub(super) fn wait(&self, tx: &Tx<'_>, due: Option<Timestamp>) -> rusqlite::Result<()> {
+        tx.conn
+            .prepare_cached(&format!(
+                "UPDATE run SET state = 2, due = ?5, ready = ?6, unsure_since = NULL, journal_len = ?2, \
+                 changed_at = ?3, {CRASHES} WHERE id = ?1"
+            ))?
+            .execute(params![
+                self.run.0,
+                self.journal_len,
+                nanos(self.now),
+                self.is_progress,
+                due.map(nanos),
+                due.map(|_| 0),
+            ])?;
+        Ok(())
+    }
+
+    pub(super) fn release(&self, tx: &Tx<'_>) -> rusqlite::Result<()> {
+        tx.conn
+            .prepare_cached(&format!(
+                "UPDATE run SET state = 0, due = NULL, ready = 1, unsure_since = NULL, journal_len = ?2, \
+                 changed_at = ?3, {CRASHES} WHERE id = ?1"
+            ))?
+            .execute((self.run.0, self.journal_len, nanos(self.now), self.is_progress))?;
+        Ok(())
+    }
+
+    fn dead_letter(&self, tx: &Tx<'_>, reason: DeadReason, summary: &str) -> rusqlite::Result<()> {
+        let summary = &summary[..summary.floor_char_boundary(SUMMARY_BYTES_MAX)];
+        tx.conn
+            .prepare_cached(&format!(
+                "UPDATE run SET state = 5, due = NULL, ready = NULL, dead_reason = ?5, summary = ?6, \
+                 journal_len = ?2, changed_at = ?3, {CRASHES} WHERE id = ?1"
+            ))?
+            .execute((
+                self.run.0,
+                self.journal_len,
+                nanos(self.now),
+                self.is_progress,
+                reason.code(),
+                summary,
+            ))?;
+        Ok(())
+    }
+
+    /// The run's row leaves the hot table for the period that holds its journal.
+    pub(super) fn end(&self, tx: &Tx<'_>, state: RunState, home: i64) -> rusqlite::Result<()> {
+        tx.conn
+            .prepare_cached(&format!(
+                "INSERT INTO past_{home} ({RUN_COLUMNS}) SELECT id, event, workflow, key, priority, parent, \
+                 replay_of, build, key_seed, created_at, ?5, NULL, owner, epoch, iif(?4, 0, crashes), \
+                 iif(?4, 0, crashes_alone), ?2, claimed_at, NULL, ?3, dead_reason, summary FROM run WHERE id = ?1"
+            ))?
+            .execute((self.run.0, self.journal_len, nanos(self.now), self.is_progress, state.code()))?;
+        tx.conn.prepare_cached("DELETE FROM run WHERE id = ?1")?.execute([self.run.0])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,235 @@
+//! Threads that read, each with its own read-only connection.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use bowline_model::Clock;
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::{
+    fault::{Fault, is_in_doubt, store_error},
+    names::Names,
+    options::SqliteOptions,
+    queue::closed,
+    schema,
+};
+use crate::{StoreError, StoreErrorKind};
+
+/// SQLite's instructions between two looks at the clock: some tens of microseconds.
+const DEADLINE_STEPS: i32 = 2000;
+
+/// A consistent view of the store: what one read sees.
+pub(super) struct Snapshot<'c> {
+    pub(super) conn: &'c Connection,
+    pub(super) names: &'c mut Names,
+}
+
+/// One read, as a thread sees it.
+trait Read: Send {
+    /// Reads and answers. Returns the error that puts the connection in doubt.
+    fn read(self: Box<Self>, conn: &Connection, names: &mut Names) -> Option<rusqlite::Error>;
+    fn fail(self: Box<Self>, error: StoreError);
+}
+
+struct Request<F, T> {
+    read: F,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Read for Request<F, T>
+where
+    F: FnOnce(&mut Snapshot<'_>) -> Result<T, Fault> + Send,
+    T: Send,
+{
+    fn read(self: Box<Self>, conn: &Connection, names: &mut Names) -> Option<rusqlite::Error> {
+        let Self { read, reply } = *self;
+        if reply.is_closed() {
+            return None;
+        }
+        let (answer, doubt) = match in_snapshot(conn, names, read) {
+            Ok(value) => (Ok(value), None),
+            Err(Fault::Refused(error)) => (Err(error), None),
+            Err(Fault::Sqlite(error)) => {
+                let answer = Err(store_error(&error));
+                (answer, is_in_doubt(&error).then_some(error))
+            }
+        };
+        // The caller may be gone.
+        let _ = reply.send(answer);
+        doubt
+    }
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+/// All statements of one read see the same state: a run that moves between tables is seen once.
+fn in_snapshot<T>(
+    conn: &Connection,
+    names: &mut Names,
+    read: impl FnOnce(&mut Snapshot<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    conn.prepare_cached("BEGIN")?.execute([])?;
+    let outcome = read(&mut Snapshot { conn, names });
+    if !conn.is_autocommit() {
+        conn.prepare_cached("ROLLBACK")?.execute([])?;
+    }
+    outcome
+}
+
+struct Waiting {
+    read: Box<dyn Read>,
+    deadline: Duration,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The callers' end.
+pub(super) struct Readers {
+    jobs: Mutex<Option<Sender<Waiting>>>,
+    places: Arc<Semaphore>,
+    deadline: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+/// The threads, to wait for at the end.
+pub(super) struct ReaderThreads {
+    pub(super) threads: Vec<JoinHandle<()>>,
+    pub(super) done: Vec<oneshot::Receiver<()>>,
+}
+
+impl Readers {
+    pub(super) fn start(
+        path: &Path,
+        options: &SqliteOptions,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(Self, ReaderThreads), StoreError> {
+        let (sender, receiver) = channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        let mut ended = ReaderThreads { threads: vec![], done: vec![] };
+        for number in 0..options.readers.get() {
+            let (done, is_done) = oneshot::channel();
+            let mut reader = Reader {
+                path: path.to_owned(),
+                conn: Some(schema::open_reader(path)?),
+                names: Names::default(),
+                deadline: Arc::new(AtomicU64::new(u64::MAX)),
+                clock: Arc::clone(clock),
+            };
+            reader.watch_deadline()?;
+            let jobs = Arc::clone(&receiver);
+            let thread = std::thread::Builder::new()
+                .name(format!("bowline-read-{number}"))
+                .spawn(move || reader.run(&jobs, done))
+                .map_err(|e| no_thread(&e))?;
+            ended.threads.push(thread);
+            ended.done.push(is_done);
+        }
+        let readers = Self {
+            jobs: Mutex::new(Some(sender)),
+            places: Arc::new(Semaphore::new(options.reads_len_max)),
+            deadline: options.read_deadline,
+            clock: Arc::clone(clock),
+        };
+        Ok((readers, ended))
+    }
+
+    /// Reads on one of the threads.
+    pub(super) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&mut Snapshot<'_>) -> Result<T, Fault> + Send + 'static,
+        T: Send + 'static,
+    {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
+        let (reply, answer) = oneshot::channel();
+        let deadline = self.clock.monotonic().saturating_add(self.deadline);
+        let waiting = Waiting { read: Box::new(Request { read, reply }), deadline, _place: place };
+        self.sender()?.send(waiting).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Lets no further read in.
+    pub(super) fn close(&self) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn sender(&self) -> Result<Sender<Waiting>, StoreError> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)
+    }
+}
+
+struct Reader {
+    path: PathBuf,
+    conn: Option<Connection>,
+    names: Names,
+    /// Of the read under way, in nanoseconds of the clock's monotonic time.
+    deadline: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Reader {
+    /// Reads until the store closes. Dropping `_done` says that the file was let go of.
+    fn run(mut self, jobs: &Mutex<Receiver<Waiting>>, _done: oneshot::Sender<()>) {
+        loop {
+            // One thread waits in the channel, the others for the lock.
+            let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            match next {
+                Ok(waiting) => self.read(waiting),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn read(&mut self, waiting: Waiting) {
+        if self.clock.monotonic() > waiting.deadline {
+            return waiting.read.fail(busy());
+        }
+        self.deadline.store(nanos(waiting.deadline), Ordering::Relaxed);
+        if self.conn.is_none()
+            && let Err(error) = self.open_again()
+        {
+            return waiting.read.fail(error);
+        }
+        let conn = self.conn.as_ref().expect("opened above");
+        if let Some(error) = waiting.read.read(conn, &mut self.names) {
+            tracing::debug!(%error, "a reader's connection failed; the next read opens another");
+            self.conn = None;
+        }
+    }
+
+    fn open_again(&mut self) -> Result<(), StoreError> {
+        self.conn = Some(schema::open_reader(&self.path)?);
+        self.watch_deadline()
+    }
+
+    fn watch_deadline(&mut self) -> Result<(), StoreError> {
+        let (deadline, clock) = (Arc::clone(&self.deadline), Arc::clone(&self.clock));
+        let is_late = move || nanos(clock.monotonic()) > deadline.load(Ordering::Relaxed);
+        match &mut self.conn {
+            Some(conn) => conn.progress_handler(DEADLINE_STEPS, Some(is_late)).map_err(|e| store_error(&e)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn busy() -> StoreError {
+    StoreError::new(StoreErrorKind::Busy, "too many reads wait for the store; try again in a second")
+}
+
+/// The machine has no thread to give.
+pub(super) fn no_thread(error: &std::io::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, format!("cannot start a thread for the store: {error}"))
+}

@@ -1,0 +1,228 @@
+//! The one writer thread.
+//!
+//! It takes the first write, drains the queue as far as the bounds go, applies all in one transaction, and answers
+//! them after the commit: a lone write waits for nobody, and under load many share one sync of the disk.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bowline_model::Clock;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    checkpoint::{Checkpoints, WalSize, checkpoint_truncate},
+    fault::{Fault, is_in_doubt, store_error},
+    names::Names,
+    options::SqliteOptions,
+    period::Periods,
+    queue::{Job, closed},
+    schema,
+    transaction::{Ledger, Tx},
+};
+use crate::StoreError;
+
+pub(super) struct Writer {
+    path: Option<PathBuf>,
+    options: SqliteOptions,
+    clock: Arc<dyn Clock>,
+    /// None after a failure that could not be recovered from yet.
+    open: Option<Open>,
+    wal: Arc<WalSize>,
+    checkpoints: Option<Checkpoints>,
+}
+
+/// A connection, and what is known of the tables behind it.
+struct Open {
+    conn: Connection,
+    ledger: Ledger,
+    names: Names,
+    periods: Periods,
+}
+
+/// Why a transaction did not commit.
+enum Lost {
+    /// Before COMMIT.
+    Applying(Fault),
+    /// At COMMIT: it may be on disk all the same.
+    Committing(rusqlite::Error),
+}
+
+impl Writer {
+    pub(super) fn open(
+        path: Option<PathBuf>,
+        options: SqliteOptions,
+        clock: Arc<dyn Clock>,
+        wal: Arc<WalSize>,
+    ) -> Result<Self, StoreError> {
+        let open = open(path.as_deref(), &options, &*clock, &wal)?;
+        Ok(Self { path, options, clock, open: Some(open), wal, checkpoints: None })
+    }
+
+    /// Tells the writer whom to ask for checkpoints.
+    pub(super) fn with_checkpoints(mut self, checkpoints: Option<Checkpoints>) -> Self {
+        self.checkpoints = checkpoints;
+        self
+    }
+
+    /// Writes until the queue is closed and empty. Dropping `_done` says that the file was let go of.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>, _done: oneshot::Sender<()>) {
+        while let Some(first) = jobs.blocking_recv() {
+            let batch = self.drain(first, &mut jobs);
+            self.write(batch);
+            self.keep_wal_small();
+        }
+        if let Some(open) = &self.open
+            && self.path.is_some()
+        {
+            checkpoint_truncate(&open.conn).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the write-ahead log could not be emptied at the end; the next start does it");
+            });
+        }
+    }
+
+    fn drain(&self, first: Box<dyn Job>, jobs: &mut mpsc::Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        let mut bytes = first.payload_bytes();
+        let mut batch = vec![first];
+        while batch.len() < self.options.batch_len_max && bytes < self.options.batch_bytes_max {
+            let Ok(job) = jobs.try_recv() else { break };
+            bytes = bytes.saturating_add(job.payload_bytes());
+            batch.push(job);
+        }
+        batch
+    }
+
+    /// Commits a batch and answers it; if it cannot be committed whole, each write for itself.
+    fn write(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        batch.retain(|job| job.is_wanted());
+        if batch.is_empty() {
+            return;
+        }
+        match self.commit(&mut batch) {
+            Ok(()) => batch.into_iter().for_each(Job::answer),
+            Err(error) if batch.len() == 1 => batch.into_iter().for_each(|job| job.fail(error.clone())),
+            Err(error) => {
+                tracing::debug!(%error, writes = batch.len(), "a batch failed; its writes go singly");
+                batch.into_iter().for_each(|job| self.write_singly(job));
+            }
+        }
+    }
+
+    fn write_singly(&mut self, job: Box<dyn Job>) {
+        let mut batch = vec![job];
+        let outcome = self.commit(&mut batch);
+        for job in batch {
+            match &outcome {
+                Ok(()) => job.answer(),
+                Err(error) => job.fail(error.clone()),
+            }
+        }
+    }
+
+    /// One transaction. `Err`: nothing of it is on disk.
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        let open = self.opened()?;
+        let before = open.ledger;
+        let lost = match open.transact(batch) {
+            Ok(()) => return Ok(()),
+            Err(lost) => lost,
+        };
+        open.roll_back(before);
+        let (error, is_in_doubt) = match lost {
+            Lost::Applying(Fault::Refused(error)) => (error, false),
+            Lost::Applying(Fault::Sqlite(error)) => (store_error(&error), is_in_doubt(&error)),
+            Lost::Committing(error) => (store_error(&error), is_in_doubt(&error)),
+        };
+        if !is_in_doubt {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the store's connection failed; opening it again to see what is on disk");
+        self.open = None;
+        let is_committed = self.opened()?.ledger.batch > before.batch;
+        if is_committed { Ok(()) } else { Err(error) }
+    }
+
+    /// The connection; opened again if the last one was given up.
+    fn opened(&mut self) -> Result<&mut Open, StoreError> {
+        if self.open.is_none() {
+            // A store in memory is gone with its connection.
+            let path = self.path.as_deref().ok_or_else(closed)?;
+            self.open = Some(open(Some(path), &self.options, &*self.clock, &self.wal)?);
+        }
+        Ok(self.open.as_mut().expect("opened above"))
+    }
+
+    fn keep_wal_small(&mut self) {
+        if let (Some(open), Some(checkpoints)) = (&self.open, &mut self.checkpoints) {
+            checkpoints.after_commit(&open.conn);
+        }
+    }
+}
+
+/// Opens the connection and reads what the writer must know.
+///
+/// What a dead or failed predecessor left readable need not be durable (its sync may have failed): a full checkpoint
+/// syncs it before anything is read and answered for.
+fn open(
+    path: Option<&std::path::Path>,
+    options: &SqliteOptions,
+    clock: &dyn Clock,
+    wal: &Arc<WalSize>,
+) -> Result<Open, StoreError> {
+    let mut conn = schema::open_writer(path, options, clock)?;
+    checkpoint_truncate(&conn).map_err(|e| store_error(&e))?;
+    let load = |conn: &mut Connection| -> rusqlite::Result<(Ledger, Periods)> {
+        let wal = Arc::clone(wal);
+        conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+            wal.set(pages);
+            Ok(())
+        }))?;
+        Ok((Ledger::load(conn)?, Periods::load(conn)?))
+    };
+    let (ledger, periods) = load(&mut conn).map_err(|e| store_error(&e))?;
+    Ok(Open { conn, ledger, names: Names::default(), periods })
+}
+
+impl Open {
+    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Lost> {
+        let sqlite = |error| Lost::Applying(Fault::Sqlite(error));
+        // IMMEDIATE: a transaction that begins as a read and then writes can fail in the middle.
+        self.conn
+            .prepare_cached("BEGIN IMMEDIATE")
+            .and_then(|mut begin| begin.execute([]))
+            .map_err(sqlite)?;
+        let changes = self.conn.total_changes();
+        let mut tx = Tx {
+            conn: &self.conn,
+            ledger: &mut self.ledger,
+            names: &mut self.names,
+            periods: &mut self.periods,
+        };
+        for job in batch {
+            job.apply(&mut tx).map_err(Lost::Applying)?;
+        }
+        // A batch that changed nothing leaves no trace: polling must not load an idle disk.
+        if self.conn.total_changes() != changes {
+            self.ledger.batch += 1;
+            self.ledger.save(&self.conn).map_err(sqlite)?;
+        }
+        self.conn
+            .prepare_cached("COMMIT")
+            .and_then(|mut commit| commit.execute([]))
+            .map_err(Lost::Committing)?;
+        Ok(())
+    }
+
+    fn roll_back(&mut self, ledger: Ledger) {
+        // Some errors have rolled back already.
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "a transaction could not be rolled back");
+        }
+        self.ledger = ledger;
+        self.names.clear();
+        if let Ok(periods) = Periods::load(&self.conn) {
+            self.periods = periods;
+        }
+    }
+}

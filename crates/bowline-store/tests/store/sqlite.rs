@@ -1,0 +1,1 @@
+//! What SQLite adds to the suite.
