@@ -1,0 +1,103 @@
+//! A store whose commits wait at a gate until the test opens it.
+
+use bowline_model::{BoxFuture, Entry, Event, EventId, Run, RunId};
+use bowline_store::{
+    Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
+    StoreError, Written,
+};
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+pub(crate) struct Gated {
+    inner: SqliteStore,
+    arrived: Semaphore,
+    gate: Semaphore,
+}
+
+impl Gated {
+    pub(crate) fn shut(inner: SqliteStore) -> Self {
+        Self { inner, arrived: Semaphore::new(0), gate: Semaphore::new(0) }
+    }
+
+    /// Waits for a commit to come to the gate.
+    pub(crate) async fn arrival(&self) {
+        self.arrived.acquire().await.expect("never closed").forget();
+    }
+
+    /// Lets one commit through.
+    pub(crate) fn let_one_through(&self) {
+        self.gate.add_permits(1);
+    }
+}
+
+impl Store for Gated {
+    fn accept(&self, batch: Batch) -> Answer<'_, Vec<Accepted>> {
+        Box::pin(async {
+            self.arrived.add_permits(1);
+            self.gate.acquire().await.expect("never closed").forget();
+            self.inner.accept(batch).await
+        })
+    }
+
+    fn start_node(&self, now: Timestamp) -> Answer<'_, NodeStart> {
+        self.inner.start_node(now)
+    }
+
+    fn claim(&self, claim: Claim) -> Answer<'_, Vec<Run>> {
+        self.inner.claim(claim)
+    }
+
+    fn histories<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Result<History, StoreError>>> {
+        self.inner.histories(runs)
+    }
+
+    fn write(&self, write: RunWrite) -> Answer<'_, Written> {
+        self.inner.write(write)
+    }
+
+    fn operate(&self, operation: Operation) -> Answer<'_, ()> {
+        self.inner.operate(operation)
+    }
+
+    fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {
+        self.inner.next_due(after)
+    }
+
+    fn run(&self, run: RunId) -> Answer<'_, Option<Run>> {
+        self.inner.run(run)
+    }
+
+    fn runs(&self, filter: RunFilter) -> Answer<'_, Vec<Run>> {
+        self.inner.runs(filter)
+    }
+
+    fn event(&self, event: EventId) -> Answer<'_, Option<Event>> {
+        self.inner.event(event)
+    }
+
+    fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>> {
+        self.inner.journal(run)
+    }
+
+    fn counts(&self, now: Timestamp) -> Answer<'_, Counts> {
+        self.inner.counts(now)
+    }
+
+    fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
+        self.inner.cursor(name)
+    }
+
+    fn probe(&self, now: Timestamp) -> Answer<'_, ()> {
+        self.inner.probe(now)
+    }
+
+    fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool> {
+        self.inner.tidy(before, now)
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.inner.close()
+    }
+}

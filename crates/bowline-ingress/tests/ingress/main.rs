@@ -1,0 +1,14 @@
+//! Events enter over real sockets, into a real store.
+
+mod answers;
+mod clock;
+mod duplicates;
+mod durable;
+mod gate;
+mod log;
+mod refusals;
+mod replay;
+mod secrecy;
+mod site;
+mod sockets;
+mod wire;

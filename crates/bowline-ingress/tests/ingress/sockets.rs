@@ -1,0 +1,168 @@
+//! Slow clients are let go, and nobody who waits for an answer is cut off.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{extract::Request, middleware::Next};
+use bowline_ingress::ServeLimits;
+use bowline_model::{Clock, SystemClock};
+use tokio::net::TcpStream;
+
+use crate::{
+    gate::Gated,
+    log,
+    site::{PATH, Plan, Site, memory, pairs, payment, plan, signed},
+    wire::{PATIENCE, Wire, head},
+};
+
+/// So short that only who does nothing is met by it.
+const SHORT: Duration = Duration::from_millis(150);
+
+async fn site(limits: ServeLimits) -> Site {
+    Plan { limits, ..plan() }.open().await
+}
+
+async fn send(wire: &mut Wire, body: &str) {
+    let headers = signed(body.as_bytes(), SystemClock.now());
+    wire.send(head("POST", PATH, &pairs(&headers), body.len()) + body).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_never_sends_a_byte_is_closed() {
+    let site = site(ServeLimits { first_byte_max: SHORT, ..ServeLimits::default() }).await;
+    Wire::to(site.at).await.closed().await;
+}
+
+#[tokio::test]
+async fn a_half_sent_head_is_closed() {
+    let site = site(ServeLimits { head_read_max: SHORT, ..ServeLimits::default() }).await;
+    // The beginning of HTTP/2's preface too, which is not yet a version.
+    for half in ["P", "PRI * HTTP/2.0\r\n", "POST /webhooks/stripe HTTP/1.1\r\nhost: a\r\n"] {
+        let mut wire = Wire::to(site.at).await;
+        wire.send(half).await;
+        wire.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_closed_all_the_same() {
+    let site = site(ServeLimits { head_read_max: SHORT * 2, ..ServeLimits::default() }).await;
+    let mut wire = Wire::to(site.at).await;
+    wire.send("POST /webhooks/stripe HTTP/1.1\r\nx: ").await;
+    let started = SystemClock.monotonic();
+    while wire.try_send("x").await && !wire.stirs_within(SHORT / 3).await {
+        assert!(SystemClock.monotonic() - started < PATIENCE, "each byte bought more time");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    let gate = Arc::new(Gated::shut(memory(Arc::new(SystemClock))));
+    let short = ServeLimits {
+        idle_max: SHORT,
+        first_byte_max: SHORT,
+        head_read_max: SHORT,
+        ..ServeLimits::default()
+    };
+    let site = Plan { store: Arc::clone(&gate) as _, limits: short, ..plan() }.open().await;
+    let mut wire = Wire::to(site.at).await;
+    send(&mut wire, &payment("evt_1")).await;
+    gate.arrival().await;
+    assert!(!wire.stirs_within(SHORT * 4).await, "its request is under way");
+    gate.let_one_through();
+    assert_eq!(wire.reply().await.status, 200);
+    wire.closed().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_408() {
+    let site = site(ServeLimits { body_read_max: SHORT, ..ServeLimits::default() }).await;
+    let body = payment("evt_1");
+    let headers = signed(body.as_bytes(), SystemClock.now());
+    let mut wire = Wire::to(site.at).await;
+    wire.send(head("POST", PATH, &pairs(&headers), body.len())).await;
+    wire.send(&body[..10]).await;
+    let reply = wire.reply().await;
+    assert_eq!(reply.status, 408, "{reply:?}");
+    wire.closed().await;
+    assert!(site.stored_nothing().await);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_in_the_middle_of_a_body_leaves_nothing() {
+    let site = site(ServeLimits::default()).await;
+    let body = payment("evt_1");
+    let mut headers = signed(body.as_bytes(), SystemClock.now());
+    headers.push(("x-request-id".into(), "req-hangs-up".into()));
+    let mut wire = Wire::to(site.at).await;
+    wire.send(head("POST", PATH, &pairs(&headers), body.len())).await;
+    wire.send(&body[..10]).await;
+    drop(wire);
+    // The next event shows that the site still serves.
+    assert_eq!(site.deliver(payment("evt_2")).await.runs(), [1]);
+    assert!(site.event(2).await.is_none());
+}
+
+#[tokio::test]
+async fn connections_over_the_cap_wait_for_a_slot() {
+    let site = site(ServeLimits { connections_max: 2, ..ServeLimits::default() }).await;
+    let (mut first, mut second) = (Wire::to(site.at).await, Wire::to(site.at).await);
+    for (wire, id) in [(&mut first, "evt_1"), (&mut second, "evt_2")] {
+        send(wire, &payment(id)).await;
+        assert_eq!(wire.reply().await.status, 200);
+    }
+    let mut third = Wire::to(site.at).await;
+    send(&mut third, &payment("evt_3")).await;
+    assert!(!third.stirs_within(SHORT).await, "the cap is 2");
+    drop(first);
+    assert_eq!(third.reply().await.status_word(), "accepted");
+}
+
+#[tokio::test]
+async fn a_shutdown_answers_the_requests_under_way_and_takes_no_more() {
+    let gate = Arc::new(Gated::shut(memory(Arc::new(SystemClock))));
+    let mut site = Plan { store: Arc::clone(&gate) as _, ..plan() }.open().await;
+    let (at, store) = (site.at, Arc::clone(&site.store));
+    let mut under_way = Wire::to(at).await;
+    send(&mut under_way, &payment("evt_1")).await;
+    gate.arrival().await;
+    let idle = Wire::to(at).await;
+
+    site.stop();
+    idle.closed().await;
+    assert!(TcpStream::connect(at).await.is_err(), "nobody listens any more");
+    gate.let_one_through();
+    let reply = under_way.reply().await;
+    assert_eq!((reply.status, reply.status_word().as_str()), (200, "accepted"));
+    under_way.closed().await;
+    site.ended().await;
+    assert!(store.event(bowline_model::EventId(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_even_if_a_request_does_not() {
+    let gate = Arc::new(Gated::shut(memory(Arc::new(SystemClock))));
+    let limits = ServeLimits { drain_max: SHORT, ..ServeLimits::default() };
+    let mut site = Plan { store: Arc::clone(&gate) as _, limits, ..plan() }.open().await;
+    let mut wire = Wire::to(site.at).await;
+    send(&mut wire, &payment("evt_1")).await;
+    gate.arrival().await;
+    site.stop();
+    site.ended().await;
+    wire.closed().await;
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_ends_its_connection_and_no_other() {
+    let around = |router: axum::Router| {
+        router.layer(axum::middleware::from_fn(async |request: Request, next: Next| {
+            assert!(request.uri().path() != "/panic", "as asked");
+            next.run(request).await
+        }))
+    };
+    let site = Plan { around, ..plan() }.open().await;
+    let mut wire = Wire::to(site.at).await;
+    wire.send(head("GET", "/panic", &[], 0)).await;
+    wire.closed().await;
+    assert_eq!(site.deliver(payment("evt_1")).await.status, 200);
+    assert!(!log::lines_with("handler panicked").is_empty());
+}
