@@ -36,8 +36,8 @@ use axum::{
     middleware,
     routing::{get, post},
 };
-use bowline_model::{BuildId, Clock, Event, Run, RunId, WorkflowName};
-use bowline_store::{RunFilter, Store};
+use bowline_model::{BuildId, Clock, Event, Run, RunId};
+use bowline_store::Store;
 
 pub use self::answer::ErrorBody;
 use self::{
@@ -48,7 +48,7 @@ use self::{
 use crate::{
     commands::{BulkRetried, Commands, Discarded, Operator, Poke, Replayed, Retried},
     health::{AskProgress, Health, Readiness, Status},
-    view::{RunList, RunView, parse_state},
+    view::{RunList, RunView},
 };
 
 /// Largest body of a request.
@@ -118,18 +118,9 @@ impl Admin {
 
 async fn list(State(desk): State<Desk>, query: Asked<RunsQuery>) -> Answer<RunList> {
     let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
-    let limit = query.limit();
-    let states = query.state.as_deref().unwrap_or_default();
-    let states = states.split(',').filter(|state| !state.trim().is_empty()).map(parse_state);
-    let filter = RunFilter {
-        states: states.collect::<Result<_, _>>().map_err(Refusal::bad_request)?,
-        workflow: query.workflow.as_deref().map(WorkflowName::from),
-        before: query.before.map(RunId),
-        limit,
-        ..RunFilter::default()
-    };
+    let filter = query.filter().map_err(Refusal::bad_request)?;
     let runs = desk.store.runs(filter).await?;
-    Ok(Json(RunList::of(&runs, limit)))
+    Ok(Json(RunList::of(&runs, query.limit())))
 }
 
 async fn show(State(desk): State<Desk>, Path(id): Path<String>, query: Asked<RunQuery>) -> Answer<RunView> {

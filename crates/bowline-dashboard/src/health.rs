@@ -1,7 +1,7 @@
 //! Whether the server makes progress: not only whether the process lives.
 //!
-//! Ready means: a write to the store succeeds now, the dispatcher has looked for work lately, and no run that could
-//! go on has waited long while there was a slot for it.
+//! Ready means: a write to the store succeeds now, the dispatcher goes round and its claims succeed, and no run that
+//! could go on waits long while nothing is driven.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -13,21 +13,23 @@ use serde::{Deserialize, Serialize};
 /// How long the store may take for the probe and the counts together.
 pub const STORE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long ago the dispatcher may have looked for work the last time.
-pub const BEAT_AGE_MAX: Duration = Duration::from_secs(30);
-/// How long a run that could go on may wait while there is a slot for it.
+pub const BEAT_AGE_MAX: Duration = Duration::from_secs(90);
+/// How long a run that could go on may wait while nothing at all is driven.
 pub const CLAIMABLE_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// What the engine says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// How long ago the dispatcher last looked for work, and got an answer from the store. It does so at least every
-    /// third of [`BEAT_AGE_MAX`], also when there is nothing to do.
+    /// How long ago the dispatcher last went round. It does so at least every third of [`BEAT_AGE_MAX`], idle or not.
     pub dispatcher_beat_age: Duration,
-    /// How many more runs it could take now, whatever their workflow: 0 if a workflow with runs waiting is at a
-    /// limit of its own.
-    pub free_slots: usize,
-    /// Runs that it drives now.
-    pub running: usize,
+    /// The dispatcher's last claim failed.
+    pub claims_fail: bool,
+    /// Runs that it can drive at once.
+    pub slots: usize,
+    /// How many more it could take now.
+    pub slots_free: usize,
+    /// Waiting runs whose code is kept in memory.
+    pub resting: usize,
     /// It takes no more work: the server is shutting down.
     pub stopping: bool,
 }
@@ -48,10 +50,12 @@ pub struct Readiness {
     pub dispatcher_beat_age_ms: u64,
     /// How long the oldest run that could go on has waited; `None` if there is none.
     pub oldest_claimable_age_ms: Option<u64>,
-    /// How many more runs the engine could take now.
-    pub free_slots: usize,
-    /// How many it drives now.
-    pub running: usize,
+    /// Runs that the engine can drive at once.
+    pub slots: usize,
+    /// How many more it could take now.
+    pub slots_free: usize,
+    /// Waiting runs whose code it keeps in memory.
+    pub resting: usize,
 }
 
 /// What the server is and does, for people.
@@ -141,13 +145,19 @@ fn judge(progress: Progress, store: Result<&StoreFacts, &StoreError>) -> Readine
             BEAT_AGE_MAX.as_secs()
         ));
     }
+    if progress.claims_fail {
+        reasons.push("the dispatcher's last claim of runs failed; the log says why".to_owned());
+    }
     let oldest = store.ok().and_then(|facts| facts.oldest_claimable_age);
-    if let Some(age) = oldest.filter(|age| *age > CLAIMABLE_AGE_MAX && progress.free_slots > 0) {
+    // A free slot alone proves nothing: it may be of no use to a workflow that is at a limit of its own. That nothing
+    // at all is driven has no such excuse.
+    let idle = progress.slots_free >= progress.slots;
+    if let Some(age) = oldest.filter(|age| *age > CLAIMABLE_AGE_MAX && idle) {
         reasons.push(format!(
-            "a run that could go on has waited {} s (limit {} s) while {} slots are free",
+            "a run that could go on has waited {} s (limit {} s) while all {} slots are free",
             age.as_secs(),
             CLAIMABLE_AGE_MAX.as_secs(),
-            progress.free_slots
+            progress.slots
         ));
     }
     Readiness {
@@ -156,8 +166,9 @@ fn judge(progress: Progress, store: Result<&StoreFacts, &StoreError>) -> Readine
         store_write_ms: store.ok().map(|facts| millis(facts.took)),
         dispatcher_beat_age_ms: millis(progress.dispatcher_beat_age),
         oldest_claimable_age_ms: oldest.map(millis),
-        free_slots: progress.free_slots,
-        running: progress.running,
+        slots: progress.slots,
+        slots_free: progress.slots_free,
+        resting: progress.resting,
     }
 }
 
@@ -170,7 +181,14 @@ mod tests {
     use super::*;
 
     fn busy() -> Progress {
-        Progress { dispatcher_beat_age: Duration::from_secs(1), free_slots: 0, running: 64, stopping: false }
+        Progress {
+            dispatcher_beat_age: Duration::from_secs(31),
+            claims_fail: false,
+            slots: 64,
+            slots_free: 0,
+            resting: 7,
+            stopping: false,
+        }
     }
 
     fn facts(oldest_s: Option<u64>) -> StoreFacts {
@@ -194,22 +212,31 @@ mod tests {
     }
 
     #[test]
-    fn free_slots_beside_a_run_that_waits_are_not_progress() {
+    fn an_idle_engine_beside_a_run_that_waits_is_not_progress() {
+        let idle = Progress { slots_free: 64, ..busy() };
         check(
-            Progress { free_slots: 64, running: 0, ..busy() },
+            idle,
             Ok(facts(Some(61))),
-            &["a run that could go on has waited 61 s (limit 60 s) while 64 slots are free"],
+            &["a run that could go on has waited 61 s (limit 60 s) while all 64 slots are free"],
         );
-        check(Progress { free_slots: 64, ..busy() }, Ok(facts(Some(60))), &[]);
-        check(Progress { free_slots: 64, ..busy() }, Ok(facts(None)), &[]);
+        check(idle, Ok(facts(Some(60))), &[]);
+        check(idle, Ok(facts(None)), &[]);
     }
 
     #[test]
-    fn a_dispatcher_that_stopped_looking_is_not_progress() {
+    fn a_backlog_behind_a_limit_of_its_own_is_ready() {
+        check(Progress { slots_free: 63, ..busy() }, Ok(facts(Some(3600))), &[]);
+    }
+
+    #[test]
+    fn a_dispatcher_that_stopped_looking_or_cannot_claim_is_not_progress() {
         check(
-            Progress { dispatcher_beat_age: Duration::from_secs(31), ..busy() },
+            Progress { dispatcher_beat_age: Duration::from_secs(91), claims_fail: true, ..busy() },
             Ok(facts(None)),
-            &["the dispatcher last looked for work 31 s ago (limit 30 s)"],
+            &[
+                "the dispatcher last looked for work 91 s ago (limit 90 s)",
+                "the dispatcher's last claim of runs failed; the log says why",
+            ],
         );
     }
 

@@ -168,8 +168,8 @@ impl RunView {
 
 /// A step's name as people read it: `create contact`, `sync#2`, `items/7/sync[17]`.
 pub fn step_name(key: &EntryKey) -> String {
-    let scope = key.scope.as_str();
-    let slash = if scope.is_empty() || scope.ends_with('/') { "" } else { "/" };
+    let scope = key.scope.as_str().trim_start_matches('/');
+    let slash = if scope.is_empty() { "" } else { "/" };
     match &key.position {
         Position::Nth(0 | 1) => format!("{scope}{slash}{}", key.name),
         Position::Nth(n) => format!("{scope}{slash}{}#{n}", key.name),

@@ -1,14 +1,17 @@
 //! What requests to the admin API hold.
 
 use axum::{body::Bytes, extract::rejection::BytesRejection};
-use bowline_model::WorkflowName;
-use bowline_store::store::{RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX};
+use bowline_model::{RunId, WorkflowName};
+use bowline_store::{
+    RunFilter,
+    store::{RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::answer::Refusal;
 use crate::{
     commands::{Keys, retry::BULK_RUNS_MAX},
-    view::Payloads,
+    view::{Payloads, parse_state},
 };
 
 /// The query of `GET /api/runs`.
@@ -30,6 +33,24 @@ pub struct RunsQuery {
 }
 
 impl RunsQuery {
+    /// What to ask the store for.
+    ///
+    /// # Errors
+    /// If there is no state of that name.
+    pub fn filter(&self) -> Result<RunFilter, String> {
+        let states = self.state.as_deref().unwrap_or_default().split(',');
+        Ok(RunFilter {
+            states: states
+                .filter(|state| !state.trim().is_empty())
+                .map(parse_state)
+                .collect::<Result<_, _>>()?,
+            workflow: self.workflow.as_deref().map(WorkflowName::from),
+            before: self.before.map(RunId),
+            limit: self.limit(),
+            ..RunFilter::default()
+        })
+    }
+
     /// The limit that holds.
     pub fn limit(&self) -> usize {
         self.limit.unwrap_or(RUNS_PAGE_DEFAULT).clamp(1, RUNS_PAGE_MAX)

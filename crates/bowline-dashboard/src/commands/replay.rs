@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use bowline_ingress::accept::{accept_replay, draw_key_seed};
 use bowline_model::{
-    BuildId, Clock, Entry, EntryKey, EntryKind, EventId, KeySeed, NewRun, Run, RunId, RunState,
+    Entry, EntryKey, EntryKind, EntryMeta, EventId, KeySeed, NewRun, Payload, Run, RunId, RunState, Seq,
+    generation::Generations,
 };
-use bowline_store::{Accepted, Batch, Store, StoreError, StoreErrorKind};
 use serde::{Deserialize, Serialize};
 
-use super::{Commands, Error, Operator};
+use super::{Commands, Error, Moment, Operator};
 use crate::view::step_name;
 
 /// Which idempotency keys a replay's effects carry.
@@ -57,7 +58,8 @@ pub struct Decision {
     pub repeats: Vec<Repeat>,
 }
 
-/// Decides what a replay creates: a run like the old one, with `new_seed` unless the keys stay the same.
+/// Decides what a replay creates: a run like the old one, with `new_seed` unless the keys stay the same. Then the new
+/// journal begins with the generations of the old run's keys, so that each step sends exactly the key it sent last.
 ///
 /// # Errors
 /// If the run has not ended: a replay beside it would do everything twice.
@@ -66,7 +68,7 @@ pub fn decide(
     journal: &[Entry],
     keys: Keys,
     new_seed: KeySeed,
-    build: &BuildId,
+    moment: &Moment,
 ) -> Result<Decision, Error> {
     match run.state {
         RunState::Completed | RunState::Cancelled | RunState::DeadLettered => {}
@@ -78,14 +80,34 @@ pub fn decide(
         priority: run.priority,
         parent: None,
         replay_of: Some(run.id),
-        build: build.clone(),
+        build: moment.build.clone(),
         key_seed: match keys {
             Keys::New => new_seed,
             Keys::Same => run.key_seed,
         },
         due: None,
+        journal: match keys {
+            Keys::New => vec![],
+            Keys::Same => inherited(journal, moment),
+        },
     };
     Ok(Decision { event: run.event, run: new_run, repeats: repeats(journal) })
+}
+
+fn inherited(journal: &[Entry], moment: &Moment) -> Vec<Entry> {
+    let keys = Generations::read(journal).inheritance();
+    if keys.is_empty() {
+        return vec![];
+    }
+    vec![Entry {
+        seq: Seq(1),
+        kind: EntryKind::Inherited,
+        key: EntryKey::run(),
+        at: moment.now,
+        build: moment.build.clone(),
+        meta: EntryMeta::default(),
+        payload: Some(Payload::encode(&keys).expect("keys, numbers and times encode as JSON")),
+    }]
 }
 
 /// Every effect that happened or may have, once, in order.
@@ -130,6 +152,7 @@ fn happened(kind: EntryKind) -> Option<bool> {
         | EntryKind::Settled
         | EntryKind::Items
         | EntryKind::Awaited
+        | EntryKind::Inherited
         | EntryKind::Completed
         | EntryKind::DeadLettered
         | EntryKind::Cancelled
@@ -143,21 +166,6 @@ fn is_read(entry: &Entry) -> bool {
     matches!(method, Some("GET" | "HEAD" | "OPTIONS"))
 }
 
-fn draw_seed(clock: &dyn Clock) -> KeySeed {
-    KeySeed(u128::from(clock.random()) << 64 | u128::from(clock.random()))
-}
-
-async fn accept_replay(store: &dyn Store, event: EventId, run: NewRun) -> Result<RunId, StoreError> {
-    let batch = Batch { replays: vec![(event, run)], ..Batch::default() };
-    match store.accept(batch).await?.pop() {
-        Some(Accepted::New { runs, .. } | Accepted::Duplicate { runs, .. }) if runs.len() == 1 => Ok(runs[0]),
-        answer => Err(StoreError::new(
-            StoreErrorKind::Unavailable,
-            format!("a replay was answered with {answer:?}"),
-        )),
-    }
-}
-
 impl Commands {
     /// Starts a new run of the same workflow from the same stored event. The old run stays as it is.
     ///
@@ -168,8 +176,8 @@ impl Commands {
     /// If the run or its event is not there, the run has not ended, or the store does not answer.
     pub async fn replay(&self, run: RunId, keys: Keys, operator: &Operator) -> Result<Replayed, Error> {
         let (run, journal) = self.load(run).await?;
-        let seed = draw_seed(&*self.clock);
-        let Decision { event, run: new, repeats } = decide(&run, &journal, keys, seed, &self.build)?;
+        let seed = draw_key_seed(&*self.clock);
+        let Decision { event, run: new, repeats } = decide(&run, &journal, keys, seed, &self.moment())?;
         let new_run = accept_replay(&*self.store, event, new).await?;
         tracing::info!(
             run = run.id.0,

@@ -149,6 +149,7 @@ fn is_success(kind: EntryKind) -> bool {
         | EntryKind::Settled
         | EntryKind::Items
         | EntryKind::Awaited
+        | EntryKind::Inherited
         | EntryKind::Completed
         | EntryKind::DeadLettered
         | EntryKind::Cancelled

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bowline_model::{
-    CallFailure, Certainty, DeadReason, Entry, EntryKey, EntryKind, Failure, Payload, Run, Seq,
+    CallFailure, Certainty, DeadReason, Entry, EntryKey, EntryKind, Failure, Family, Payload, Run, Seq,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,21 @@ pub enum StepKind {
     Changed,
     /// A user's transaction.
     Transaction,
+}
+
+impl StepKind {
+    fn of(family: Family) -> Self {
+        match family {
+            Family::Run | Family::Step | Family::Undo => Self::Step,
+            Family::Value => Self::Value,
+            Family::Timer => Self::Timer,
+            Family::Message => Self::Message,
+            Family::Child => Self::Child,
+            Family::Branch => Self::Race,
+            Family::State => Self::State,
+            Family::Transaction => Self::Transaction,
+        }
+    }
 }
 
 /// How a step stands.
@@ -235,7 +250,7 @@ impl<'a> Builder<'a> {
             EntryKind::AttemptFailed => self.attempt_failed(entry),
             EntryKind::Started => self.touch(entry, StepKind::Step).state = StepState::Began,
             EntryKind::Awaited => {
-                let step = self.touch(entry, StepKind::Timer);
+                let step = self.touch(entry, StepKind::of(entry.key.family));
                 step.state = StepState::Waiting;
                 step.next_at = entry.meta.next_at;
             }
@@ -244,6 +259,7 @@ impl<'a> Builder<'a> {
             EntryKind::Undo => self.note(entry, "can be undone"),
             EntryKind::Settled => self.note(entry, "settled by an operator"),
             EntryKind::Items => self.note(entry, "progress"),
+            EntryKind::Inherited => self.note(entry, "sends the same idempotency keys as the run it replays"),
             EntryKind::Completed | EntryKind::DeadLettered | EntryKind::Cancelled | EntryKind::Continued => {
                 self.end(entry);
             }

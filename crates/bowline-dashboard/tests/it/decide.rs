@@ -1,7 +1,9 @@
 use bowline_dashboard::commands::{Keys, Moment, Operator, discard, replay, retry};
-use bowline_model::{BuildId, DeadReason, EntryKey, EntryKind, EventId, KeySeed, RunId, RunState, Seq};
+use bowline_model::{
+    BuildId, DeadReason, EntryKey, EntryKind, EventId, KeySeed, RunId, RunState, Seq, generation::Generations,
+};
 
-use crate::journal::{START, build, journal, run};
+use crate::journal::{START, build, journal, key, run};
 
 fn kim() -> Operator {
     Operator { who: Some("kim".to_owned()), why: Some("the CRM is back".to_owned()) }
@@ -140,7 +142,8 @@ fn a_discard_ends_the_run_and_says_who_and_why() {
 fn decide_replay(state: RunState, text: &str, keys: Keys) -> replay::Decision {
     let journal = journal(text);
     let run = run(state, None, &journal);
-    replay::decide(&run, &journal, keys, KeySeed(99), &BuildId::from("2")).unwrap()
+    replay::decide(&run, &journal, keys, KeySeed(99), &Moment { now: START, build: BuildId::from("2") })
+        .unwrap()
 }
 
 #[test]
@@ -153,7 +156,19 @@ fn a_replay_is_a_run_like_the_old_one_under_new_keys() {
 
 #[test]
 fn a_replay_with_the_same_keys_copies_the_seed() {
-    assert_eq!(decide_replay(RunState::DeadLettered, "dead", Keys::Same).run.key_seed, KeySeed(77));
+    let run = decide_replay(RunState::DeadLettered, "dead", Keys::Same).run;
+    assert_eq!((run.key_seed, run.journal), (KeySeed(77), vec![]));
+}
+
+#[test]
+fn a_replay_with_the_same_keys_inherits_the_generations_that_retries_made() {
+    let text = "refused b\n dead b\n retry 1\n done b\n completed";
+    let run = decide_replay(RunState::Completed, text, Keys::Same).run;
+    let [entry] = &run.journal[..] else { panic!("one entry: {run:?}") };
+    assert_eq!((entry.seq, entry.kind), (Seq(1), EntryKind::Inherited));
+    let generations = Generations::read(&run.journal);
+    assert_eq!(generations.get(&key("b")).generation, 1);
+    assert_eq!(decide_replay(RunState::Completed, text, Keys::New).run.journal, vec![]);
 }
 
 #[test]
@@ -177,7 +192,8 @@ fn a_replay_names_what_will_happen_again() {
 #[test]
 fn a_run_that_has_not_ended_is_not_replayed_beside_itself() {
     for state in [RunState::Queued, RunState::Running, RunState::Waiting] {
-        let error = replay::decide(&run(state, None, &[]), &[], Keys::New, KeySeed(1), &build()).unwrap_err();
+        let error =
+            replay::decide(&run(state, None, &[]), &[], Keys::New, KeySeed(1), &moment()).unwrap_err();
         assert_eq!(error.to_string(), format!("run 7 is {state}: it has not ended yet"));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline_model::{
-    BuildId, CallFailure, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, EventId, Failure,
+    BuildId, CallFailure, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, EventId, Failure, Family,
     Fingerprint, KeySeed, Payload, Position, Run, RunId, RunState, ScopePath, Seq, WorkflowName,
 };
 use jiff::Timestamp;
@@ -76,7 +76,12 @@ pub(crate) fn key(text: &str) -> EntryKey {
     } else {
         (name, Position::Nth(1))
     };
-    EntryKey { scope: ScopePath::from_stored(scope), name: name.to_owned(), position }
+    EntryKey { family: Family::Step, scope: scope_path(scope), name: name.to_owned(), position }
+}
+
+/// `items/7`
+fn scope_path(text: &str) -> ScopePath {
+    text.split('/').filter(|name| !name.is_empty()).fold(ScopePath::root(), |scope, name| scope.child(name))
 }
 
 fn fingerprint(call: &str) -> Option<Fingerprint> {
@@ -133,6 +138,7 @@ pub(crate) fn run(state: RunState, reason: Option<DeadReason>, journal: &[Entry]
         journal_len: i64::try_from(journal.len()).unwrap(),
         created_at: START,
         claimed_at: None,
+        unsure_since: None,
         changed_at: START,
         dead_reason: reason,
         summary: None,
