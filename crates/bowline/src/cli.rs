@@ -1,0 +1,130 @@
+//! The command line of an app: `serve`, and what an operator does.
+//!
+//! What comes in: parsed [`Args`] and a [`CliContext`]. What goes out: lines for people (or JSON) and an exit code:
+//! 0 done, 1 failed, 2 not understood.
+//!
+//! What must never happen here: a write past the commands of `bowline-dashboard`, and a secret on the screen.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | [`args`] | what can be said |
+//! | [`control`] | through the running server, or on the store itself if no server holds it |
+//! | [`operate`] | the commands on runs |
+//! | [`send`] | posting a signed event |
+//! | [`render`] | how runs look |
+//! | [`error`] | how a failure is told |
+
+pub mod args;
+pub mod control;
+pub mod error;
+mod operate;
+pub mod render;
+pub mod send;
+
+use std::{
+    fmt,
+    io::{ErrorKind, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use bowline_model::{BoxFuture, BuildId, Clock};
+
+pub use self::{
+    args::{Args, Command, parse},
+    control::Control,
+    error::Error,
+};
+
+/// What every command returns.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// What the command line knows of its app.
+pub struct CliContext {
+    /// The build that runs.
+    pub build: BuildId,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where the SQLite store is.
+    pub store: PathBuf,
+    /// Where webhooks come in.
+    pub listen: SocketAddr,
+    /// Where the admin API is, if the server that holds the store does not say.
+    pub admin: SocketAddr,
+    /// Runs the server until it is told to stop.
+    pub serve: Box<dyn FnOnce() -> BoxFuture<'static, Result> + Send>,
+    /// Looks at every setting.
+    pub check: Box<dyn FnOnce() -> Vec<Checked> + Send>,
+    /// Signs an event as its provider would.
+    pub sign: Arc<send::Sign>,
+}
+
+impl fmt::Debug for CliContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CliContext")
+            .field("build", &self.build)
+            .field("store", &self.store)
+            .field("listen", &self.listen)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What `check` found of one setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Its name, e.g. `CRM_API_KEY`.
+    pub name: String,
+    /// What it is set to (no secret), or what is wrong.
+    pub outcome: std::result::Result<String, String>,
+}
+
+/// Does what was said. What failed is told on the standard error.
+pub async fn run(context: CliContext, args: Args) -> ExitCode {
+    let done = match args.command() {
+        Command::Serve => (context.serve)().await,
+        Command::Check => check(context.check),
+        Command::Send(args) => send::send(&context, &args).await,
+        Command::Runs(args) => operate::runs(&context, &args).await,
+        Command::Dead(args) => operate::dead(&context, &args).await,
+        Command::Show(args) => operate::show(&context, &args).await,
+        Command::Retry(args) => operate::retry(&context, &args).await,
+        Command::Replay(args) => operate::replay(&context, &args).await,
+        Command::Discard(args) => operate::discard(&context, &args).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(look: Box<dyn FnOnce() -> Vec<Checked> + Send>) -> Result {
+    let checked = look();
+    print(&render::checked(&checked, render::Paint::Colour))?;
+    match checked.iter().filter(|checked| checked.outcome.is_err()).count() {
+        0 => Ok(()),
+        1 => Err(Error::new("1 setting is missing or wrong").hint("set it in the environment or in .env")),
+        wrong => Err(Error::new(format!("{wrong} settings are missing or wrong"))
+            .hint("set them in the environment or in .env")),
+    }
+}
+
+/// Writes to the standard output: with colours on a terminal, and without where `NO_COLOR` asks for it.
+fn print(text: &str) -> Result {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever read it has seen enough: `runs | head`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Error::new(format!("cannot write to the output: {error}"))),
+    }
+}
+
+fn complain(error: &Error) {
+    // Nothing is left to tell it to if this fails.
+    let _ = anstream::stderr().lock().write_all(render::error(error, render::Paint::Colour).as_bytes());
+}

@@ -1,0 +1,253 @@
+//! What can be said on the command line.
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use bowline_dashboard::view::parse_state;
+use bowline_model::{RunId, RunState};
+use bowline_store::store::RUNS_PAGE_MAX;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+
+/// A parsed command line.
+#[derive(Debug, Clone, Parser)]
+#[command(about = "Serve this app's automations, and look after their runs", disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+impl Args {
+    /// What to do: `serve`, if nothing is said.
+    pub fn command(self) -> Command {
+        self.command.unwrap_or(Command::Serve)
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Receive events and run workflows (the default)
+    Serve,
+    /// List runs, newest first
+    Runs(RunsArgs),
+    /// Show a run's steps and attempts in time
+    Show(ShowArgs),
+    /// List dead letters: runs that need a person
+    Dead(DeadArgs),
+    /// Let dead letters go on; what they have done stays done
+    Retry(RetryArgs),
+    /// Run a stored event again, as a new run
+    Replay(ReplayArgs),
+    /// Close dead letters that need no more work
+    Discard(DiscardArgs),
+    /// Post an event to this app, signed as its provider would
+    Send(SendArgs),
+    /// Say which settings are missing or wrong
+    Check,
+}
+
+/// `runs`
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct RunsArgs {
+    /// Only runs in these states: queued, running, waiting, completed, cancelled, dead
+    #[arg(long, value_delimiter = ',', value_parser = parse_state)]
+    pub state: Vec<RunState>,
+    /// Only runs of this workflow
+    #[arg(long)]
+    pub workflow: Option<String>,
+    /// At most this many
+    #[arg(long, default_value_t = 20, value_parser = limit)]
+    pub limit: usize,
+    /// Only runs older than this one
+    #[arg(long, value_name = "RUN")]
+    pub before: Option<RunId>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dead`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct DeadArgs {
+    /// Only runs of this workflow
+    #[arg(long)]
+    pub workflow: Option<String>,
+    /// At most this many
+    #[arg(long, default_value_t = 20, value_parser = limit)]
+    pub limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `show RUN`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ShowArgs {
+    /// The run's number
+    pub run: RunId,
+    /// Also show what steps yielded and remotes answered (possibly personal data)
+    #[arg(long)]
+    pub payloads: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `retry RUN.. | --all`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct RetryArgs {
+    /// The runs' numbers
+    #[arg(value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
+    pub runs: Vec<RunId>,
+    /// Retry every dead letter, at most 1,000
+    #[arg(long)]
+    pub all: bool,
+    /// With --all: only runs of this workflow
+    #[arg(long, conflicts_with = "runs")]
+    pub workflow: Option<String>,
+    /// Why, for the journal
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// `replay RUN`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ReplayArgs {
+    /// The number of the run to run again
+    pub run: RunId,
+    /// Send the same idempotency keys: remotes that still know them do nothing twice
+    #[arg(long)]
+    pub same_keys: bool,
+}
+
+/// `discard RUN..`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct DiscardArgs {
+    /// The runs' numbers
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<RunId>,
+    /// Why, for the journal
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// `send PATH --file event.json`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct SendArgs {
+    /// The webhook's path, e.g. /webhooks/stripe
+    #[arg(value_parser = path)]
+    pub path: String,
+    /// The event's body; - reads the standard input
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the app listens, if not on this machine as configured, e.g. https://hooks.example.com
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+}
+
+/// Parses a command line, the program's own name first. Help, the version and usage errors are printed here.
+///
+/// # Errors
+/// The exit code: 0 after help or the version, 2 after a usage error.
+pub fn parse<I, T>(app: &str, version: &str, args: I) -> Result<Args, ExitCode>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    try_parse(app, version, args).map_err(|error| {
+        // If even this cannot be printed, the exit code still tells.
+        let _ = error.print();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+            _ => ExitCode::from(2),
+        }
+    })
+}
+
+fn try_parse<I, T>(app: &str, version: &str, args: I) -> Result<Args, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    // `bin_name` too: usage lines show the app's name, however the file is called or reached.
+    let mut command = <Args as CommandFactory>::command()
+        .name(app.to_owned())
+        .bin_name(app.to_owned())
+        .version(version.to_owned());
+    let matches = command.try_get_matches_from_mut(args)?;
+    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(limit) if (1..=RUNS_PAGE_MAX).contains(&limit) => Ok(limit),
+        Ok(_) | Err(_) => Err(format!("is not a number from 1 to {RUNS_PAGE_MAX}")),
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.starts_with("//") {
+        Ok(text.to_owned())
+    } else {
+        Err("does not begin with one /; for another machine use --to".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        let words = std::iter::once("/usr/bin/app-1").chain(line.split_whitespace());
+        try_parse("payments", "1.2.3", words).map(Args::command)
+    }
+
+    #[track_caller]
+    fn check_refused(line: &str, expect: &str) {
+        let said = parsed(line).unwrap_err().to_string();
+        assert!(said.contains(expect), "{said}");
+        assert!(!said.contains("app-1"), "the app's own name: {said}");
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        <Args as CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_said_means_serve() {
+        assert_eq!(parsed("").unwrap(), Command::Serve);
+        assert_eq!(parsed("serve").unwrap(), Command::Serve);
+    }
+
+    #[test]
+    fn the_version_names_app_and_build() {
+        assert_eq!(parsed("--version").unwrap_err().to_string(), "payments 1.2.3\n");
+    }
+
+    #[test]
+    fn states_are_listed_with_commas() {
+        let Command::Runs(args) = parsed("runs --state dead,waiting --limit 5").unwrap() else { panic!() };
+        assert_eq!((args.state, args.limit), (vec![RunState::DeadLettered, RunState::Waiting], 5));
+    }
+
+    #[test]
+    fn a_retry_names_runs_or_all_and_not_both() {
+        let Command::Retry(args) = parsed("retry 7 9").unwrap() else { panic!() };
+        assert_eq!(args.runs, [RunId(7), RunId(9)]);
+        let Command::Retry(args) = parsed("retry --all --workflow w").unwrap() else { panic!() };
+        assert_eq!((args.all, args.workflow.as_deref()), (true, Some("w")));
+        check_refused("retry", "<RUN>");
+        check_refused("retry 7 --all", "cannot be used with");
+        check_refused("retry 7 --workflow w", "cannot be used with");
+        check_refused("retry --workflow w", "<RUN>");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        check_refused("runs --state alive", "there is no state \"alive\"");
+        check_refused("runs --limit 0", "is not a number from 1 to 1000");
+        check_refused("show seven", "'seven'");
+        check_refused("send webhooks/stripe --file e.json", "does not begin with one /");
+        check_refused("frobnicate", "frobnicate");
+    }
+}

@@ -1,0 +1,58 @@
+//! On the store itself, while no server holds it. The store's lock keeps a server out meanwhile.
+
+use std::{fmt, sync::Arc};
+
+use bowline_dashboard::{Commands, Payloads, RunView, admin::request::RunsQuery, view::RunList};
+use bowline_model::RunId;
+use bowline_store::{SqliteOptions, SqliteStore, Store};
+
+use super::{CliContext, Error, Opening, Result};
+
+/// The store, opened by this command.
+pub struct Local {
+    store: Arc<dyn Store>,
+    commands: Commands,
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").finish_non_exhaustive()
+    }
+}
+
+impl Local {
+    pub(super) fn open(context: &CliContext) -> Result<Self, Opening> {
+        if !context.store.exists() {
+            let message = format!("there is no store at {}", context.store.display());
+            let hint = "`serve` creates it; BOWLINE_STORE says where it is";
+            return Err(Opening::Failed(Error::new(message).hint(hint)));
+        }
+        let store = SqliteStore::open(&context.store, SqliteOptions::default(), context.clock.clone())?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        // Nobody to wake: the next server looks at every queued run.
+        let poke = Arc::new(|| ());
+        let commands = Commands::new(store.clone(), context.clock.clone(), context.build.clone(), poke);
+        Ok(Self { store, commands })
+    }
+
+    pub(super) fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    pub(super) async fn runs(&self, query: &RunsQuery) -> Result<RunList> {
+        let filter = query.filter().map_err(Error::new)?;
+        Ok(RunList::of(&self.store.runs(filter).await?, query.limit()))
+    }
+
+    pub(super) async fn show(&self, id: RunId, payloads: Payloads) -> Result<RunView> {
+        let run = self.store.run(id).await?;
+        let run = run.ok_or_else(|| Error::new(format!("there is no run {id}")).hint("`runs` lists them"))?;
+        let event = self.store.event(run.event).await?;
+        let journal = self.store.journal(id).await?;
+        Ok(RunView::of(&run, event.as_ref(), &journal, payloads))
+    }
+
+    pub(super) async fn close(self) -> Result {
+        Ok(self.store.close().await?)
+    }
+}

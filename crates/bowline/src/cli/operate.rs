@@ -1,0 +1,164 @@
+//! The commands on runs.
+
+use std::{env, fmt};
+
+use bowline_dashboard::{
+    Operator, Payloads,
+    admin::request::RunsQuery,
+    commands::{Keys, retry::BULK_RUNS_MAX},
+};
+use bowline_model::{RunState, WorkflowName};
+use serde::Serialize;
+
+use super::{
+    CliContext, Control, Error, Result,
+    args::{DeadArgs, DiscardArgs, ReplayArgs, RetryArgs, RunsArgs, ShowArgs},
+    complain, print,
+    render::{self, Paint},
+};
+
+pub(super) async fn runs(context: &CliContext, args: &RunsArgs) -> Result {
+    let states: Vec<_> = args.state.iter().map(|state| state.as_str()).collect();
+    let query = RunsQuery {
+        state: Some(states.join(",")).filter(|states| !states.is_empty()),
+        workflow: args.workflow.clone(),
+        limit: Some(args.limit),
+        before: args.before.map(|run| run.0),
+    };
+    list(context, &query, Output::of(args.json), "there are no such runs\n").await
+}
+
+pub(super) async fn dead(context: &CliContext, args: &DeadArgs) -> Result {
+    let query = RunsQuery {
+        state: Some(RunState::DeadLettered.as_str().to_owned()),
+        workflow: args.workflow.clone(),
+        limit: Some(args.limit),
+        before: None,
+    };
+    list(context, &query, Output::of(args.json), "there are no dead letters\n").await
+}
+
+async fn list(context: &CliContext, query: &RunsQuery, output: Output, none: &str) -> Result {
+    let control = Control::open(context).await?;
+    let runs = control.runs(query).await;
+    control.close().await?;
+    let runs = runs?;
+    match output {
+        Output::Json => print(&json(&runs)?),
+        Output::Text if runs.runs.is_empty() => print(none),
+        Output::Text => print(&render::runs(&runs, context.clock.now(), Paint::Colour)),
+    }
+}
+
+pub(super) async fn show(context: &CliContext, args: &ShowArgs) -> Result {
+    let payloads = if args.payloads { Payloads::Shown } else { Payloads::Hidden };
+    let control = Control::open(context).await?;
+    let view = control.show(args.run, payloads).await;
+    control.close().await?;
+    let view = view?;
+    match Output::of(args.json) {
+        Output::Json => print(&json(&view)?),
+        Output::Text => print(&render::timeline(&view, Paint::Colour)),
+    }
+}
+
+pub(super) async fn retry(context: &CliContext, args: &RetryArgs) -> Result {
+    let control = Control::open(context).await?;
+    let operator = operator(args.reason.clone());
+    let mut tally = Tally::default();
+    if args.all {
+        let workflow = args.workflow.as_deref().map(WorkflowName::from);
+        match control.retry_all(workflow, BULK_RUNS_MAX, &operator).await {
+            Ok(report) => {
+                print(&render::bulk_retried(&report, Paint::Colour))?;
+                tally.failed = report.failed.len();
+                tally.tried = report.retried.len() + tally.failed;
+            }
+            Err(error) => tally.failed(&error),
+        }
+    }
+    for run in &args.runs {
+        match control.retry(*run, &operator).await {
+            Ok(report) => tally.done(&render::retried(&report, Paint::Colour))?,
+            Err(error) => tally.failed(&error),
+        }
+    }
+    if tally.tried > tally.failed && control.is_local() {
+        print("no server runs; they go on when one starts\n")?;
+    }
+    control.close().await?;
+    tally.end("retried")
+}
+
+pub(super) async fn replay(context: &CliContext, args: &ReplayArgs) -> Result {
+    let keys = if args.same_keys { Keys::Same } else { Keys::New };
+    let control = Control::open(context).await?;
+    let replayed = control.replay(args.run, keys, &operator(None)).await;
+    let local = control.is_local();
+    control.close().await?;
+    print(&render::replayed(&replayed?, Paint::Colour))?;
+    if local { print("no server runs; it begins when one starts\n") } else { Ok(()) }
+}
+
+pub(super) async fn discard(context: &CliContext, args: &DiscardArgs) -> Result {
+    let control = Control::open(context).await?;
+    let operator = operator(args.reason.clone());
+    let mut tally = Tally::default();
+    for run in &args.runs {
+        match control.discard(*run, &operator).await {
+            Ok(report) => tally.done(&render::discarded(&report, Paint::Colour))?,
+            Err(error) => tally.failed(&error),
+        }
+    }
+    control.close().await?;
+    tally.end("discarded")
+}
+
+enum Output {
+    Text,
+    Json,
+}
+
+impl Output {
+    fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
+/// What became of several runs: each is told when it is done, and one failure does not stop the others.
+#[derive(Debug, Default)]
+struct Tally {
+    tried: usize,
+    failed: usize,
+}
+
+impl Tally {
+    fn done(&mut self, report: &str) -> Result {
+        self.tried += 1;
+        print(report)
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.tried += 1;
+        self.failed += 1;
+        complain(error);
+    }
+
+    fn end(&self, done: impl fmt::Display) -> Result {
+        match (self.failed, self.tried) {
+            (0, _) => Ok(()),
+            (failed, tried) => Err(Error::new(format!("{failed} of {tried} runs could not be {done}"))),
+        }
+    }
+}
+
+/// Who sits at the keyboard, as far as the system tells.
+fn operator(why: Option<String>) -> Operator {
+    let who = env::var("USER").or_else(|_| env::var("LOGNAME")).ok();
+    Operator { who, why }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String> {
+    let json = serde_json::to_string_pretty(value);
+    json.map(|json| json + "\n").map_err(|error| Error::new(format!("cannot print that as JSON: {error}")))
+}

@@ -1,0 +1,86 @@
+//! How runs look on a screen: aligned columns, marks that read without colour, nothing that a remote could use to
+//! paint over the terminal.
+//!
+//! What comes in: views. What goes out: text, with ANSI colours if asked; whoever writes it to something that is no
+//! terminal strips them (`anstream` does).
+
+mod columns;
+mod paint;
+mod reports;
+mod text;
+mod timeline;
+
+use bowline_dashboard::view::{RunList, RunRow};
+use bowline_model::RunState;
+use jiff::Timestamp;
+
+use self::{
+    columns::{Column, columns},
+    paint::Tone,
+    text::{clean, cut, span_between},
+};
+pub use self::{
+    paint::Paint,
+    reports::{bulk_retried, checked, discarded, error, receipt, replayed, retried},
+    text::excerpt,
+    timeline::timeline,
+};
+
+/// How much of a run's summary a list shows, in characters.
+const NOTE_CHARS_MAX: usize = 100;
+
+/// A list of runs.
+pub fn runs(list: &RunList, now: Timestamp, paint: Paint) -> String {
+    let header = ["RUN", "STATE", "WORKFLOW", "EVENT", "AGE", ""].map(|title| (title.to_owned(), Tone::Dim));
+    let rows = list.runs.iter().map(|run| {
+        vec![
+            (run.id.to_string(), Tone::Plain),
+            (run.state.to_string(), tone(run.state)),
+            (clean(run.workflow.as_str()), Tone::Plain),
+            (run.event.to_string(), Tone::Plain),
+            (span_between(run.created_at, now), Tone::Plain),
+            (note(run, now), Tone::Plain),
+        ]
+    });
+    let rows: Vec<_> = std::iter::once(header.to_vec()).chain(rows).collect();
+    let layout = [Column::Right, Column::Left, Column::Left, Column::Right, Column::Right, Column::Left];
+    let mut text = columns(&rows, &layout, "", paint);
+    if let Some(next) = list.next {
+        text.push_str(&paint.tone(&format!("older runs: --before {next}"), Tone::Dim));
+        text.push('\n');
+    }
+    text
+}
+
+fn note(run: &RunRow, now: Timestamp) -> String {
+    let mut notes = vec![];
+    if let Some(replayed) = run.replay_of {
+        notes.push(format!("replay of {replayed}"));
+    }
+    if let Some(due) = run.due.filter(|_| run.state.is_open()) {
+        notes.push(if due <= now { "due".to_owned() } else { format!("due in {}", span_between(now, due)) });
+    }
+    if run.crashes > 0 && run.state.is_open() {
+        notes.push(format!("crashes: {}", run.crashes));
+    }
+    match (run.dead_reason, &run.summary) {
+        (Some(reason), Some(summary)) => notes.push(format!("{reason}: {}", clean(summary))),
+        (Some(reason), None) => notes.push(reason.to_string()),
+        (None, Some(summary)) => notes.push(clean(summary)),
+        (None, None) => {}
+    }
+    cut(&notes.join("; "), NOTE_CHARS_MAX)
+}
+
+fn tone(state: RunState) -> Tone {
+    match state {
+        RunState::Queued => Tone::Plain,
+        RunState::Running | RunState::Waiting => Tone::Wait,
+        RunState::Completed => Tone::Good,
+        RunState::Cancelled => Tone::Dim,
+        RunState::DeadLettered => Tone::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests;

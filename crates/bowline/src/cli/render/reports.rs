@@ -1,0 +1,116 @@
+//! What commands did, in a line or two.
+
+use bowline_dashboard::commands::{BulkRetried, Discarded, Keys, Replayed, Retried};
+
+use super::{
+    columns::{Column, columns},
+    paint::{Paint, Tone},
+    text::clean,
+};
+use crate::cli::{Checked, Error, send::Receipt};
+
+/// What a retry did.
+pub fn retried(report: &Retried, paint: Paint) -> String {
+    let again = match &report.forgotten[..] {
+        [] => "it goes on where it stopped".to_owned(),
+        steps => format!("tries again: {}", names(steps)),
+    };
+    let kept = match report.kept {
+        0 => "nothing was recorded yet".to_owned(),
+        1 => "1 recorded outcome is kept".to_owned(),
+        kept => format!("{kept} recorded outcomes are kept"),
+    };
+    format!("{} run {} is queued; {again}; {kept}\n", paint.tone("↻", Tone::Strong), report.run)
+}
+
+/// What a bulk retry did.
+pub fn bulk_retried(report: &BulkRetried, paint: Paint) -> String {
+    let mut text = match report.retried.len() {
+        0 if report.failed.is_empty() => "there are no dead letters\n".to_owned(),
+        1 => format!("{} 1 run is queued: {}\n", paint.tone("↻", Tone::Strong), report.retried[0]),
+        runs => format!("{} {runs} runs are queued\n", paint.tone("↻", Tone::Strong)),
+    };
+    for failed in &report.failed {
+        let mark = paint.tone("✗", Tone::Bad);
+        text.push_str(&format!("{mark} run {}: {}\n", failed.run, clean(&failed.error)));
+    }
+    if report.more {
+        text.push_str("there are more: say it again\n");
+    }
+    text
+}
+
+/// What a replay did, and what it will repeat.
+pub fn replayed(report: &Replayed, paint: Paint) -> String {
+    let mark = paint.tone("↻", Tone::Strong);
+    let mut text =
+        format!("{mark} run {} is queued: it runs the event of run {} again\n", report.new_run, report.run);
+    if report.repeats.is_empty() {
+        text.push_str("  nothing of the old run will happen twice\n");
+        return text;
+    }
+    text.push_str(match report.keys {
+        Keys::New => "  under new idempotency keys; if the code still asks for it, this happens again:\n",
+        Keys::Same => "  under the same idempotency keys; remotes that no longer know them repeat this:\n",
+    });
+    let rows = report.repeats.iter().map(|repeat| {
+        let said = if repeat.happened { "" } else { "may have happened" };
+        vec![
+            (clean(&repeat.step), Tone::Plain),
+            (clean(repeat.call.as_deref().unwrap_or("code of your own")), Tone::Dim),
+            (said.to_owned(), Tone::Wait),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    text.push_str(&columns(&rows, &[Column::Left, Column::Left, Column::Left], "    ", paint));
+    text
+}
+
+/// What a discard did.
+pub fn discarded(report: &Discarded, paint: Paint) -> String {
+    format!("{} run {} is closed: {}\n", paint.tone("–", Tone::Dim), report.run, clean(&report.note))
+}
+
+/// What the app answered to an event.
+pub fn receipt(receipt: &Receipt, paint: Paint) -> String {
+    let tone = if receipt.status == "accepted" { Tone::Good } else { Tone::Wait };
+    let mut text = paint.tone(&clean(&receipt.status), tone);
+    if let Some(event) = receipt.event.as_ref().filter(|event| !event.is_null()) {
+        text.push_str(&format!("  event {}", clean(&event.to_string())));
+    }
+    for run in &receipt.runs {
+        text.push_str(&format!("  run {run}"));
+    }
+    text.push('\n');
+    if let Some(run) = receipt.runs.first() {
+        text.push_str(&format!("{}\n", paint.tone(&format!("`show {run}` tells how it goes"), Tone::Dim)));
+    }
+    text
+}
+
+/// What is set, missing or wrong.
+pub fn checked(checked: &[Checked], paint: Paint) -> String {
+    let rows = checked.iter().map(|checked| {
+        let (mark, tone, what) = match &checked.outcome {
+            Ok(value) => ("✓", Tone::Good, value),
+            Err(problem) => ("✗", Tone::Bad, problem),
+        };
+        vec![(mark.to_owned(), tone), (clean(&checked.name), Tone::Plain), (clean(what), Tone::Plain)]
+    });
+    let rows: Vec<_> = rows.collect();
+    columns(&rows, &[Column::Left, Column::Left, Column::Left], "", paint)
+}
+
+/// Why a command failed. Its own line breaks are kept: a list of what is missing.
+pub fn error(error: &Error, paint: Paint) -> String {
+    let lines: Vec<_> = error.to_string().lines().map(clean).collect();
+    let mut text = format!("{} {}\n", paint.tone("error:", Tone::Bad), lines.join("\n"));
+    if let Some(hint) = error.hint_text() {
+        text.push_str(&format!(" {} {}\n", paint.tone("hint:", Tone::Wait), clean(hint)));
+    }
+    text
+}
+
+fn names(steps: &[String]) -> String {
+    steps.iter().map(|step| clean(step)).collect::<Vec<_>>().join(", ")
+}

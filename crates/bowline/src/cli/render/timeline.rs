@@ -1,0 +1,243 @@
+//! One run in time: each step where it began, its attempts beneath it, and the end.
+
+use bowline_dashboard::{
+    RunView,
+    view::{EndView, FailedAttempt, FailureView, Item, NoteView, StepKind, StepState, StepView},
+};
+use bowline_model::{EntryKind, RunState};
+
+use super::{
+    columns::{Cell, Column, columns},
+    paint::{Paint, Tone},
+    text::{clean, cut, moment, offset, size, span_between, span_millis},
+    tone,
+};
+
+const NAME_CHARS_MAX: usize = 48;
+const CALL_CHARS_MAX: usize = 60;
+
+/// A run's head, its timeline, and what can be done about it.
+pub fn timeline(view: &RunView, paint: Paint) -> String {
+    let mut text = head(view, paint);
+    text.push('\n');
+    if view.left_out > 0 {
+        let left_out = format!("  {} older entries are left out\n", view.left_out);
+        text.push_str(&paint.tone(&left_out, Tone::Dim));
+    }
+    text.push_str(&body(view, paint));
+    if let Some(tail) = tail(view) {
+        text.push_str(&format!("{}\n", paint.tone(&tail, Tone::Dim)));
+    }
+    text
+}
+
+fn head(view: &RunView, paint: Paint) -> String {
+    let run = &view.run;
+    let took = match view.timeline.last() {
+        Some(Item::End(end)) if !run.state.is_open() => format!(" after {}", span_millis(0, end.at_ms)),
+        _ => String::new(),
+    };
+    let mut text = format!(
+        "{}  {}  {}{took}\n",
+        paint.tone(&format!("run {}", run.id), Tone::Strong),
+        clean(run.workflow.as_str()),
+        paint.tone(run.state.as_str(), tone(run.state)),
+    );
+    let mut line = |line: String| text.push_str(&format!("{}\n", paint.tone(&line, Tone::Dim)));
+    match &view.event {
+        Some(event) => line(format!(
+            "event {}  {} {}  from {}, {}",
+            event.id,
+            clean(&event.kind),
+            clean(&event.dedupe_key),
+            clean(&event.source),
+            size(event.body_bytes)
+        )),
+        None => line(format!("event {} is no longer stored", run.event)),
+    }
+    if let Some(old) = run.replay_of {
+        line(format!("replays run {old}"));
+    }
+    line(format!("accepted {}", moment(run.created_at)));
+    text
+}
+
+/// The items: lines of one table with the steps, between them free lines with attempts and notes.
+fn body(view: &RunView, paint: Paint) -> String {
+    let (mut rows, mut beneath) = (vec![], vec![]);
+    for item in &view.timeline {
+        let (row, lines) = match item {
+            Item::Step(step) => (step_row(step), step_lines(view, step)),
+            Item::Note(note) => (note_row(note), vec![]),
+            Item::End(end) => (end_row(end), end_lines(end)),
+        };
+        rows.push(row);
+        beneath.push(lines);
+    }
+    let layout =
+        [Column::Right, Column::Left, Column::Left, Column::Left, Column::Right, Column::Right, Column::Left];
+    let (notes, rows): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.note, row.cells)).unzip();
+    let table = columns(&rows, &layout, "  ", paint);
+    let mut text = String::new();
+    for ((line, note), lines) in table.lines().zip(notes).zip(beneath) {
+        text.push_str(line);
+        if let Some((note, tone)) = note {
+            text.push_str(&paint.tone(&note, tone));
+        }
+        text.push('\n');
+        for (line, tone) in lines {
+            text.push_str(&format!("      {}\n", paint.tone(&line, tone)));
+        }
+    }
+    text
+}
+
+/// A line of the table, and text after it that takes no part in the alignment.
+struct Row {
+    cells: Vec<Cell>,
+    note: Option<Cell>,
+}
+
+fn step_row(step: &StepView) -> Row {
+    let (mark, state_tone) = mark(step.state);
+    let all = |tone| if step.forgotten { Tone::Dim } else { tone };
+    let took = step.ended_ms.map(|ended| span_millis(step.began_ms, ended));
+    let said = match (step.forgotten, step.state) {
+        (true, _) => "forgotten by a retry",
+        (false, StepState::Unknown) => "may have happened",
+        (false, StepState::Dropped) => "no longer waited for",
+        (false, StepState::Began) => "begun",
+        (false, StepState::Done | StepState::Refused | StepState::Retrying | StepState::Waiting) => "",
+    };
+    let cells = vec![
+        (offset(step.began_ms), Tone::Dim),
+        (mark.to_owned(), all(state_tone)),
+        (cut(&clean(&step.name), NAME_CHARS_MAX), all(Tone::Plain)),
+        (cut(&clean(&what(step)), CALL_CHARS_MAX), Tone::Dim),
+        // A recorded value takes no time that anybody asks about.
+        (took.filter(|_| step.kind != StepKind::Value).unwrap_or_default(), Tone::Dim),
+        (step.output_bytes.map(size).unwrap_or_default(), Tone::Dim),
+        (said.to_owned(), all(Tone::Wait)),
+    ];
+    Row { cells, note: None }
+}
+
+fn what(step: &StepView) -> String {
+    let kind = match step.kind {
+        StepKind::Step => "",
+        StepKind::Value => "recorded value",
+        StepKind::Timer => "timer",
+        StepKind::Message => "message",
+        StepKind::Child => "child run",
+        StepKind::Race => "race",
+        StepKind::State => "state",
+        StepKind::Changed => "change of the code",
+        StepKind::Transaction => "transaction",
+    };
+    step.call.clone().unwrap_or_else(|| kind.to_owned())
+}
+
+fn mark(state: StepState) -> (&'static str, Tone) {
+    match state {
+        StepState::Done => ("✓", Tone::Good),
+        StepState::Refused => ("✗", Tone::Bad),
+        StepState::Unknown => ("?", Tone::Wait),
+        StepState::Retrying | StepState::Waiting => ("…", Tone::Wait),
+        StepState::Began => ("▸", Tone::Wait),
+        StepState::Dropped => ("–", Tone::Dim),
+    }
+}
+
+/// The attempts of a step that took more than one, or failed; then what it yielded, if asked for.
+fn step_lines(view: &RunView, step: &StepView) -> Vec<Cell> {
+    let mut lines = vec![];
+    for failed in &step.failed {
+        lines.push((attempt_line(view, failed), Tone::Bad));
+        lines.extend(failed.failure.as_ref().and_then(answer_line));
+    }
+    let last = step.attempts.max(1);
+    if let Some(failure) = &step.failure {
+        let number = if step.failed.is_empty() { String::new() } else { format!("attempt {last}  ") };
+        let (mark, tone) = mark(step.state);
+        lines.push((format!("{mark} {number}{}", failure_text(failure)), tone));
+        lines.extend(answer_line(failure));
+    } else if let (false, Some(ended)) = (step.failed.is_empty(), step.ended_ms) {
+        let (mark, tone) = mark(step.state);
+        lines.push((format!("{mark} attempt {last}  {}", offset(ended)), tone));
+    }
+    if let Some(due) = step.next_at {
+        lines.push((format!("… next at {}", moment(due)), Tone::Wait));
+    }
+    lines.extend(step.output.as_ref().map(|output| (format!("= {}", clean(output)), Tone::Dim)));
+    lines
+}
+
+fn attempt_line(view: &RunView, failed: &FailedAttempt) -> String {
+    let why = failed.failure.as_ref().map_or_else(|| "failed".to_owned(), failure_text);
+    let at = view.run.created_at + jiff::SignedDuration::from_millis(failed.at_ms);
+    let next = failed.next_at.map(|next| format!("; next after {}", span_between(at, next)));
+    format!("✗ attempt {}  {}  {why}{}", failed.number, offset(failed.at_ms), next.unwrap_or_default())
+}
+
+fn failure_text(failure: &FailureView) -> String {
+    let request = failure.request_id.as_deref().map(|id| format!(" (request {})", clean(id)));
+    format!("{}{}", clean(&failure.message), request.unwrap_or_default())
+}
+
+fn answer_line(failure: &FailureView) -> Option<Cell> {
+    failure.answer.as_ref().map(|answer| (format!("  answer: {}", clean(answer)), Tone::Dim))
+}
+
+fn note_row(note: &NoteView) -> Row {
+    let mark = match note.kind {
+        EntryKind::OperatorRetry => "↻",
+        _ => "·",
+    };
+    free_row(note.at_ms, (mark.to_owned(), Tone::Strong), (clean(&note.text), Tone::Plain))
+}
+
+fn end_row(end: &EndView) -> Row {
+    let (mark, word, tone) = match end.kind {
+        EntryKind::Completed => ("●", "completed".to_owned(), Tone::Good),
+        EntryKind::DeadLettered => {
+            let reason = end.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            ("✗", format!("dead letter{reason}"), Tone::Bad)
+        }
+        EntryKind::Continued => ("●", "went on as another run".to_owned(), Tone::Plain),
+        _ => ("–", "cancelled".to_owned(), Tone::Dim),
+    };
+    let size = end.output_bytes.map(|bytes| format!("  {}", size(bytes))).unwrap_or_default();
+    free_row(end.at_ms, (mark.to_owned(), tone), (format!("{word}{size}"), tone))
+}
+
+/// A line whose text is longer than names are: it must not widen their column.
+fn free_row(at_ms: i64, mark: Cell, (text, tone): Cell) -> Row {
+    Row { cells: vec![(offset(at_ms), Tone::Dim), mark], note: Some((format!("  {text}"), tone)) }
+}
+
+fn end_lines(end: &EndView) -> Vec<Cell> {
+    let mut lines = vec![];
+    if let Some(text) = &end.text {
+        let step = end.caused_by.as_ref().map(|step| format!("step {}: ", clean(step)));
+        lines.push((format!("{}{}", step.unwrap_or_default(), clean(text)), Tone::Plain));
+    }
+    lines.extend(end.output.as_ref().map(|output| (format!("= {}", clean(output)), Tone::Dim)));
+    lines
+}
+
+/// What comes next, or what can be done.
+fn tail(view: &RunView) -> Option<String> {
+    let id = view.run.id;
+    match view.run.state {
+        RunState::Queued => Some("  … queued".to_owned()),
+        RunState::Running => Some("  … running".to_owned()),
+        RunState::Waiting => Some(match view.run.due {
+            Some(due) => format!("  … waits until {}", moment(due)),
+            None => "  … waits for a message".to_owned(),
+        }),
+        RunState::DeadLettered => Some(format!(
+            "\n`retry {id}` lets it go on, `discard {id}` closes it, `replay {id}` runs it anew"
+        )),
+        RunState::Completed | RunState::Cancelled => None,
+    }
+}

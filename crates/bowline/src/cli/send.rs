@@ -1,0 +1,130 @@
+//! `send`: posts an event to the app, signed as its provider would sign it.
+
+use std::{
+    fs::File,
+    io::{Read, stdin},
+    path::Path,
+    time::Duration,
+};
+
+use bowline_model::RunId;
+use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use jiff::Timestamp;
+use reqwest::{Client, redirect};
+use serde::Deserialize;
+
+use super::{
+    CliContext, Error, Result,
+    args::SendArgs,
+    control::innermost,
+    print,
+    render::{self, Paint},
+};
+
+/// Largest event that is sent: the largest that any route can take.
+pub const SEND_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Signs an event for that path with the app's own secret, as its provider would at that time: returns the headers to
+/// send.
+pub type Sign = dyn Fn(&str, &[u8], Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>> + Send + Sync;
+
+/// What the door answers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Receipt {
+    /// `accepted`, `duplicate` or `ignored`.
+    pub status: String,
+    /// The stored event.
+    #[serde(default)]
+    pub event: Option<serde_json::Value>,
+    /// The runs it started.
+    #[serde(default)]
+    pub runs: Vec<RunId>,
+}
+
+pub(super) async fn send(context: &CliContext, args: &SendArgs) -> Result {
+    let body = read(&args.file)?;
+    let url = target(context, args)?;
+    let headers = (context.sign)(&args.path, &body, context.clock.now())?;
+    let (status, answer) = post(&url, headers, body).await?;
+    if !status.is_success() {
+        return Err(refused(status, &answer));
+    }
+    match serde_json::from_slice::<Receipt>(&answer) {
+        Ok(receipt) => print(&render::receipt(&receipt, Paint::Colour)),
+        Err(_) => print(&format!("{status}: {}\n", render::excerpt(&answer))),
+    }
+}
+
+async fn post(
+    url: &str,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Vec<u8>)> {
+    let no_client = |error| Error::new(format!("cannot set up an HTTP client: {error}"));
+    let mut builder = Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(ANSWER_TIMEOUT)
+        // A provider follows no redirect either, and the signature is for this URL.
+        .redirect(redirect::Policy::none());
+    if url.starts_with("http:") {
+        // Needs neither certificate authorities nor a proxy.
+        builder = builder.no_proxy().tls_certs_only([]);
+    }
+    let mut request = builder.build().map_err(no_client)?.post(url).body(body);
+    if !headers.iter().any(|(name, _)| *name == CONTENT_TYPE) {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let no_answer = |error: reqwest::Error| {
+        Error::new(format!("{url} does not answer: {}", innermost(&error)))
+            .hint("is the app running? `serve` starts it; --to says where it listens")
+    };
+    let response = request.send().await.map_err(no_answer)?;
+    let status = response.status();
+    let answer = response.bytes().await.map_err(no_answer)?;
+    Ok((status, answer.to_vec()))
+}
+
+fn refused(status: StatusCode, answer: &[u8]) -> Error {
+    let error = Error::new(format!("the app answered {status}: {}", render::excerpt(answer)));
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            error.hint("does this program have the same secret in its environment as the running one?")
+        }
+        StatusCode::NOT_FOUND => error.hint("has this app a webhook of that path?"),
+        _ => error,
+    }
+}
+
+fn target(context: &CliContext, args: &SendArgs) -> Result<String> {
+    let base = match &args.to {
+        Some(base) if base.starts_with("http://") || base.starts_with("https://") => base.clone(),
+        Some(base) => {
+            let message = format!("{base:?} is not a URL");
+            return Err(Error::new(message).hint("say it as http://127.0.0.1:8080"));
+        }
+        None => format!("http://{}", super::control::reachable(context.listen)),
+    };
+    Ok(format!("{}{}", base.trim_end_matches('/'), args.path))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let cannot = |error| Error::new(format!("cannot read {}: {error}", file.display()));
+    let limit = SEND_BYTES_MAX as u64 + 1;
+    let mut body = Vec::new();
+    if file == Path::new("-") {
+        stdin().lock().take(limit).read_to_end(&mut body).map_err(cannot)?;
+    } else {
+        File::open(file).map_err(cannot)?.take(limit).read_to_end(&mut body).map_err(cannot)?;
+    }
+    if body.len() > SEND_BYTES_MAX {
+        let message = format!("{} is larger than {SEND_BYTES_MAX} bytes", file.display());
+        return Err(Error::new(message).hint("no webhook takes more"));
+    }
+    Ok(body)
+}
