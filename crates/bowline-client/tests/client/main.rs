@@ -1,5 +1,10 @@
-//! The client against real HTTP servers on loopback.
+//! The client against real servers on loopback.
 
+mod alone;
+mod failing;
+mod limits;
+mod redirects;
 mod remote;
-
+mod secrets;
 mod sending;
+mod tls;

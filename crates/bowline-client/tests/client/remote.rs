@@ -1,34 +1,43 @@
-//! Remotes to call: an HTTP server that answers by script, and one that speaks raw bytes.
+//! Remotes to call: an HTTP server that answers by script, and one that does to a connection what a closure says.
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
     Router,
     body::{Body, to_bytes},
     extract::Request,
-    http::{HeaderMap, Method, Response, Uri},
+    http::{HeaderMap, Method, Response, Uri, Version},
 };
-use bowline_client::Api;
-use bowline_model::Variables;
+use bowline_client::{Api, Call};
+use bowline_model::{Attempt, BoxFuture, Clock, Effect, Failure, SystemClock, Variables, Verdict};
 use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
+
+/// Longer than any test runs: an attempt with it never times out.
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
 /// One request, as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
+    pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl Seen {
+    /// The header's value, or nothing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -45,6 +54,17 @@ impl Remote {
     pub(crate) async fn new(
         answer: impl Fn(usize, &Seen) -> Response<Body> + Clone + Send + Sync + 'static,
     ) -> Self {
+        let (app, seen) = Self::app(answer);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { address, seen }
+    }
+
+    /// The server without a socket, and what it will see.
+    pub(crate) fn app(
+        answer: impl Fn(usize, &Seen) -> Response<Body> + Clone + Send + Sync + 'static,
+    ) -> (Router, Arc<Mutex<Vec<Seen>>>) {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let log = seen.clone();
         let app = Router::new().fallback(move |request: Request| {
@@ -52,7 +72,8 @@ impl Remote {
             async move {
                 let (head, body) = request.into_parts();
                 let body = to_bytes(body, usize::MAX).await.unwrap();
-                let seen = Seen { method: head.method, uri: head.uri, headers: head.headers, body };
+                let (method, uri, version, headers) = (head.method, head.uri, head.version, head.headers);
+                let seen = Seen { method, uri, version, headers, body };
                 let nth = {
                     let mut log = log.lock().unwrap();
                     log.push(seen.clone());
@@ -61,10 +82,7 @@ impl Remote {
                 answer(nth, &seen)
             }
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { address, seen }
+        (app, seen)
     }
 
     /// Answers every request with that status, headers and body.
@@ -76,10 +94,10 @@ impl Remote {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let body = body.into();
         Self::new(move |_, _| {
-            let mut response = Response::builder().status(status);
-            for (name, value) in &headers {
-                response = response.header(*name, value);
-            }
+            let with = |response: axum::http::response::Builder, (name, value): &(&'static str, String)| {
+                response.header(*name, value)
+            };
+            let response = headers.iter().fold(Response::builder().status(status), with);
             response.body(Body::from(body.clone())).unwrap()
         })
         .await
@@ -93,6 +111,10 @@ impl Remote {
     pub(crate) fn api(&self) -> Api {
         api_at(self.address)
     }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
 }
 
 /// An Api called `crm` at that address.
@@ -100,11 +122,48 @@ pub(crate) fn api_at(address: SocketAddr) -> Api {
     Api::with_variables("crm", Variables::new(|_| None)).base_url(&format!("http://{address}"))
 }
 
-pub(crate) fn answer(status: u16, body: &str) -> Response<Body> {
-    Response::builder().status(status).body(Body::from(body.to_owned())).unwrap()
+pub(crate) fn answer(status: u16, body: impl Into<Body>) -> Response<Body> {
+    Response::builder().status(status).body(body.into()).unwrap()
 }
 
-/// A TCP server that does to each connection what the closure says, after one request was read.
+/// One attempt, the first, under the key `key-1`.
+pub(crate) async fn once<T>(call: Call<T>) -> Verdict<T>
+where
+    T: Serialize + DeserializeOwned + Send,
+{
+    call.attempt(Attempt::new("key-1", 1, LONG)).await
+}
+
+/// The value of a verdict that must be `Done`.
+pub(crate) fn done<T: std::fmt::Debug>(verdict: Verdict<T>) -> T {
+    match verdict {
+        Verdict::Done(value) => value,
+        other => panic!("not done: {other:?}"),
+    }
+}
+
+pub(crate) fn later<T: std::fmt::Debug>(verdict: Verdict<T>) -> Failure {
+    match verdict {
+        Verdict::RetryAfter(failure) => failure,
+        other => panic!("not to be retried: {other:?}"),
+    }
+}
+
+pub(crate) fn refused<T: std::fmt::Debug>(verdict: Verdict<T>) -> Failure {
+    match verdict {
+        Verdict::Refused(failure) => failure,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+pub(crate) fn unknown<T: std::fmt::Debug>(verdict: Verdict<T>) -> Failure {
+    match verdict {
+        Verdict::Unknown(failure) => failure,
+        other => panic!("not unknown: {other:?}"),
+    }
+}
+
+/// A TCP server that does to each connection (from 1) what the closure says.
 pub(crate) async fn raw<F, Fut>(act: F) -> SocketAddr
 where
     F: Fn(usize, TcpStream) -> Fut + Send + Sync + 'static,
@@ -114,28 +173,70 @@ where
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         for nth in 1.. {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            read_request(&mut stream).await;
+            let (stream, _) = listener.accept().await.unwrap();
             tokio::spawn(act(nth, stream));
         }
     });
     address
 }
 
-/// Reads one request without a body, or with a short one that comes with its head.
-pub(crate) async fn read_request(stream: &mut TcpStream) {
+/// Reads the head of one request, and a short body that comes with it. `false` at the connection's end.
+pub(crate) async fn read_request(stream: &mut TcpStream) -> bool {
     let mut request = vec![];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
         let mut part = [0; 4096];
         match stream.read(&mut part).await {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => return false,
             Ok(read) => request.extend_from_slice(&part[..read]),
         }
     }
+    true
 }
 
 /// Writes those bytes, and leaves the connection open.
 pub(crate) async fn write(stream: &mut TcpStream, bytes: &str) {
     stream.write_all(bytes.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
+}
+
+/// A clock in the test's hand: attempts time out when the test says so, retry waits end at once and move the time.
+pub(crate) struct Hand {
+    pub(crate) time_up: Arc<Notify>,
+    state: Mutex<(Timestamp, Vec<Duration>)>,
+}
+
+impl Hand {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { time_up: Arc::default(), state: Mutex::new((Timestamp::UNIX_EPOCH, vec![])) })
+    }
+
+    /// The retry waits so far.
+    pub(crate) fn waits(&self) -> Vec<Duration> {
+        self.state.lock().unwrap().1.clone()
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        self.state.lock().unwrap().0
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        if wait == LONG {
+            let time_up = self.time_up.clone();
+            return Box::pin(async move { time_up.notified().await });
+        }
+        let mut state = self.state.lock().unwrap();
+        state.0 += wait;
+        state.1.push(wait);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn random(&self) -> u64 {
+        SystemClock.random()
+    }
 }

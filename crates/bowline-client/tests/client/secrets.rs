@@ -1,0 +1,223 @@
+//! No secret leaves but to the remote it is for.
+
+use std::{
+    fmt::{Debug, Write as _},
+    io,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response},
+};
+use bowline_client::{Api, Call};
+use bowline_model::{Attempt, Effect, Secret, Variables};
+use serde_json::Value;
+use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
+
+use crate::{
+    remote::{Hand, LONG, Remote, Seen, raw, read_request},
+    tls::https,
+};
+
+/// The secrets, and forms in which they could show.
+const SECRETS: [&str; 10] = [
+    "hdr-7f3a9c1e55",
+    "bearer+/=8d2b6a",
+    "bearer%2B%2F%3D8d2b6a",
+    "basic-pass-41c7",
+    "QWxhZGRpbjpiYXNpYy1wYXNzLTQxYzc=",
+    "userkey-5522aa91",
+    "query-e19f0b77d2",
+    "own-header-90aa17",
+    "B00HOOK/x9y8z7w6v5u4",
+    "hook-sig-77c0ffee",
+];
+
+/// Everything that this test could see: logs, errors, recorded values.
+#[derive(Clone, Default)]
+struct Visible(Arc<Mutex<String>>);
+
+impl Visible {
+    fn add(&self, what: &impl Debug) {
+        writeln!(self.0.lock().unwrap(), "{what:?}").unwrap();
+    }
+
+    fn add_json(&self, what: &impl serde::Serialize) {
+        writeln!(self.0.lock().unwrap(), "{}", serde_json::to_string(what).unwrap()).unwrap();
+    }
+}
+
+impl io::Write for Visible {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Visible {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn variables() -> Variables {
+    Variables::new(|name| {
+        let value = match name {
+            "HEADER_KEY" => "hdr-7f3a9c1e55",
+            "TOKEN" => "bearer+/=8d2b6a",
+            "USER" => "Aladdin",
+            "PASSWORD" => "basic-pass-41c7",
+            "USER_KEY" => "userkey-5522aa91",
+            "QUERY_KEY" => "query-e19f0b77d2",
+            _ => return None,
+        };
+        Some(value.into())
+    })
+}
+
+/// One Api for each kind of secret, all at that origin.
+fn apis(origin: &str) -> Vec<Api> {
+    let new = || Api::with_variables("crm", variables()).base_url(&format!("{origin}/base"));
+    let hook = format!("{origin}/services/T0/B00HOOK/x9y8z7w6v5u4?sig=hook-sig-77c0ffee");
+    vec![
+        new().header_key_env("X-Api-Key", "HEADER_KEY"),
+        new().bearer_env("TOKEN"),
+        new().basic_env("USER", "PASSWORD"),
+        new().basic_key_env("USER_KEY"),
+        new().query_key_env("api_key", "QUERY_KEY"),
+        Api::with_variables("hook", Variables::new(|_| None)).secret_url(Secret::new(hook)),
+    ]
+}
+
+fn call(api: &Api) -> Call {
+    api.post("").header("X-Auth-Token", "own-header-90aa17").json(&1)
+}
+
+/// A remote's most talkative answer: all it was sent, in the body and in headers.
+fn echo(status: u16, seen: &Seen) -> Response<Body> {
+    let headers: String =
+        seen.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap())).collect();
+    let all = format!("{}\n{headers}", seen.uri);
+    let one_line = HeaderValue::from_str(&all.replace('\n', " ")).unwrap();
+    Response::builder()
+        .status(status)
+        .header("x-request-id", &one_line)
+        .header("x-debug", one_line)
+        .header("location", format!("http://elsewhere.example{}", seen.uri))
+        .body(Body::from(format!("{{\"echo\":{}}}", Value::from(all))))
+        .unwrap()
+}
+
+/// Makes the call in every way, and shows all there is to see of it.
+async fn drive(visible: &Visible, api: &Api) {
+    let api = api.clone().clock(Hand::new());
+    let call = call(&api);
+    visible.add(&api);
+    visible.add(&call);
+    visible.add_json(&call.shape().fingerprint);
+    let attempt = Attempt::new("key-1", 1, LONG);
+    let verdict = call.attempt(attempt.clone()).await;
+    visible.add(&verdict);
+    if let bowline_model::Verdict::Done(response) = &verdict {
+        visible.add_json(response);
+        visible.add(&response.text());
+    }
+    visible.add(&call.clone().decode::<Value>().attempt(attempt.clone()).await);
+    visible.add(&call.clone().decode::<u8>().attempt(attempt).await);
+    let never = bowline_model::RetryPolicy::never();
+    let alone = self::call(&api.retry(never).attempt_timeout(LONG));
+    if let Err(error) = alone.send().await {
+        visible.add(&error);
+        visible.add_json(&error);
+        visible.add(&error.failure());
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_in_any_error_log_record_or_debug() {
+    let visible = Visible::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(visible.clone())
+        .finish();
+    let _guard = subscriber.set_default();
+
+    for status in [200, 302, 400, 401, 404, 409, 429, 500, 503] {
+        let remote = Remote::new(move |_, seen| echo(status, seen)).await;
+        for api in apis(&remote.url()) {
+            drive(&visible, &api).await;
+        }
+        let sent: String =
+            remote.seen().iter().map(|seen| format!("{} {:?}", seen.uri, seen.headers)).collect();
+        for secret in
+            ["hdr-7f3a9c1e55", "bearer+/=8d2b6a", "QWxhZGRpbj", "query-e19f", "x9y8z7w6v5u4?sig=hook"]
+        {
+            assert!(sent.contains(secret), "the remote itself receives {secret}");
+        }
+    }
+    let closing = raw(|_, mut stream| async move {
+        read_request(&mut stream).await;
+    })
+    .await;
+    for origin in [format!("http://{closing}"), "http://127.0.0.1:1".into()] {
+        for api in apis(&origin) {
+            drive(&visible, &api).await;
+        }
+    }
+    let (tls, pem, seen) = https("localhost", &["h2"]).await;
+    for api in apis(&format!("https://localhost:{}", tls.port())) {
+        drive(&visible, &api).await;
+        drive(&visible, &api.trust_authority(&pem)).await;
+    }
+    assert!(seen.lock().unwrap().iter().any(|seen| seen.header("x-api-key") == "hdr-7f3a9c1e55"));
+
+    let visible = visible.0.lock().unwrap();
+    assert!(visible.contains("answered 401") && visible.contains("called"), "errors and logs were seen");
+    assert!(visible.contains("hyper"), "logs of the libraries beneath were seen");
+    for secret in SECRETS {
+        if let Some(at) = visible.find(secret) {
+            let start = visible[..at].char_indices().rev().nth(200).map_or(0, |(start, _)| start);
+            panic!("{secret} is visible: …{}", &visible[start..at + secret.len()]);
+        }
+    }
+}
+
+#[test]
+fn a_hook_is_shown_by_its_host_only() {
+    let url = "https://hooks.example.com:8443/services/T0/B00HOOK/x9y8z7w6v5u4?sig=hook-sig-77c0ffee";
+    let variables = Variables::new(move |name| (name == "HOOK_URL").then(|| url.into()));
+    let hook = Api::with_variables("hook", variables).secret_url_env("HOOK_URL");
+    let print = hook.post("").json(&1).shape().fingerprint.unwrap();
+    assert_eq!((print.path.as_str(), print.query.as_str()), ("", ""));
+    assert!(format!("{hook:?}").contains("Address(hooks.example.com:8443)"), "{hook:?}");
+}
+
+#[tokio::test]
+async fn a_hook_is_called_as_it_is() {
+    let remote = Remote::always(200, &[], "ok").await;
+    let url = format!("{}/services/T0/B00HOOK/x9?sig=a%2Bb", remote.url());
+    let hook = Api::new("hook").secret_url(Secret::new(url));
+    assert_eq!(crate::remote::done(crate::remote::once(hook.post("").json(&1)).await).text(), "ok");
+    assert_eq!(remote.seen()[0].uri, "/services/T0/B00HOOK/x9?sig=a%2Bb");
+    let failure = crate::remote::refused(crate::remote::once(hook.post("/below")).await);
+    assert!(failure.message.contains("this Api is one secret URL"), "{failure}");
+}
+
+#[test]
+fn a_bad_secret_url_is_a_problem_that_does_not_show_it() {
+    for url in
+        ["hooks.example/T0/x9y8z7w6v5u4", "ftp://hooks.example/x9y8z7w6v5u4", "http://h.example/x9y8z7w6v5u4"]
+    {
+        let variables = Variables::new(move |name| (name == "HOOK_URL").then(|| url.into()));
+        let _ = Api::with_variables("hook", variables.clone()).secret_url_env("HOOK_URL");
+        let problems = format!("{:?}", variables.problems());
+        assert!(problems.contains("HOOK_URL") && !problems.contains("x9y8"), "{problems}");
+    }
+}
