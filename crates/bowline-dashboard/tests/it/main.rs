@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod admin;
 mod decide;
 mod journal;
+mod server;
 mod timeline;

@@ -1,0 +1,179 @@
+//! The admin API on a real socket over a real store.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bowline_dashboard::{Admin, health::Progress};
+use bowline_model::{
+    Clock, DeadReason, Entry, EventId, KeySeed, NewEvent, NewRun, Run, RunId, RunState, SystemClock,
+    WorkflowName,
+};
+use bowline_store::{Batch, Claim, RunWrite, SqliteOptions, SqliteStore, Store, Transition};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::journal::{build, journal};
+
+pub(crate) struct Server {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) address: SocketAddr,
+    pokes: Arc<AtomicUsize>,
+}
+
+/// What a request was answered with.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) json: Value,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(progress()).await
+    }
+
+    /// A server whose engine says that of itself.
+    pub(crate) async fn start_with(progress: Progress) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = SqliteStore::in_memory(SqliteOptions::default(), clock.clone()).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let pokes = Arc::new(AtomicUsize::new(0));
+        let counted = pokes.clone();
+        let router = Admin::new(
+            store.clone(),
+            clock,
+            build(),
+            Arc::new(move || Box::pin(std::future::ready(progress))),
+            Arc::new(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }),
+        )
+        .allow_host("ops.example")
+        .router();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // Ends with the test's runtime.
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { store, address, pokes }
+    }
+
+    /// How often a command woke the engine.
+    pub(crate) fn pokes(&self) -> usize {
+        self.pokes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, &[("host", "localhost")], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Reply {
+        let headers = [("host", "localhost"), ("content-type", "application/json"), ("x-bowline", "1")];
+        self.ask("POST", path, &headers, body).await
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        let (head, json) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let json = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        Reply { status, head: head.to_lowercase(), json }
+    }
+
+    /// A run of that workflow, accepted and nothing more.
+    pub(crate) async fn accept(&self, workflow: &str) -> RunId {
+        let now = SystemClock.now();
+        let key = format!("evt_{}", SystemClock.random());
+        let run = NewRun {
+            workflow: WorkflowName::from(workflow),
+            key: None,
+            priority: 0,
+            parent: None,
+            replay_of: None,
+            build: build(),
+            key_seed: KeySeed(u128::from(SystemClock.random())),
+            due: None,
+            journal: vec![],
+        };
+        let event = NewEvent {
+            source: "/webhooks/stripe".to_owned(),
+            provider: "stripe".to_owned(),
+            kind: "payment_intent.succeeded".to_owned(),
+            dedupe_key: key,
+            dedupe_until: now + Duration::from_secs(3600),
+            received_at: now,
+            headers: vec![],
+            body: r#"{"email":"jane@example.com"}"#.into(),
+            input_pointer: String::new(),
+            runs: vec![run],
+        };
+        let batch = Batch { events: vec![event], ..Batch::default() };
+        match self.store.accept(batch).await.unwrap().pop().unwrap() {
+            bowline_store::Accepted::New { runs, .. } => runs[0],
+            duplicate @ bowline_store::Accepted::Duplicate { .. } => panic!("{duplicate:?}"),
+        }
+    }
+
+    /// A run of that workflow that ended like this.
+    pub(crate) async fn ended(&self, workflow: &str, text: &str, transition: Transition) -> RunId {
+        let run = self.accept(workflow).await;
+        let claimed = self.claim(workflow).await;
+        assert_eq!(claimed.id, run, "the only run to claim");
+        let entries: Vec<Entry> = journal(text);
+        let now = SystemClock.now();
+        let transition = Some(transition);
+        self.store.write(RunWrite { run, epoch: claimed.epoch, now, entries, transition }).await.unwrap();
+        run
+    }
+
+    pub(crate) async fn dead(&self, workflow: &str, text: &str) -> RunId {
+        let transition =
+            Transition::DeadLetter { reason: DeadReason::Failed, summary: "crm answered 422".to_owned() };
+        self.ended(workflow, text, transition).await
+    }
+
+    async fn claim(&self, workflow: &str) -> Run {
+        let now = SystemClock.now();
+        let node = self.store.start_node(now).await.unwrap().node;
+        let workflows = vec![(WorkflowName::from(workflow), 1)];
+        let claim = Claim { node, now, total_max: 1, workflows, others_max: 0, crashes_min: 0 };
+        self.store.claim(claim).await.unwrap().pop().unwrap()
+    }
+
+    pub(crate) async fn state(&self, run: RunId) -> RunState {
+        self.store.run(run).await.unwrap().unwrap().state
+    }
+
+    pub(crate) async fn event_of(&self, run: RunId) -> EventId {
+        self.store.run(run).await.unwrap().unwrap().event
+    }
+}
+
+/// An engine that has nothing to do.
+pub(crate) fn progress() -> Progress {
+    Progress {
+        dispatcher_beat_age: Duration::from_secs(1),
+        claims_fail: false,
+        slots: 8,
+        slots_free: 8,
+        resting: 0,
+        stopping: false,
+    }
+}
