@@ -88,3 +88,51 @@ pub(crate) async fn discard(body: &mut Body) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    fn in_pieces(pieces: &[&'static str]) -> Body {
+        let frames: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece.as_bytes()))))
+            .collect();
+        Body::new(StreamBody::new(futures_util::stream::iter(frames)))
+    }
+
+    #[tokio::test]
+    async fn pieces_become_one_body_of_which_the_memory_is_held() {
+        let memory = Arc::new(Semaphore::new(10));
+        let held = read(&mut in_pieces(&["", "ab", "", "cd", "e"]), 5, &memory).await.unwrap();
+        assert_eq!((&held.bytes[..], memory.available_permits()), (&b"abcde"[..], 5));
+        drop(held.share);
+        assert_eq!(memory.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_body_for_which_there_is_no_memory_is_refused_and_holds_nothing() {
+        let memory = Arc::new(Semaphore::new(10));
+        let first = read(&mut in_pieces(&["1234", "5678"]), 100, &memory).await.unwrap();
+        let second = read(&mut in_pieces(&["1", "234"]), 100, &memory).await;
+        assert!(matches!(second, Err(Refusal::Crowded)));
+        assert_eq!(memory.available_permits(), 2);
+        drop(first);
+        assert!(read(&mut in_pieces(&["1", "234"]), 100, &memory).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_over_its_limit_is_refused_before_it_is_held() {
+        let memory = Arc::new(Semaphore::new(100));
+        let refused = read(&mut in_pieces(&["12345", "6"]), 5, &memory).await;
+        assert!(matches!(refused, Err(Refusal::BodyTooLarge { bytes_max: 5 })));
+        let announced = read(&mut Body::from("123456"), 5, &memory).await;
+        assert!(matches!(announced, Err(Refusal::BodyTooLarge { bytes_max: 5 })));
+        assert_eq!(memory.available_permits(), 100);
+    }
+}

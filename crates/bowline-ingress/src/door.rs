@@ -169,7 +169,8 @@ impl Desk {
             Accepted::New { runs, .. } => (Status::Accepted, runs),
             Accepted::Duplicate { runs, .. } => (Status::Duplicate, runs),
         };
-        tracing::info!(route = route.path(), event = id, ?status, ?runs, "received");
+        let run_ids: Vec<i64> = runs.iter().map(|run| run.0).collect();
+        tracing::info!(route = route.path(), event = id, ?status, runs = ?run_ids, "received");
         Ok(reply::answer(status, &id, &runs))
     }
 

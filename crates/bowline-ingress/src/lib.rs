@@ -4,7 +4,7 @@
 //! given only after that.
 //!
 //! What must never happen here: an event accepted before it is verified (see [`VerifiedEvent`]), an answer before the
-//! commit, a run created elsewhere than in [`accept`], a body or a secret in a log line.
+//! commit, a run created elsewhere than in [`accept`](mod@accept), a body or a secret in a log line.
 //!
 //! | Module | Story |
 //! |---|---|

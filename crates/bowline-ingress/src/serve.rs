@@ -1,6 +1,6 @@
 //! Sockets: deadlines for everything a client can be slow at, a cap on connections, an orderly end.
 //!
-//! A connection is closed when it is [fresh, reading a head, or idle](phase) for too long: that covers sockets that
+//! A connection is closed when it is fresh, reading a head, or idle for too long: that covers sockets that
 //! never send a byte, half-sent headers, and keep-alive alike, over HTTP/1.1 and HTTP/2.
 
 mod body;

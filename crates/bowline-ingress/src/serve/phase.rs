@@ -29,6 +29,9 @@ impl Phases {
     }
 
     /// Bytes were read. Only the first ones count: a deadline does not move because bytes trickle in.
+    ///
+    /// On HTTP/2 they may be no head but a setting or an acknowledgement; then an idle connection is closed a little
+    /// earlier, which costs nothing: its end is announced, and no request is lost in it.
     pub(super) fn bytes_read(&self) {
         self.0.send_if_modified(|phase| match phase {
             Phase::Fresh | Phase::Idle => {

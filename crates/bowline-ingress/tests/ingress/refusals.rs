@@ -18,7 +18,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 fn refused(reply: &Reply, status: u16, error: &str) {
     assert_eq!(reply.status, status, "{reply:?}");
     let problem = reply.json();
-    let said = problem["error"].as_str().unwrap();
+    let said = problem["error"].as_str().expect("text");
     assert!(said.contains(error), "{error:?} is not in {said:?}");
     assert!(problem["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{reply:?}");
     assert!(reply.header("x-request-id").is_some());

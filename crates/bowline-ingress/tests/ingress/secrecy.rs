@@ -35,7 +35,7 @@ async fn an_accepted_event_is_logged_with_its_runs_and_request_id() {
 
     let lines = log::lines_with("req-accepted-logged");
     let received = lines.iter().find(|line| line.contains("received")).expect("it is logged");
-    assert!(received.contains("evt_logged") && received.contains("RunId(1)"), "{received}");
+    assert!(received.contains("evt_logged") && received.contains("[1]"), "{received}");
 }
 
 #[tokio::test]

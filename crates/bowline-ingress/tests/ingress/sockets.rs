@@ -88,6 +88,20 @@ async fn a_body_that_does_not_arrive_is_408() {
 }
 
 #[tokio::test]
+async fn a_body_that_trickles_in_is_408_all_the_same() {
+    let site = site(ServeLimits { body_read_max: SHORT * 2, ..ServeLimits::default() }).await;
+    let body = payment("evt_1");
+    let headers = signed(body.as_bytes(), SystemClock.now());
+    let mut wire = Wire::to(site.at).await;
+    wire.send(head("POST", PATH, &pairs(&headers), 1024 * 1024)).await;
+    let started = SystemClock.monotonic();
+    while wire.try_send("x").await && !wire.stirs_within(SHORT / 3).await {
+        assert!(SystemClock.monotonic() - started < PATIENCE, "each byte bought more time");
+    }
+    assert_eq!(wire.reply().await.status, 408);
+}
+
+#[tokio::test]
 async fn a_client_that_hangs_up_in_the_middle_of_a_body_leaves_nothing() {
     let site = site(ServeLimits::default()).await;
     let body = payment("evt_1");
