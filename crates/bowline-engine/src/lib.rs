@@ -26,6 +26,8 @@ pub mod engine;
 mod journal;
 mod key;
 mod machine;
+#[cfg(test)]
+mod oracle;
 pub mod progress;
 mod settle;
 mod slots;

@@ -30,6 +30,8 @@ use crate::{
 /// The code of a run: the workflow's future, its output encoded.
 pub(crate) type Code = BoxFuture<'static, Result<Payload>>;
 
+/// How often in a row code may wake itself before outcomes and effects go on.
+const REPOLLS_MAX: u32 = 1000;
 /// How often a run that somebody unknown might wake is looked at again.
 const STRANGER_CHECK: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,8 @@ pub(crate) struct Machine {
     /// When effects in flight at a crash left at the earliest, until recovery has found which they are.
     in_flight_since: Option<Timestamp>,
     draining: bool,
+    /// Polls in a row in which the code woke itself.
+    repolls: u32,
 }
 
 enum Polled {
@@ -86,6 +90,7 @@ impl Machine {
             recovering: true,
             in_flight_since,
             draining: false,
+            repolls: 0,
         }
     }
 
@@ -113,11 +118,15 @@ impl Machine {
             if self.waker.run().take() || self.must_poll {
                 self.must_poll = false;
                 match self.poll_code() {
+                    // A combinator that wakes itself has not looked at all of its branches yet: what they ask for and
+                    // draw comes before the next outcome, and before anything is sent.
+                    Polled::Pending if self.repoll() => continue,
                     Polled::Pending => {}
                     Polled::Ready(result) => return self.finish(result),
                     Polled::Panicked(message) => return self.finish_dead(DeadReason::Panicked, message),
                 }
             }
+            self.repolls = 0;
             if let Some(stop) = self.stopped() {
                 return self.finish_stopped(stop);
             }
@@ -140,6 +149,12 @@ impl Machine {
                 return next;
             }
         }
+    }
+
+    /// Whether the code woke itself while it was polled. Code that does so for ever is let go on now and then.
+    fn repoll(&mut self) -> bool {
+        self.repolls += 1;
+        self.repolls < REPOLLS_MAX && self.waker.run().is_woken()
     }
 
     /// With nothing left to deliver: starts effects, or says what to wait for. `None`: effects may start, poll again.

@@ -30,6 +30,11 @@ impl RunWaker {
         self.woken.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether the run was woken; leaves the mark.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
+    }
+
     /// Ready when the run was woken; leaves the mark for [`take`](Self::take).
     pub(crate) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.driver.register(cx.waker());

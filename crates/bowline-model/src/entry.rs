@@ -237,7 +237,12 @@ pub struct EntryKey {
 impl EntryKey {
     /// The key of entries about the whole run.
     pub fn run() -> Self {
-        Self { family: Family::Run, scope: ScopePath::root(), name: String::new(), position: Position::Nth(0) }
+        Self {
+            family: Family::Run,
+            scope: ScopePath::root(),
+            name: String::new(),
+            position: Position::Nth(0),
+        }
     }
 }
 
@@ -314,7 +319,8 @@ impl Payload {
         let mut json = serde_json::Deserializer::from_slice(&self.0);
         let value = serde_path_to_error::deserialize(&mut json)?;
         let end = json.end();
-        end.map(|()| value).map_err(|error| serde_path_to_error::Error::new(serde_path_to_error::Track::new().path(), error))
+        end.map(|()| value)
+            .map_err(|error| serde_path_to_error::Error::new(serde_path_to_error::Track::new().path(), error))
     }
 
     /// The JSON as it is on disk.

@@ -1,7 +1,7 @@
 //! Where configuration comes from, and what of it is missing or wrong: all named at once.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,6 +15,7 @@ type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 pub struct Variables {
     lookup: Arc<Lookup>,
     problems: Arc<Mutex<BTreeMap<String, String>>>,
+    found: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Variables {
@@ -25,12 +26,17 @@ impl Variables {
 
     /// Any other source.
     pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { lookup: Arc::new(lookup), problems: Arc::default() }
+        Self { lookup: Arc::new(lookup), problems: Arc::default(), found: Arc::default() }
     }
 
     /// The variable's value, trimmed. Empty counts as absent.
     pub fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        let value =
+            (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        if value.is_some() {
+            self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        }
+        value
     }
 
     /// The variable's value; if it is absent, that is a problem, with `purpose` to tell people what it is for.
@@ -46,6 +52,11 @@ impl Variables {
     pub fn problem(&self, name: impl Into<String>, what: impl Into<String>) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         problems.entry(name.into()).or_insert_with(|| what.into());
+    }
+
+    /// The names of all variables that were asked for and are set.
+    pub fn found(&self) -> Vec<String> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// All problems so far, by name: `("CRM_API_KEY", "is not set: the API key of crm")`.

@@ -1,1 +1,37 @@
 //! Durable API automations in plain async Rust.
+//!
+//! An app is a struct that holds its systems; its workflows are plain async methods; a verified webhook starts a run.
+//! See [`App`] for a whole program, [`Context`] for what a workflow holds, [`Api`] for calls.
+
+mod app;
+mod build_id;
+pub mod cli;
+pub mod config;
+mod logs;
+mod server;
+mod setup;
+mod source;
+mod start;
+pub mod time;
+mod workflow;
+
+pub use app::App;
+pub use bowline_client::{Api, Call, Response};
+pub use bowline_engine::{Context, Step};
+pub use bowline_model::{Attempt, Certainty, Error, Event, Failure, Result, RetryPolicy, RunId, Secret};
+pub use setup::Setup;
+pub use source::{Source, Stripe};
+pub use workflow::{Workflow, workflow};
+
+/// What an automation's file begins with: `use bowline::prelude::*;`.
+pub mod prelude {
+    pub use std::{process::ExitCode, sync::Arc};
+
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::{
+        Api, App, Attempt, Call, Context, Error, Response, Result, RetryPolicy, Secret, Setup, Stripe,
+        time::{days, hours, minutes, secs},
+        workflow,
+    };
+}

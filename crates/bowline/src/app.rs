@@ -1,0 +1,180 @@
+//! An app: its systems, its workflows, and what starts them.
+
+use std::{collections::BTreeMap, fmt, process::ExitCode, sync::Arc, time::Duration};
+
+use bowline_engine::Workflows;
+use bowline_ingress::Route;
+use bowline_model::{BuildId, Clock, SystemClock, Variables, WorkflowName};
+
+use crate::{
+    Setup, Source, Workflow, build_id::build_id, config::Config, server::ServeOptions, start, time::days,
+};
+
+type MakeSystems<S> = dyn Fn(&mut Setup) -> S + Send + Sync;
+
+/// An app whose systems are `S`. The same value serves in production and is tested in memory.
+///
+/// ```no_run
+/// use std::{process::ExitCode, sync::Arc};
+///
+/// use bowline::prelude::*;
+///
+/// struct Shop { crm: Api }
+///
+/// impl Shop {
+///     async fn welcome(self: Arc<Self>, cx: Context, customer: serde_json::Value) -> Result {
+///         cx.step("create contact", self.crm.post("/contacts").json(&customer)).await?;
+///         Ok(())
+///     }
+/// }
+///
+/// fn app() -> App<Shop> {
+///     App::new("shop", |setup| Shop { crm: setup.api("crm").base_url_env("CRM_BASE_URL") })
+///         .webhook("/webhooks/stripe",
+///             Stripe::secret_env("STRIPE_WEBHOOK_SECRET")
+///                 .on("customer.created", workflow("welcome", Shop::welcome)))
+/// }
+///
+/// fn main() -> ExitCode { app().main() }
+/// ```
+pub struct App<S> {
+    name: String,
+    version: String,
+    systems: Box<MakeSystems<S>>,
+    webhooks: Vec<(String, Source<S>)>,
+    serve: ServeOptions,
+}
+
+/// How long ended runs are kept unless the app says otherwise.
+const RETENTION: Duration = days(30);
+
+impl<S: Send + Sync + 'static> App<S> {
+    /// An app of that name; `systems` builds what its workflows hold.
+    ///
+    /// The name goes into the `User-Agent` of every call.
+    pub fn new(name: impl Into<String>, systems: impl Fn(&mut Setup) -> S + Send + Sync + 'static) -> Self {
+        Self {
+            name: name.into(),
+            version: "0.0.0".to_owned(),
+            systems: Box::new(systems),
+            webhooks: vec![],
+            serve: ServeOptions { retention: RETENTION, ..ServeOptions::default() },
+        }
+    }
+
+    /// The app's version, usually `env!("CARGO_PKG_VERSION")`. It goes into the `User-Agent`, and with a digest of the
+    /// executable into the build id that every journal entry carries.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// Receives webhooks at that path.
+    pub fn webhook(mut self, path: impl Into<String>, source: Source<S>) -> Self {
+        self.webhooks.push((path.into(), source));
+        self
+    }
+
+    /// How long ended runs and their events are kept; 30 days unless set. Dead letters stay until a person ends them.
+    pub fn retention(mut self, keep: Duration) -> Self {
+        self.serve.retention = keep;
+        self
+    }
+
+    /// Runs driven at once on this node, 256 unless set. What is accepted beyond waits on disk, the older first.
+    pub fn concurrency(mut self, runs_max: usize) -> Self {
+        self.serve.engine.slots = runs_max.max(1);
+        self
+    }
+
+    /// How long calls under way may take to end at a shutdown; 10 s unless set.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.serve.engine.shutdown_grace = grace;
+        self
+    }
+
+    /// The program's `main`: reads the command line and `.env`, serves or does what was asked for. See `--help`.
+    ///
+    /// # Panics
+    /// If the machine gives no thread for the runtime.
+    pub fn main(self) -> ExitCode {
+        // A missing file is the usual case; a broken one is reported with the other problems.
+        let dotenv = dotenvy::dotenv();
+        let variables = Variables::environment();
+        if let Err(error) = dotenv
+            && !error.not_found()
+        {
+            variables.problem(".env", format!("cannot be read: {error}"));
+        }
+        start::main(self, variables)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn version_text(&self) -> &str {
+        &self.version
+    }
+
+    /// Builds the app from these variables. What is missing is recorded there.
+    pub(crate) fn build(&self, variables: &Variables) -> BuiltApp {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut setup = Setup::new(&self.name, &self.version, variables.clone(), clock.clone());
+        let systems = Arc::new((self.systems)(&mut setup));
+        let mut workflows = Workflows::default();
+        for (name, workflow) in self.unique_workflows(variables) {
+            tracing::debug!(workflow = %name, "declared");
+            workflows.insert(workflow.bind(systems.clone()));
+        }
+        let routes: Vec<Route> =
+            self.webhooks.iter().filter_map(|(path, source)| source.route(path, variables)).collect();
+        if let Err(errors) = bowline_ingress::route::check(&routes) {
+            variables.problem("routes", errors.to_string());
+        }
+        BuiltApp {
+            build: build_id(&self.version),
+            config: Config::read(variables),
+            name: self.name.clone(),
+            workflows,
+            routes,
+            clock,
+            serve: self.serve.clone(),
+        }
+    }
+
+    /// The declared workflows by name. Two of one name are one only if they are the same value.
+    fn unique_workflows(&self, variables: &Variables) -> BTreeMap<WorkflowName, &Workflow<S>> {
+        let mut by_name: BTreeMap<WorkflowName, &Workflow<S>> = BTreeMap::new();
+        for workflow in self.webhooks.iter().flat_map(|(_, source)| source.workflows()) {
+            let known = by_name.entry(workflow.name().clone()).or_insert(workflow);
+            if !known.is_same(workflow) {
+                variables.problem(
+                    format!("workflow {}", workflow.name()),
+                    "is declared twice: give each its own name, or declare it once and pass a clone",
+                );
+            }
+        }
+        by_name
+    }
+}
+
+impl<S> fmt::Debug for App<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("name", &self.name)
+            .field("webhooks", &self.webhooks)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An app, configured: no type of the user's is left in it.
+pub(crate) struct BuiltApp {
+    pub(crate) name: String,
+    pub(crate) build: BuildId,
+    pub(crate) config: Config,
+    pub(crate) workflows: Workflows,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) serve: ServeOptions,
+}

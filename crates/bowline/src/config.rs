@@ -1,0 +1,120 @@
+//! Configuration from the environment, every problem of it named at once.
+//!
+//! | Variable | Default | What |
+//! |---|---|---|
+//! | `BOWLINE_LISTEN` | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` | where webhooks come in |
+//! | `BOWLINE_ADMIN` | `127.0.0.1:8081` | the admin API and the health checks |
+//! | `BOWLINE_STORE` | `sqlite:bowline.db` | the store; `?reserve_mib=64` is the disk space that accepting leaves free |
+//! | `BOWLINE_LOG` | `pretty` on a terminal, else `json` | the form of the logs |
+//! | `BOWLINE_LOG_LEVEL` | `info` | which logs: a level, or directives as `bowline_client=debug,info` |
+
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
+
+use bowline_model::Variables;
+use bowline_store::sqlite::{SqliteOptions, Synchronous};
+
+/// An app's configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) store: StoreConfig,
+    pub(crate) log: LogForm,
+    pub(crate) log_level: String,
+}
+
+/// Where the store is, and its options.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreConfig {
+    pub(crate) path: PathBuf,
+    pub(crate) options: SqliteOptions,
+}
+
+/// The form of the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogForm {
+    Pretty,
+    Json,
+}
+
+impl Config {
+    /// Reads the configuration; what is wrong is recorded in `variables`, and its default stands in.
+    pub(crate) fn read(variables: &Variables) -> Self {
+        Self {
+            listen: listen(variables),
+            admin: address(variables, "BOWLINE_ADMIN", "127.0.0.1:8081"),
+            store: store(variables),
+            log: log(variables),
+            log_level: variables.get("BOWLINE_LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
+        }
+    }
+}
+
+fn listen(variables: &Variables) -> SocketAddr {
+    let default = match (variables.get("BOWLINE_LISTEN"), variables.get("PORT")) {
+        (None, Some(port)) => match port.parse::<u16>() {
+            Ok(port) => return SocketAddr::from(([0, 0, 0, 0], port)),
+            Err(_) => {
+                variables.problem("PORT", format!("is not a port: {port:?}; write a number from 1 to 65535"));
+                "127.0.0.1:8080"
+            }
+        },
+        _ => "127.0.0.1:8080",
+    };
+    address(variables, "BOWLINE_LISTEN", default)
+}
+
+fn address(variables: &Variables, name: &str, default: &str) -> SocketAddr {
+    let text = variables.get(name).unwrap_or_else(|| default.to_owned());
+    text.parse().unwrap_or_else(|_| {
+        variables.problem(name, format!("is not an address: {text:?}; write one as {default}"));
+        default.parse().expect("defaults are addresses")
+    })
+}
+
+fn store(variables: &Variables) -> StoreConfig {
+    const NAME: &str = "BOWLINE_STORE";
+    let text = variables.get(NAME).unwrap_or_else(|| "sqlite:bowline.db".to_owned());
+    let mut config = StoreConfig { path: PathBuf::from("bowline.db"), options: SqliteOptions::default() };
+    let Some(rest) = text.strip_prefix("sqlite:") else {
+        variables.problem(NAME, format!("is not a store: {text:?}; write sqlite:PATH, as sqlite:bowline.db"));
+        return config;
+    };
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if path.is_empty() {
+        variables.problem(NAME, "names no file; write sqlite:PATH, as sqlite:bowline.db");
+    } else {
+        config.path = PathBuf::from(path);
+    }
+    for option in query.split('&').filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            Some(("reserve_mib", mib)) if mib.parse::<u32>().is_ok() => {
+                let mib: u64 = mib.parse().expect("just parsed as a smaller number");
+                config.options.disk_free_bytes_min = mib << 20;
+            }
+            Some(("synchronous", "full")) => config.options.synchronous = Synchronous::Full,
+            Some(("synchronous", "off")) => config.options.synchronous = Synchronous::Off,
+            _ => variables.problem(
+                NAME,
+                format!(
+                    "has an unknown option: {option:?}; there are reserve_mib=N and synchronous=full|off"
+                ),
+            ),
+        }
+    }
+    config
+}
+
+fn log(variables: &Variables) -> LogForm {
+    match variables.get("BOWLINE_LOG").as_deref() {
+        Some("pretty") => LogForm::Pretty,
+        Some("json") => LogForm::Json,
+        None if std::io::stderr().is_terminal() => LogForm::Pretty,
+        None => LogForm::Json,
+        Some(other) => {
+            variables
+                .problem("BOWLINE_LOG", format!("is not a form of logs: {other:?}; write pretty or json"));
+            LogForm::Json
+        }
+    }
+}

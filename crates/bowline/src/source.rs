@@ -1,0 +1,94 @@
+//! Where an app's events come from: a provider, and which of its events start which workflows.
+
+use std::{fmt, sync::Arc};
+
+use bowline_ingress::{Provider, Route, providers};
+use bowline_model::{Secret, Variables};
+
+use crate::Workflow;
+
+type MakeProvider = dyn Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync;
+
+/// A provider of webhooks with the workflows that its events start. Made by a provider such as [`Stripe`].
+pub struct Source<S> {
+    provider: Arc<MakeProvider>,
+    subscriptions: Vec<(String, Workflow<S>)>,
+    body_bytes_max: Option<usize>,
+}
+
+impl<S> Source<S> {
+    fn new(provider: impl Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync + 'static) -> Self {
+        Self { provider: Arc::new(provider), subscriptions: vec![], body_bytes_max: None }
+    }
+
+    /// Events of these types start that workflow: `payment_intent.succeeded`, all below a prefix with
+    /// `payment_intent.*`, or all with `*`.
+    ///
+    /// An event may start several workflows, each once. Events that start none are answered 200 and not stored.
+    pub fn on(mut self, pattern: &str, workflow: Workflow<S>) -> Self {
+        self.subscriptions.push((pattern.to_owned(), workflow));
+        self
+    }
+
+    /// How large a body may be; 1 MiB unless set. Larger ones are answered 413.
+    pub fn body_bytes_max(mut self, bytes: usize) -> Self {
+        self.body_bytes_max = Some(bytes);
+        self
+    }
+
+    pub(crate) fn workflows(&self) -> impl Iterator<Item = &Workflow<S>> {
+        self.subscriptions.iter().map(|(_, workflow)| workflow)
+    }
+
+    /// The route at `path`. Problems with its variables are recorded there.
+    pub(crate) fn route(&self, path: &str, variables: &Variables) -> Option<Route> {
+        let provider = (self.provider)(variables)?;
+        let mut route = Route::new(path, provider);
+        for (pattern, workflow) in &self.subscriptions {
+            route = route.on(pattern, workflow.name().clone());
+        }
+        Some(match self.body_bytes_max {
+            Some(bytes) => route.body_bytes_max(bytes),
+            None => route,
+        })
+    }
+}
+
+impl<S> fmt::Debug for Source<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("subscriptions", &self.subscriptions).finish_non_exhaustive()
+    }
+}
+
+/// Stripe's webhooks. A workflow receives `data.object`; the envelope is [`Context::event`](crate::Context::event).
+#[derive(Debug)]
+pub struct Stripe;
+
+impl Stripe {
+    /// Signed with the endpoint's secret (`whsec_…`) in that variable.
+    ///
+    /// While one secret replaces another, put both into the variable, separated by a comma: what either signed is
+    /// accepted.
+    pub fn secret_env<S>(variable: &str) -> Source<S> {
+        let variable = variable.to_owned();
+        Source::new(move |variables| {
+            let value = variables
+                .require(&variable, "the signing secret (whsec_…) of the Stripe webhook endpoint")?;
+            match stripe(&value) {
+                Some(stripe) => Some(Arc::new(stripe)),
+                None => {
+                    variables
+                        .problem(&variable, "holds no secret: write one, or several separated by commas");
+                    None
+                }
+            }
+        })
+    }
+}
+
+/// A Stripe that accepts what any of the comma-separated secrets signed; the first one signs.
+fn stripe(secrets: &str) -> Option<providers::Stripe> {
+    let mut secrets = secrets.split(',').map(str::trim).filter(|secret| !secret.is_empty()).map(Secret::new);
+    let first = providers::Stripe::new(&secrets.next()?).ok()?;
+    secrets.try_fold(first, |stripe, secret| stripe.also_accept(&secret)).ok()
+}

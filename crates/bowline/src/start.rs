@@ -1,0 +1,127 @@
+//! From the command line to what it asks for.
+
+use std::{process::ExitCode, sync::Arc};
+
+use bowline_model::{SystemClock, Variables};
+
+use crate::{
+    App,
+    app::BuiltApp,
+    build_id::build_id,
+    cli::{self, Checked, CliContext, Error},
+    config::Config,
+    logs, server,
+};
+
+/// What `App::main` does.
+pub(crate) fn main<S: Send + Sync + 'static>(app: App<S>, variables: Variables) -> ExitCode {
+    let args = match cli::parse(app.name(), app.version_text(), std::env::args_os()) {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("the machine has threads and descriptors for a runtime");
+    runtime.block_on(cli::run(context(app, &variables), args))
+}
+
+/// What the commands need. The app's systems are built only for those that need them: `runs` works without the
+/// variables that `serve` wants.
+fn context<S: Send + Sync + 'static>(app: App<S>, variables: &Variables) -> CliContext {
+    let config = Config::read(&quiet(variables));
+    let app = Arc::new(app);
+    let (served, checked, signed) = (app.clone(), app.clone(), app.clone());
+    let (serve_variables, check_variables, sign_variables) =
+        (variables.clone(), variables.clone(), quiet(variables));
+    CliContext {
+        build: build_id(app.version_text()),
+        clock: Arc::new(SystemClock),
+        store: config.store.path,
+        listen: config.listen,
+        admin: config.admin,
+        serve: Box::new(move || Box::pin(async move { serve(&served, &serve_variables).await })),
+        check: Box::new(move || check(&checked, &check_variables)),
+        sign: Arc::new(move |path, body, now| sign(&signed, &sign_variables, path, body, now)),
+    }
+}
+
+/// The same variables; what is found wrong with them there is not reported here.
+fn quiet(variables: &Variables) -> Variables {
+    let source = variables.clone();
+    Variables::new(move |name| source.get(name))
+}
+
+async fn serve<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> cli::Result {
+    let built = app.build(variables);
+    refuse_problems(variables)?;
+    logs::init(&built.config);
+    warn_of_choices(&built);
+    server::run(built).await.map_err(|error| Error::new(error.to_string()))
+}
+
+/// Everything that is missing or wrong, at once.
+fn refuse_problems(variables: &Variables) -> cli::Result {
+    let problems = variables.problems();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<_> = problems.iter().map(|(name, what)| format!("{name} {what}")).collect();
+    let message = match list.as_slice() {
+        [one] => one.clone(),
+        many => format!("{} settings are missing or wrong:\n  {}", many.len(), many.join("\n  ")),
+    };
+    Err(Error::new(message).hint("set it in the environment or in .env; `check` shows every setting"))
+}
+
+fn warn_of_choices(app: &BuiltApp) {
+    if app.config.store.options.synchronous == bowline_store::sqlite::Synchronous::Off {
+        tracing::warn!("BOWLINE_STORE says synchronous=off: a power cut loses acknowledged events");
+    }
+    if !app.config.admin.ip().is_loopback() {
+        tracing::warn!(
+            admin = %app.config.admin,
+            "BOWLINE_ADMIN is not a loopback address: whoever reaches it is an operator, and there is no login"
+        );
+    }
+}
+
+fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<Checked> {
+    let built = app.build(variables);
+    let problems = variables.problems();
+    let mut checked: Vec<Checked> = problems
+        .iter()
+        .map(|(name, what)| Checked { name: name.clone(), outcome: Err(what.clone()) })
+        .collect();
+    let mut fine = |name: &str, value: String| {
+        if !problems.iter().any(|(wrong, _)| wrong == name) {
+            checked.push(Checked { name: name.to_owned(), outcome: Ok(value) });
+        }
+    };
+    for name in variables.found().iter().filter(|name| !name.starts_with("BOWLINE_")) {
+        fine(name, "is set".to_owned());
+    }
+    fine("BOWLINE_LISTEN", built.config.listen.to_string());
+    fine("BOWLINE_ADMIN", built.config.admin.to_string());
+    fine("BOWLINE_STORE", format!("sqlite:{}", built.config.store.path.display()));
+    for route in &built.routes {
+        fine(route.path(), format!("receives webhooks of {}", route.provider().name()));
+    }
+    checked
+}
+
+fn sign<S: Send + Sync + 'static>(
+    app: &App<S>,
+    variables: &Variables,
+    path: &str,
+    body: &[u8],
+    now: jiff::Timestamp,
+) -> cli::Result<Vec<(http::HeaderName, http::HeaderValue)>> {
+    let built = app.build(variables);
+    let Some(route) = built.routes.iter().find(|route| route.path() == path) else {
+        refuse_problems(variables)?;
+        let known: Vec<_> = built.routes.iter().map(|route| route.path()).collect();
+        return Err(Error::new(format!("this app has no webhook at {path}; it has {}", known.join(", "))));
+    };
+    route.provider().sign(body, now).map_err(|error| Error::new(error.to_string()))
+}

@@ -1,0 +1,89 @@
+//! A workflow as an app declares it: a name and a method.
+
+use std::{fmt, future::Future, sync::Arc};
+
+use bowline_engine::Context;
+use bowline_model::{Result, WorkflowName};
+use serde::{Serialize, de::DeserializeOwned};
+
+type Bind<S> = dyn Fn(Arc<S>) -> bowline_engine::Workflow + Send + Sync;
+
+/// A workflow of an app whose systems are `S`. Made by [`workflow`].
+pub struct Workflow<S> {
+    name: WorkflowName,
+    concurrency_max: Option<usize>,
+    bind: Arc<Bind<S>>,
+}
+
+impl<S> Clone for Workflow<S> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), concurrency_max: self.concurrency_max, bind: self.bind.clone() }
+    }
+}
+
+/// Declares a workflow: `code` is an async method of the app's struct, or any function of its shape.
+///
+/// `name` is what the journal and the operator call it: keep it across builds.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use bowline::prelude::*;
+///
+/// struct Greeter;
+/// impl Greeter {
+///     async fn greet(self: Arc<Self>, cx: Context, name: String) -> Result<String> {
+///         cx.step("greet", async || Ok(format!("hello {name}"))).await
+///     }
+/// }
+///
+/// let greet = workflow("greet", Greeter::greet).concurrency(8);
+/// ```
+pub fn workflow<S, F, Fut, I, O>(name: &'static str, code: F) -> Workflow<S>
+where
+    S: Send + Sync + 'static,
+    F: Fn(Arc<S>, Context, I) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<O>> + Send + 'static,
+    I: DeserializeOwned + Send + 'static,
+    O: Serialize + 'static,
+{
+    let code = Arc::new(code);
+    let bind = move |systems: Arc<S>| {
+        let code = code.clone();
+        bowline_engine::Workflow::new(name, move |cx, input: I| code(systems.clone(), cx, input))
+    };
+    Workflow { name: WorkflowName::from(name), concurrency_max: None, bind: Arc::new(bind) }
+}
+
+impl<S> Workflow<S> {
+    /// At most this many runs of it at a time; the others wait on disk, the older first. Without it only the
+    /// engine's own limit counts.
+    pub fn concurrency(mut self, runs_max: usize) -> Self {
+        self.concurrency_max = Some(runs_max);
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &WorkflowName {
+        &self.name
+    }
+
+    /// Whether both are clones of one declaration.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bind, &other.bind) && self.concurrency_max == other.concurrency_max
+    }
+
+    pub(crate) fn bind(&self, systems: Arc<S>) -> bowline_engine::Workflow {
+        let workflow = (self.bind)(systems);
+        match self.concurrency_max {
+            Some(runs_max) => workflow.concurrency(runs_max),
+            None => workflow,
+        }
+    }
+}
+
+impl<S> fmt::Debug for Workflow<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workflow").field("name", &self.name).finish_non_exhaustive()
+    }
+}
