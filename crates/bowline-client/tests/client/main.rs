@@ -1,5 +1,7 @@
 //! The client against real servers on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod alone;
 mod failing;
 mod limits;

@@ -13,7 +13,7 @@ use axum::{
 use bowline_client::{Api, Call};
 use bowline_model::{Attempt, Effect, Secret, Variables};
 use serde_json::Value;
-use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
+use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
 use crate::{
     remote::{Hand, LONG, Remote, Seen, raw, read_request},
@@ -143,11 +143,8 @@ async fn drive(visible: &Visible, api: &Api) {
 #[tokio::test]
 async fn no_secret_is_in_any_error_log_record_or_debug() {
     let visible = Visible::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(visible.clone())
-        .finish();
-    let _guard = subscriber.set_default();
+    // For the whole process: tracing forgets a scoped subscriber where another thread meets a log line first.
+    tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(visible.clone()).init();
 
     for status in [200, 302, 400, 401, 404, 409, 429, 500, 503] {
         let remote = Remote::new(move |_, seen| echo(status, seen)).await;
