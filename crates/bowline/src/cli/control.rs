@@ -175,3 +175,6 @@ impl From<Opening> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

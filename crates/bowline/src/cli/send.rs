@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bowline_dashboard::admin::ErrorBody;
 use bowline_model::RunId;
 use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use jiff::Timestamp;
@@ -36,9 +37,9 @@ pub type Sign = dyn Fn(&str, &[u8], Timestamp) -> Result<Vec<(HeaderName, Header
 pub struct Receipt {
     /// `accepted`, `duplicate` or `ignored`.
     pub status: String,
-    /// The stored event.
+    /// The provider's id of the event.
     #[serde(default)]
-    pub event: Option<serde_json::Value>,
+    pub event: Option<String>,
     /// The runs it started.
     #[serde(default)]
     pub runs: Vec<RunId>,
@@ -90,14 +91,17 @@ async fn post(
     Ok((status, answer.to_vec()))
 }
 
+/// The app's own words, and its own hint if it gives one.
 fn refused(status: StatusCode, answer: &[u8]) -> Error {
-    let error = Error::new(format!("the app answered {status}: {}", render::excerpt(answer)));
-    match status {
-        StatusCode::UNAUTHORIZED => {
+    let said = serde_json::from_slice::<ErrorBody>(answer).ok();
+    let why = said.as_ref().map_or_else(|| render::excerpt(answer), |said| said.error.clone());
+    let error = Error::new(format!("the app answered {status}: {why}"));
+    match (status, said.and_then(|said| said.hint)) {
+        (StatusCode::UNAUTHORIZED, _) => {
             error.hint("does this program have the same secret in its environment as the running one?")
         }
-        StatusCode::NOT_FOUND => error.hint("has this app a webhook of that path?"),
-        _ => error,
+        (_, Some(hint)) => error.hint(hint),
+        (_, None) => error,
     }
 }
 

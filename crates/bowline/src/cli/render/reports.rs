@@ -75,8 +75,8 @@ pub fn discarded(report: &Discarded, paint: Paint) -> String {
 pub fn receipt(receipt: &Receipt, paint: Paint) -> String {
     let tone = if receipt.status == "accepted" { Tone::Good } else { Tone::Wait };
     let mut text = paint.tone(&clean(&receipt.status), tone);
-    if let Some(event) = receipt.event.as_ref().filter(|event| !event.is_null()) {
-        text.push_str(&format!("  event {}", clean(&event.to_string())));
+    if let Some(event) = &receipt.event {
+        text.push_str(&format!("  event {}", clean(event)));
     }
     for run in &receipt.runs {
         text.push_str(&format!("  run {run}"));
