@@ -174,7 +174,13 @@ impl Bench {
         self.run(run).await.state
     }
 
-    pub(crate) fn operation(&self, run: &Run, to: RunState, entries: Vec<Entry>, now: Timestamp) -> Operation {
+    pub(crate) fn operation(
+        &self,
+        run: &Run,
+        to: RunState,
+        entries: Vec<Entry>,
+        now: Timestamp,
+    ) -> Operation {
         Operation { run: run.id, expect: run.state, expect_journal_len: run.journal_len, now, entries, to }
     }
 

@@ -1,13 +1,112 @@
 //! What every store promises. Each function gets a fresh store.
 
 pub(crate) mod accepting;
+pub(crate) mod claiming;
+pub(crate) mod operating;
+pub(crate) mod reading;
+pub(crate) mod recovering;
+pub(crate) mod tidying;
+pub(crate) mod writing;
 
 /// Runs every promise against one backend.
 macro_rules! promises {
     ($store:ident, $backend:expr) => {
         mod $store {
             $crate::conformance::promises! { @of $backend;
-                accepting { accepts_an_event_with_its_runs }
+                accepting {
+                    gives_back_an_event_and_its_runs_as_they_came
+                    answers_a_redelivery_with_the_first_event_and_starts_nothing
+                    answers_a_duplicate_within_one_batch
+                    keeps_equal_keys_of_different_sources_apart
+                    takes_a_key_again_after_its_time
+                    accepts_an_event_without_runs
+                    moves_a_cursor_with_the_runs_or_not_at_all
+                    starts_a_new_run_for_a_replay
+                    writes_nothing_when_a_replayed_event_is_missing
+                    begins_a_journal_with_what_a_run_inherits
+                    refuses_a_dedupe_key_that_is_too_long
+                    keeps_bodies_that_are_not_text
+                    keeps_large_bodies
+                    accepts_one_of_many_concurrent_deliveries
+                }
+                claiming {
+                    claims_higher_priority_first_then_older
+                    claims_within_each_workflows_limit
+                    claims_within_the_total
+                    claims_other_workflows_only_as_asked
+                    claims_a_run_once
+                    raises_the_epoch_at_every_claim
+                    remembers_since_when_effects_are_unsure
+                    claims_waiting_runs_when_due
+                    claims_new_runs_not_before_they_are_due
+                    claims_an_older_due_run_before_a_younger_queued_one
+                    says_when_the_next_run_is_due
+                    claims_suspects_alone_least_first
+                    shares_out_claims_among_concurrent_callers
+                }
+                writing {
+                    appends_entries_in_order
+                    gives_back_every_kind_of_entry_as_it_came
+                    refuses_a_late_acknowledgement_of_an_older_owner
+                    refuses_a_write_to_a_run_that_ended
+                    refuses_a_write_to_a_run_that_never_was
+                    refuses_entries_that_do_not_follow
+                    writes_a_repeated_write_once
+                    writes_a_repeated_end_once
+                    does_not_mistake_another_write_for_a_repeated_one
+                    ends_a_run_in_the_commit_of_its_last_entry
+                    keeps_why_a_run_is_a_dead_letter
+                    cuts_long_summaries_at_a_character
+                    gives_a_released_run_back_to_the_queue
+                    keeps_large_payloads
+                    checks_the_epoch_without_entries
+                }
+                operating {
+                    retries_a_dead_letter_with_its_journal_kept
+                    discards_a_dead_letter
+                    cancels_a_waiting_run
+                    opens_an_ended_run_again
+                    refuses_a_run_in_another_state
+                    refuses_a_journal_that_has_grown
+                    says_that_a_run_is_not_there
+                    never_makes_a_run_running
+                }
+                reading {
+                    knows_nothing_of_what_is_not_there
+                    reads_histories_in_the_order_asked
+                    reads_the_other_histories_when_one_is_missing
+                    lists_runs_newest_first_page_by_page
+                    lists_runs_by_state_and_workflow
+                    lists_the_runs_of_an_event
+                    counts_runs_by_state
+                    says_since_when_the_oldest_run_waits_for_a_claim
+                    probes
+                    refuses_calls_after_it_was_closed
+                }
+                recovering {
+                    finds_everything_after_a_restart
+                    queues_what_was_running_at_a_crash_and_counts_it
+                    counts_a_crash_as_alone_only_for_a_run_that_was
+                    forgets_crashes_when_a_run_gets_on
+                    keeps_crashes_when_a_run_only_notes_a_start
+                    keeps_waiting_runs_waiting
+                    refuses_the_dead_nodes_writes
+                    keeps_unsure_effects_through_crashes
+                    gives_every_node_its_own_id
+                }
+                tidying {
+                    removes_old_ended_runs_with_journals_and_events
+                    keeps_what_ended_later
+                    keeps_open_runs_and_dead_letters_with_journals_and_events
+                    removes_what_it_kept_once_it_ended
+                    keeps_an_event_that_a_later_run_replays
+                    forgets_dedupe_keys_after_their_time
+                    answers_a_redelivery_after_its_event_was_removed
+                    counts_without_what_was_removed
+                    never_gives_an_id_again
+                    lists_runs_across_periods
+                    works_while_runs_go_on
+                }
             }
         }
     };
