@@ -1,6 +1,6 @@
 //! The commands on runs.
 
-use std::{env, fmt};
+use std::env;
 
 use bowline_dashboard::{
     Operator, Payloads,
@@ -68,22 +68,18 @@ pub(super) async fn retry(context: &CliContext, args: &RetryArgs) -> Result {
     let mut tally = Tally::default();
     if args.all {
         let workflow = args.workflow.as_deref().map(WorkflowName::from);
-        match control.retry_all(workflow, BULK_RUNS_MAX, &operator).await {
-            Ok(report) => {
-                print(&render::bulk_retried(&report, Paint::Colour))?;
-                tally.failed = report.failed.len();
-                tally.tried = report.retried.len() + tally.failed;
-            }
-            Err(error) => tally.failed(&error),
-        }
+        let report = control.retry_all(workflow, BULK_RUNS_MAX, &operator).await?;
+        print(&render::bulk_retried(&report, Paint::Colour))?;
+        tally.done = report.retried.len();
+        tally.errors.extend(report.failed.iter().map(|failed| Error::new(failed.error.clone())));
     }
     for run in &args.runs {
         match control.retry(*run, &operator).await {
             Ok(report) => tally.done(&render::retried(&report, Paint::Colour))?,
-            Err(error) => tally.failed(&error),
+            Err(error) => tally.failed(error, args.runs.len()),
         }
     }
-    if tally.tried > tally.failed && control.is_local() {
+    if tally.done > 0 && control.is_local() {
         print("no server runs; they go on when one starts\n")?;
     }
     control.close().await?;
@@ -107,7 +103,7 @@ pub(super) async fn discard(context: &CliContext, args: &DiscardArgs) -> Result 
     for run in &args.runs {
         match control.discard(*run, &operator).await {
             Ok(report) => tally.done(&render::discarded(&report, Paint::Colour))?,
-            Err(error) => tally.failed(&error),
+            Err(error) => tally.failed(error, args.runs.len()),
         }
     }
     control.close().await?;
@@ -128,26 +124,30 @@ impl Output {
 /// What became of several runs: each is told when it is done, and one failure does not stop the others.
 #[derive(Debug, Default)]
 struct Tally {
-    tried: usize,
-    failed: usize,
+    done: usize,
+    errors: Vec<Error>,
 }
 
 impl Tally {
     fn done(&mut self, report: &str) -> Result {
-        self.tried += 1;
+        self.done += 1;
         print(report)
     }
 
-    fn failed(&mut self, error: &Error) {
-        self.tried += 1;
-        self.failed += 1;
-        complain(error);
+    /// Tells an error at once if there is more than one run; the error of one run is what the whole command fails with.
+    fn failed(&mut self, error: Error, of: usize) {
+        if of > 1 {
+            complain(&error);
+        }
+        self.errors.push(error);
     }
 
-    fn end(&self, done: impl fmt::Display) -> Result {
-        match (self.failed, self.tried) {
+    fn end(mut self, done: &str) -> Result {
+        let (failed, all) = (self.errors.len(), self.errors.len() + self.done);
+        match (failed, all) {
             (0, _) => Ok(()),
-            (failed, tried) => Err(Error::new(format!("{failed} of {tried} runs could not be {done}"))),
+            (1, 1) => Err(self.errors.remove(0)),
+            (failed, all) => Err(Error::new(format!("{failed} of {all} runs could not be {done}"))),
         }
     }
 }

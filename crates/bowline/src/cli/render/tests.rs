@@ -33,7 +33,7 @@ fn check_timeline(run: Value, timeline: Value, expect: &str) {
 #[test]
 fn a_timeline_shows_attempts_beneath_their_steps() {
     let busy = json!({
-        "message": "crm answered 503 Service Unavailable", "certainty": "refused", "retryable": true,
+        "message": "POST crm /api/contacts: crm answered 503 Service Unavailable", "certainty": "refused", "retryable": true,
         "status": 503, "request_id": "req_7",
     });
     check_timeline(

@@ -152,14 +152,14 @@ fn mark(state: StepState) -> (&'static str, Tone) {
 fn step_lines(view: &RunView, step: &StepView) -> Vec<Cell> {
     let mut lines = vec![];
     for failed in &step.failed {
-        lines.push((attempt_line(view, failed), Tone::Bad));
+        lines.push((attempt_line(view, step, failed), Tone::Bad));
         lines.extend(failed.failure.as_ref().and_then(answer_line));
     }
     let last = step.attempts.max(1);
     if let Some(failure) = &step.failure {
         let number = if step.failed.is_empty() { String::new() } else { format!("attempt {last}  ") };
         let (mark, tone) = mark(step.state);
-        lines.push((format!("{mark} {number}{}", failure_text(failure)), tone));
+        lines.push((format!("{mark} {number}{}", failure_text(step, failure)), tone));
         lines.extend(answer_line(failure));
     } else if let (false, Some(ended)) = (step.failed.is_empty(), step.ended_ms) {
         let (mark, tone) = mark(step.state);
@@ -172,16 +172,21 @@ fn step_lines(view: &RunView, step: &StepView) -> Vec<Cell> {
     lines
 }
 
-fn attempt_line(view: &RunView, failed: &FailedAttempt) -> String {
-    let why = failed.failure.as_ref().map_or_else(|| "failed".to_owned(), failure_text);
+fn attempt_line(view: &RunView, step: &StepView, failed: &FailedAttempt) -> String {
+    let why = failed.failure.as_ref();
+    let why = why.map_or_else(|| "failed".to_owned(), |failure| failure_text(step, failure));
     let at = view.run.created_at + jiff::SignedDuration::from_millis(failed.at_ms);
     let next = failed.next_at.map(|next| format!("; next after {}", span_between(at, next)));
     format!("✗ attempt {}  {}  {why}{}", failed.number, offset(failed.at_ms), next.unwrap_or_default())
 }
 
-fn failure_text(failure: &FailureView) -> String {
+fn failure_text(step: &StepView, failure: &FailureView) -> String {
+    // The call stands in the line above already.
+    let call = step.call.as_deref().unwrap_or_default();
+    let message = failure.message.strip_prefix(call).and_then(|message| message.strip_prefix(": "));
+    let message = message.unwrap_or(&failure.message);
     let request = failure.request_id.as_deref().map(|id| format!(" (request {})", clean(id)));
-    format!("{}{}", clean(&failure.message), request.unwrap_or_default())
+    format!("{}{}", clean(message), request.unwrap_or_default())
 }
 
 fn answer_line(failure: &FailureView) -> Option<Cell> {
