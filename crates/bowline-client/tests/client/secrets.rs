@@ -186,6 +186,22 @@ async fn no_secret_is_in_any_error_log_record_or_debug() {
     }
 }
 
+#[tokio::test]
+async fn a_short_key_is_in_no_error() {
+    let remote = Remote::new(|_, seen| {
+        let echo = seen.header("x-api-key");
+        Response::builder()
+            .status(400)
+            .header("x-request-id", echo)
+            .body(Body::from(echo.to_owned()))
+            .unwrap()
+    })
+    .await;
+    let api = remote.api().header_key("X-Api-Key", Secret::new("k-51a9"));
+    let call = *crate::remote::refused(crate::remote::once(api.get("/")).await).call.unwrap();
+    assert_eq!((call.request_id.as_deref(), call.body.as_deref()), (Some("[secret]"), Some("[secret]")));
+}
+
 #[test]
 fn a_hook_is_shown_by_its_host_only() {
     let url = "https://hooks.example.com:8443/services/T0/B00HOOK/x9y8z7w6v5u4?sig=hook-sig-77c0ffee";
