@@ -12,6 +12,8 @@ pub mod sqlite;
 pub mod store;
 
 pub use error::{StoreError, StoreErrorKind};
+#[doc(hidden)]
+pub use sqlite::Failure;
 pub use sqlite::{LockHolder, SqliteOptions, SqliteStore, Synchronous, lock_holder};
 pub use store::{
     Accepted, Batch, Claim, Counts, CursorMove, History, NodeStart, Operation, RunFilter, RunWrite, Store,

@@ -14,11 +14,13 @@
 //! | [`accept`], [`claim`], [`progress`], [`operate`], [`journal`], [`node`], [`tidy`] | the writes |
 //! | [`readers`], [`read`] | the reads |
 //! | [`checkpoint`], [`disk`] | the log and the room |
+//! | [`failure`] | what tests let go wrong |
 
 mod accept;
 mod checkpoint;
 mod claim;
 mod disk;
+mod failure;
 mod fault;
 mod journal;
 mod lock;
@@ -49,6 +51,8 @@ use bowline_model::{BoxFuture, Clock, Entry, Event, EventId, Run, RunId};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+#[doc(hidden)]
+pub use failure::Failure;
 pub use lock::{LockHolder, lock_holder};
 pub use options::{SqliteOptions, Synchronous};
 
@@ -69,8 +73,8 @@ use writer::Writer;
 ///
 /// Times are exact to the nanosecond from 1677 to 2262; times beyond are kept as those ends.
 ///
-/// A claim whose future is dropped before its answer may leave its runs claimed until the next start: drive claims to
-/// their end.
+/// A claim whose future is dropped gives its runs back, but for one dropped in the instant of its answer: drive claims
+/// to their end.
 ///
 /// # Durability
 /// WAL with `synchronous=FULL`: a write is answered after its commit was synced to the disk. After a crash of the
@@ -135,7 +139,7 @@ impl SqliteStore {
         let lock = Lock::take(&path)?;
         create_private(&path)?;
         let wal = Arc::new(WalSize::default());
-        let (checkpoints, woken) = Checkpoints::new(Arc::clone(&wal), &options);
+        let (checkpoints, woken) = Checkpoints::new(Arc::clone(&wal));
         let writer = Writer::open(Some(path.clone()), options.clone(), Arc::clone(&clock), Arc::clone(&wal))?
             .with_checkpoints(Some(checkpoints));
         let checkpointer = Checkpointer::open(&path, &options, wal)?;
@@ -186,6 +190,12 @@ impl SqliteStore {
             }),
             None => Ok(()),
         }
+    }
+
+    /// Lets something go wrong, after all writes so far: for tests of the store.
+    #[doc(hidden)]
+    pub async fn fail_next(&self, failure: Failure) -> Result<(), StoreError> {
+        self.queue.submit(failure, WhenFull::Wait).await
     }
 
     async fn read<T, F>(&self, read: F) -> Result<T, StoreError>

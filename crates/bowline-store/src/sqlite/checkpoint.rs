@@ -8,7 +8,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicBool, AtomicI32, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{options::SqliteOptions, schema};
+use super::{fault::store_error, options::SqliteOptions, schema};
 use crate::StoreError;
 
 /// Pages in the log from which on it is copied in the background: 4 MiB.
@@ -32,17 +32,18 @@ const PAGE_BYTES: u64 = 4096 + 24;
 /// How long a checkpoint that must empty the log may wait for readers, writers meanwhile waiting for it.
 const EMPTY_WAIT: Duration = Duration::from_secs(1);
 
-/// Pages in the log after the last commit.
+/// What writer and background know of each other.
 #[derive(Debug, Default)]
-pub(super) struct WalSize(AtomicI32);
+pub(super) struct WalSize {
+    /// Pages in the log after the last commit.
+    pages: AtomicI32,
+    /// Whether the background copies now. Two cannot copy at once: the second would give up.
+    is_copying: AtomicBool,
+}
 
 impl WalSize {
     pub(super) fn set(&self, pages: i32) {
-        self.0.store(pages, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> i32 {
-        self.0.load(Ordering::Relaxed)
+        self.pages.store(pages, Ordering::Relaxed);
     }
 }
 
@@ -50,38 +51,39 @@ impl WalSize {
 pub(super) struct Checkpoints {
     wal: Arc<WalSize>,
     wake: SyncSender<()>,
-    pages_alert: i32,
-    /// Pages at which the background was woken last, and at which the writer copied the rest.
+    /// Pages at which the background was woken last.
     woken_at: i32,
-    rest_at: i32,
+    /// Whether the rest that the background left is still to be copied.
+    is_rest_due: bool,
 }
 
 impl Checkpoints {
     /// Both ends.
-    pub(super) fn new(wal: Arc<WalSize>, options: &SqliteOptions) -> (Self, Receiver<()>) {
-        // One place: a wake-up while one is waiting adds nothing.
+    pub(super) fn new(wal: Arc<WalSize>) -> (Self, Receiver<()>) {
         let (wake, woken) = sync_channel(1);
-        let pages_alert = i32::try_from(options.wal_bytes_alert / PAGE_BYTES).unwrap_or(i32::MAX);
-        (Self { wal, wake, pages_alert, woken_at: 0, rest_at: 0 }, woken)
+        (Self { wal, wake, woken_at: 0, is_rest_due: false }, woken)
     }
 
     /// Looks at the log's size after a commit.
     pub(super) fn after_commit(&mut self, conn: &Connection) {
-        let pages = self.wal.get();
+        if self.wal.is_copying.load(Ordering::Acquire) {
+            return;
+        }
+        let pages = self.wal.pages.load(Ordering::Relaxed);
         if pages < self.woken_at {
             // The log has started anew.
-            (self.woken_at, self.rest_at) = (0, 0);
+            (self.woken_at, self.is_rest_due) = (0, false);
         }
-        if pages - self.woken_at >= PAGES_BACKGROUND {
-            self.woken_at = pages;
-            // Full: it is awake already. Closed: the store is closing.
-            let _ = self.wake.try_send(());
-        }
-        if pages - self.rest_at >= PAGES_REST && pages < self.pages_alert {
-            self.rest_at = pages;
+        if self.is_rest_due && pages >= PAGES_REST {
+            self.is_rest_due = false;
             if let Err(error) = checkpoint(conn, "PASSIVE") {
                 tracing::warn!(%error, "a checkpoint failed; the write-ahead log grows until one succeeds");
             }
+        } else if pages - self.woken_at >= PAGES_BACKGROUND {
+            (self.woken_at, self.is_rest_due) = (pages, true);
+            self.wal.is_copying.store(true, Ordering::Release);
+            // Full cannot be: it was not copying. Closed: the store is closing.
+            let _ = self.wake.try_send(());
         }
     }
 }
@@ -91,32 +93,44 @@ pub(super) struct Checkpointer {
     conn: Connection,
     wal: Arc<WalSize>,
     bytes_alert: u64,
+    /// Size of the log from which on the next attempt to empty it is due.
+    bytes_next: u64,
 }
 
 impl Checkpointer {
     pub(super) fn open(path: &Path, options: &SqliteOptions, wal: Arc<WalSize>) -> Result<Self, StoreError> {
-        let conn = schema::open_checkpointer(path, options).map_err(|e| super::fault::store_error(&e))?;
-        Ok(Self { conn, wal, bytes_alert: options.wal_bytes_alert })
+        let conn = schema::open_checkpointer(path, options).map_err(|e| store_error(&e))?;
+        let bytes_alert = options.wal_bytes_alert;
+        Ok(Self { conn, wal, bytes_alert, bytes_next: bytes_alert })
     }
 
     /// Copies whenever it is woken. Dropping `_done` says that the file was let go of.
-    pub(super) fn run(self, woken: Receiver<()>, _done: oneshot::Sender<()>) {
+    pub(super) fn run(mut self, woken: Receiver<()>, _done: oneshot::Sender<()>) {
         while woken.recv().is_ok() {
-            let bytes = u64::try_from(self.wal.get()).unwrap_or(0) * PAGE_BYTES;
-            let outcome = if bytes < self.bytes_alert {
-                checkpoint(&self.conn, "PASSIVE")
-            } else {
-                tracing::warn!(
-                    bytes,
-                    limit = self.bytes_alert,
-                    "the write-ahead log is too large; a long read or another program keeps it from starting anew"
-                );
-                self.conn.busy_timeout(EMPTY_WAIT).and_then(|()| checkpoint(&self.conn, "TRUNCATE"))
-            };
-            if let Err(error) = outcome {
+            if let Err(error) = self.copy() {
                 tracing::warn!(%error, "a checkpoint failed; the write-ahead log grows until one succeeds");
             }
+            self.wal.is_copying.store(false, Ordering::Release);
         }
+    }
+
+    fn copy(&mut self) -> rusqlite::Result<()> {
+        let bytes = u64::try_from(self.wal.pages.load(Ordering::Relaxed)).unwrap_or(0) * PAGE_BYTES;
+        if bytes < self.bytes_alert {
+            self.bytes_next = self.bytes_alert;
+        }
+        if bytes < self.bytes_next {
+            return checkpoint(&self.conn, "PASSIVE");
+        }
+        // Emptying it holds writers up: not again before it has grown by a quarter.
+        self.bytes_next = bytes + self.bytes_alert / 4;
+        tracing::warn!(
+            bytes,
+            limit = self.bytes_alert,
+            "the write-ahead log is too large: a long read or another program keeps it from starting anew"
+        );
+        self.conn.busy_timeout(EMPTY_WAIT)?;
+        checkpoint(&self.conn, "TRUNCATE")
     }
 }
 

@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::Fault,
-    queue::Write,
+    queue::{Job, Unattended, Write},
     row::{self, RUN_COLUMNS, nanos},
     transaction::Tx,
 };
@@ -43,6 +43,37 @@ impl Write for Claim {
         candidates.dedup();
         candidates.truncate(self.total_max);
         candidates.into_iter().map(|candidate| take(tx, candidate.id, self.node, self.now)).collect()
+    }
+
+    fn payload_bytes(&self) -> usize {
+        0
+    }
+
+    /// Runs claimed for a caller who left would stay running, and nobody would drive them.
+    fn undo(runs: Vec<Run>) -> Option<Box<dyn Job>> {
+        if runs.is_empty() { None } else { Some(Box::new(Unattended(GiveBack(runs)))) }
+    }
+}
+
+/// Undoes a claim. The epochs stay raised.
+struct GiveBack(Vec<Run>);
+
+impl Write for GiveBack {
+    type Out = ();
+
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        for run in &self.0 {
+            let given_back = tx
+                .conn
+                .prepare_cached(
+                    "UPDATE run SET state = 0, ready = 1 WHERE id = ?1 AND state = 1 AND epoch = ?2",
+                )?
+                .execute((run.id.0, run.epoch.0))?;
+            if given_back > 0 {
+                tx.moved(RunState::Running, RunState::Queued);
+            }
+        }
+        Ok(())
     }
 
     fn payload_bytes(&self) -> usize {

@@ -25,9 +25,15 @@ pub(super) struct Period {
     pub(super) accepted_at: Timestamp,
 }
 
-/// The periods as the writer knows them, oldest first.
+/// The periods as the writer knows them.
 #[derive(Debug, Default)]
-pub(super) struct Periods(Vec<Period>);
+pub(super) struct Periods {
+    /// Oldest first.
+    all: Vec<Period>,
+    /// Up to which run tidying has looked for open ones in the oldest period that is over. Forgotten at a restart: then
+    /// it looks again.
+    pub(super) swept_to: i64,
+}
 
 impl Periods {
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
@@ -43,25 +49,31 @@ impl Periods {
                 accepted_at: time(row.get(4)?),
             })
         })?;
-        Ok(Self(rows.collect::<Result<_, _>>()?))
+        Ok(Self { all: rows.collect::<Result<_, _>>()?, swept_to: i64::MIN })
     }
 
     /// The period that takes what is accepted now.
     pub(super) fn current(&self) -> Period {
-        *self.0.last().expect("a store is created with a period")
+        *self.all.last().expect("a store is created with a period")
     }
 
     /// The oldest period that is over, and the one after it.
     pub(super) fn oldest_over(&self) -> Option<(Period, Period)> {
-        match self.0.as_slice() {
+        match self.all.as_slice() {
             [_kept, oldest, next, ..] => Some((*oldest, *next)),
             [] | [_] | [_, _] => None,
         }
     }
 
+    /// Puts the period that just began on the list, and notes what is known of the one before.
+    fn add(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        *self = Self { swept_to: self.swept_to, ..Self::load(conn)? };
+        Ok(())
+    }
+
     /// Takes a dropped period off the list.
     pub(super) fn remove(&mut self, no: i64) {
-        self.0.retain(|period| period.no != no);
+        self.all.retain(|period| period.no != no);
     }
 }
 
@@ -91,7 +103,7 @@ pub(super) fn begin_next(tx: &mut Tx<'_>, now: Timestamp) -> rusqlite::Result<()
     };
     create(tx.conn, &next)?;
     tx.ledger.period_bytes = 0;
-    *tx.periods = Periods::load(tx.conn)?;
+    tx.periods.add(tx.conn)?;
     Ok(())
 }
 

@@ -17,6 +17,11 @@ pub(super) trait Write: Send + 'static {
 
     /// Roughly the memory it holds, beyond a constant.
     fn payload_bytes(&self) -> usize;
+
+    /// What to write when it committed and its caller is gone.
+    fn undo(_out: Self::Out) -> Option<Box<dyn Job>> {
+        None
+    }
 }
 
 /// A write with its caller, as the writer thread sees it.
@@ -26,14 +31,39 @@ pub(super) trait Job: Send {
     /// # Errors
     /// If the transaction must be rolled back.
     fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault>;
-    /// Tells the caller the outcome. Only after the commit.
-    fn answer(self: Box<Self>);
+    /// Tells the caller the outcome. Only after the commit. Returns what to write if the caller is gone.
+    fn answer(self: Box<Self>) -> Option<Box<dyn Job>>;
     /// Tells the caller that nothing was written.
     fn fail(self: Box<Self>, error: StoreError);
     /// See [`Write::payload_bytes`].
     fn payload_bytes(&self) -> usize;
     /// Whether the caller still waits.
     fn is_wanted(&self) -> bool;
+}
+
+/// A write that nobody waits for.
+pub(super) struct Unattended<W>(pub(super) W);
+
+impl<W: Write> Job for Unattended<W> {
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        self.0.apply(tx).map(|_| ())
+    }
+
+    fn answer(self: Box<Self>) -> Option<Box<dyn Job>> {
+        None
+    }
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        tracing::warn!(%error, "runs that were claimed for a caller who left could not be given back");
+    }
+
+    fn payload_bytes(&self) -> usize {
+        self.0.payload_bytes()
+    }
+
+    fn is_wanted(&self) -> bool {
+        true
+    }
 }
 
 struct Request<W: Write> {
@@ -55,10 +85,12 @@ impl<W: Write> Job for Request<W> {
         Ok(())
     }
 
-    fn answer(self: Box<Self>) {
+    fn answer(self: Box<Self>) -> Option<Box<dyn Job>> {
         let outcome = self.outcome.expect("a batch is answered after each of its writes was applied");
-        // The caller may be gone; what it asked for is on disk all the same.
-        let _ = self.reply.send(outcome);
+        match self.reply.send(outcome) {
+            Err(Ok(out)) => W::undo(out),
+            Ok(()) | Err(Err(_)) => None,
+        }
     }
 
     fn fail(self: Box<Self>, error: StoreError) {
@@ -72,6 +104,16 @@ impl<W: Write> Job for Request<W> {
     fn is_wanted(&self) -> bool {
         !self.reply.is_closed()
     }
+}
+
+/// Where a write's caller waits.
+pub(super) type Caller<W> = oneshot::Receiver<Result<<W as Write>::Out, StoreError>>;
+
+/// A write as the writer takes it, and where its caller waits. The room is held until it is answered.
+pub(super) fn request<W: Write>(write: W, room: OwnedSemaphorePermit) -> (Box<dyn Job>, Caller<W>) {
+    let (reply, answer) = oneshot::channel();
+    let payload_bytes = write.payload_bytes();
+    (Box::new(Request { write, outcome: None, reply, payload_bytes, _room: room }), answer)
 }
 
 /// What to do when the queue is full.
@@ -117,8 +159,8 @@ impl Queue {
                 (sender.reserve_owned().await.map_err(|_| closed())?, room)
             }
         };
-        let (reply, answer) = oneshot::channel();
-        place.send(Box::new(Request { write, outcome: None, reply, payload_bytes, _room: room }));
+        let (request, answer) = request(write, room);
+        place.send(request);
         answer.await.map_err(|_| closed())?
     }
 

@@ -88,11 +88,15 @@ fn is_full_piece(rows: usize) -> bool {
 
 /// Open runs and dead letters of a period that goes: their journals and events move.
 fn keep_open_runs(tx: &mut Tx<'_>, over: &Period, next: &Period) -> Result<bool, Fault> {
+    let from = over.run_first.max(tx.periods.swept_to);
     let open = ids(
         tx.conn,
-        "SELECT id FROM run WHERE id >= ?1 AND id < ?2 AND home = ?3 LIMIT ?4",
-        (over.run_first, next.run_first, over.no, PIECE_MAX),
+        "SELECT id FROM run WHERE id >= ?1 AND id < ?2 AND home = ?3 ORDER BY id LIMIT ?4",
+        (from, next.run_first, over.no, PIECE_MAX),
     )?;
+    if let Some(last) = open.last() {
+        tx.periods.swept_to = last.0 + 1;
+    }
     for run in &open {
         keep_journal(tx.conn, *run, over.no)?;
         keep_event_of(tx.conn, "run", *run, over.no)?;

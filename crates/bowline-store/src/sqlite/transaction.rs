@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
+    failure::Failure,
     names::Names,
     period::Periods,
     row::{nanos, time},
@@ -16,6 +17,8 @@ pub(super) struct Tx<'c> {
     pub(super) ledger: &'c mut Ledger,
     pub(super) names: &'c mut Names,
     pub(super) periods: &'c mut Periods,
+    /// What goes wrong with the next transaction.
+    pub(super) failure: &'c mut Option<Failure>,
 }
 
 impl Tx<'_> {

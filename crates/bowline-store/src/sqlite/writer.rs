@@ -6,11 +6,12 @@
 use std::{path::PathBuf, sync::Arc};
 
 use bowline_model::Clock;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     checkpoint::{Checkpoints, WalSize, checkpoint_truncate},
+    failure::{self, Failure},
     fault::{Fault, is_in_doubt, store_error},
     names::Names,
     options::SqliteOptions,
@@ -37,6 +38,8 @@ struct Open {
     ledger: Ledger,
     names: Names,
     periods: Periods,
+    /// What a test wants to go wrong.
+    failure: Option<Failure>,
 }
 
 /// Why a transaction did not commit.
@@ -98,7 +101,7 @@ impl Writer {
             return;
         }
         match self.commit(&mut batch) {
-            Ok(()) => batch.into_iter().for_each(Job::answer),
+            Ok(()) => self.answer(batch),
             Err(error) if batch.len() == 1 => batch.into_iter().for_each(|job| job.fail(error.clone())),
             Err(error) => {
                 tracing::debug!(%error, writes = batch.len(), "a batch failed; its writes go singly");
@@ -109,12 +112,16 @@ impl Writer {
 
     fn write_singly(&mut self, job: Box<dyn Job>) {
         let mut batch = vec![job];
-        let outcome = self.commit(&mut batch);
-        for job in batch {
-            match &outcome {
-                Ok(()) => job.answer(),
-                Err(error) => job.fail(error.clone()),
-            }
+        match self.commit(&mut batch) {
+            Ok(()) => self.answer(batch),
+            Err(error) => batch.into_iter().for_each(|job| job.fail(error.clone())),
+        }
+    }
+
+    /// Answers what was committed. Where a caller has left who would have had to go on, that is undone.
+    fn answer(&mut self, batch: Vec<Box<dyn Job>>) {
+        for undo in batch.into_iter().filter_map(Job::answer) {
+            self.write_singly(undo);
         }
     }
 
@@ -169,7 +176,7 @@ fn open(
     wal: &Arc<WalSize>,
 ) -> Result<Open, StoreError> {
     let mut conn = schema::open_writer(path, options, clock)?;
-    checkpoint_truncate(&conn).map_err(|e| store_error(&e))?;
+    sync(&conn)?;
     let load = |conn: &mut Connection| -> rusqlite::Result<(Ledger, Periods)> {
         let wal = Arc::clone(wal);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
@@ -179,7 +186,15 @@ fn open(
         Ok((Ledger::load(conn)?, Periods::load(conn)?))
     };
     let (ledger, periods) = load(&mut conn).map_err(|e| store_error(&e))?;
-    Ok(Open { conn, ledger, names: Names::default(), periods })
+    Ok(Open { conn, ledger, names: Names::default(), periods, failure: None })
+}
+
+/// A checkpoint syncs the log before it copies it. A full disk lets it do the one and not the other: that is enough.
+fn sync(conn: &Connection) -> Result<(), StoreError> {
+    match checkpoint_truncate(conn) {
+        Err(error) if error.sqlite_error_code() != Some(ErrorCode::DiskFull) => Err(store_error(&error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 impl Open {
@@ -191,11 +206,13 @@ impl Open {
             .and_then(|mut begin| begin.execute([]))
             .map_err(sqlite)?;
         let changes = self.conn.total_changes();
+        let failure = self.failure.take();
         let mut tx = Tx {
             conn: &self.conn,
             ledger: &mut self.ledger,
             names: &mut self.names,
             periods: &mut self.periods,
+            failure: &mut self.failure,
         };
         for job in batch {
             job.apply(&mut tx).map_err(Lost::Applying)?;
@@ -205,11 +222,17 @@ impl Open {
             self.ledger.batch += 1;
             self.ledger.save(&self.conn).map_err(sqlite)?;
         }
+        if failure == Some(Failure::CommitLost) {
+            return Err(Lost::Committing(failure::no_sync()));
+        }
         self.conn
             .prepare_cached("COMMIT")
             .and_then(|mut commit| commit.execute([]))
             .map_err(Lost::Committing)?;
-        Ok(())
+        match failure {
+            Some(Failure::CommitUnanswered) => Err(Lost::Committing(failure::no_sync())),
+            Some(Failure::CommitLost | Failure::PagesMax(_)) | None => Ok(()),
+        }
     }
 
     fn roll_back(&mut self, ledger: Ledger) {
@@ -224,5 +247,80 @@ impl Open {
         if let Ok(periods) = Periods::load(&self.conn) {
             self.periods = periods;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bowline_model::{BuildId, KeySeed, NewEvent, NewRun, NodeId, Run, SystemClock};
+    use jiff::Timestamp;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{
+        Batch, Claim,
+        sqlite::{
+            accept::Accept,
+            queue::{Caller, Write, request},
+        },
+    };
+
+    fn writer() -> Writer {
+        Writer::open(None, SqliteOptions::default(), Arc::new(SystemClock), Arc::default()).unwrap()
+    }
+
+    fn ask<W: Write>(write: W) -> (Box<dyn Job>, Caller<W>) {
+        request(write, Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())
+    }
+
+    fn one_event() -> Accept {
+        let run = NewRun {
+            workflow: "a".into(),
+            key: None,
+            priority: 0,
+            parent: None,
+            replay_of: None,
+            build: BuildId::new("1"),
+            key_seed: KeySeed(1),
+            due: None,
+            journal: vec![],
+        };
+        let event = NewEvent {
+            source: "s".to_owned(),
+            provider: "p".to_owned(),
+            kind: "k".to_owned(),
+            dedupe_key: "1".to_owned(),
+            dedupe_until: Timestamp::MAX,
+            received_at: Timestamp::UNIX_EPOCH,
+            headers: vec![],
+            body: "{}".into(),
+            input_pointer: String::new(),
+            runs: vec![run],
+        };
+        let SqliteOptions { period, period_bytes_max, .. } = SqliteOptions::default();
+        let batch = Batch { events: vec![event], ..Batch::default() };
+        Accept { batch, now: Timestamp::UNIX_EPOCH, period, period_bytes_max }
+    }
+
+    fn claim() -> Claim {
+        let (now, workflows) = (Timestamp::UNIX_EPOCH, vec![("a".into(), 9)]);
+        Claim { node: NodeId(1), now, total_max: 9, workflows, others_max: 0, crashes_min: 0 }
+    }
+
+    #[test]
+    fn gives_runs_back_that_were_claimed_for_a_caller_who_left() {
+        let mut writer = writer();
+        let (accept, _waits) = ask(one_event());
+        writer.write(vec![accept]);
+        let (job, caller) = ask(claim());
+        let mut batch = vec![job];
+        writer.commit(&mut batch).unwrap();
+        drop(caller);
+        writer.answer(batch);
+        let (job, mut caller) = ask(claim());
+        writer.write(vec![job]);
+        let runs: Vec<Run> = caller.try_recv().unwrap().unwrap();
+        assert_eq!(runs.len(), 1);
+        assert_eq!((runs[0].epoch.0, runs[0].crashes), (2, 0));
     }
 }

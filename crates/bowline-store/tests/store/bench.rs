@@ -249,7 +249,3 @@ pub(crate) fn entry(seq: i64, kind: EntryKind, name: &str, payload: Option<Paylo
 pub(crate) fn ids(runs: &[Run]) -> Vec<RunId> {
     runs.iter().map(|run| run.id).collect()
 }
-
-pub(crate) fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}

@@ -1,5 +1,7 @@
 //! The promises of the store: one conformance suite for every store, and what SQLite adds.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first thing that goes wrong")]
+
 mod bench;
 mod conformance;
 mod sqlite;
