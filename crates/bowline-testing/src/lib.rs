@@ -9,7 +9,7 @@
 //! | [`crm`] | a CRM that never deduplicates and logs each request to disk before it answers; the binary `mock-crm` |
 //! | [`process`] | a whole program: started, watched, killed, started again; never left behind |
 //! | [`lost_writes`] | what a crash of the machine leaves of a folder: only what was synced, or any mixture |
-//! | [`skip`] | tests whose peer is missing, by name; in CI that is a failure |
+//! | [`mod@skip`] | tests whose peer is missing, by name; in CI that is a failure |
 //! | [`peer`] | interpreters that tests need, as the official library of a provider |
 
 pub mod crm;

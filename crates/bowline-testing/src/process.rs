@@ -33,7 +33,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tempfile::TempDir;
 
 use guard::Guard;
@@ -187,9 +187,14 @@ impl Process {
     }
 
     /// Stops it where it is (`SIGSTOP`): it holds its sockets and answers nothing. [`resume`](Self::resume) lets it
-    /// go on.
+    /// go on. All its threads stand when this returns.
     pub fn pause(&mut self) {
         self.signal(Signal::STOP);
+        if let Some(life) = &self.life {
+            // Looks, and does not reap if it ended instead.
+            let stands = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = waitid(WaitId::Pid(life.pid), stands);
+        }
     }
 
     /// Lets a paused process go on (`SIGCONT`).

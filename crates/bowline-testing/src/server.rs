@@ -117,23 +117,27 @@ where
         TcpListener::from_std(listener)?
     };
     let (alive, closed) = mpsc::channel();
-    let task = runtime.spawn(async move {
-        // Declared first, so that it is dropped last: when it is gone, the port and the connections are too.
-        let _alive: mpsc::Sender<()> = alive;
-        accept(listener, handler).await;
-    });
+    let task = runtime.spawn(accept(Port { listener, _alive: alive }, handler));
     Ok(Listening { task: task.abort_handle(), closed })
 }
 
-async fn accept<H, F>(listener: TcpListener, handler: Arc<H>)
+/// The port and the news of its end. Fields are dropped in order, even of a task that never ran: first the one, then
+/// the other.
+struct Port {
+    listener: TcpListener,
+    _alive: mpsc::Sender<()>,
+}
+
+async fn accept<H, F>(port: Port, handler: Arc<H>)
 where
     H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
     F: Future<Output = Answered> + Send + 'static,
 {
+    // Dropped before the port: when the news is out, no connection is served any more.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
+            accepted = port.listener.accept() => {
                 // Out of file descriptors, or a peer that left at once: the next accept tells.
                 let Ok((stream, _)) = accepted else { continue };
                 let _ = stream.set_nodelay(true);

@@ -1,6 +1,11 @@
 //! Whole processes: a real program is started, watched, killed and started again.
 
-use std::{path::Path, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bowline_testing::{ProcessError, Program, process::free_port};
 
@@ -14,9 +19,13 @@ fn mock_crm() -> Program {
     Program::new(env!("CARGO_BIN_EXE_mock-crm"))
 }
 
-fn exists(pid: &str) -> bool {
-    // A zombie's command line is empty.
-    std::fs::read(Path::new("/proc").join(pid).join("cmdline")).is_ok_and(|line| !line.is_empty())
+/// Whether the process has memory: a dead one that nobody reaped has none, and one that just calls exec neither.
+fn lives(pid: &str) -> bool {
+    std::fs::read(proc(pid).join("cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+fn proc(pid: &str) -> PathBuf {
+    Path::new("/proc").join(pid)
 }
 
 #[test]
@@ -42,8 +51,8 @@ fn starts_when_http_answers_and_again_on_the_same_port_after_a_kill() {
     assert_ne!(crm.id(), first);
     assert!(crm.dir().join("crm.log").exists(), "the folder outlasts the kill");
     crm.restart_as(|program| program.args(["--latency-ms", "1"])).unwrap();
-    assert_eq!(crm.output().matches("listening on").count(), 3);
-    assert_eq!(crm.lines().len(), 1);
+    crm.wait_for_line("listening on", SOON).unwrap();
+    assert_eq!(crm.lines().len(), 1, "the lines of this life only");
 }
 
 #[test]
@@ -74,13 +83,37 @@ fn terminate_lets_the_program_end_by_itself() {
 }
 
 #[test]
+fn an_interrupt_is_told_from_a_termination() {
+    let script = "trap 'exit 2' INT; trap 'exit 15' TERM; echo up; while :; do sleep 0.05; done";
+    let mut program = shell(script).ready_on_line("up").start().unwrap();
+    assert_eq!(program.interrupt(SOON).unwrap().code(), Some(2));
+}
+
+#[test]
+fn a_paused_program_keeps_its_socket_and_answers_when_it_goes_on() {
+    let port = free_port().to_string();
+    let url = format!("http://127.0.0.1:{port}/_control");
+    let mut crm = mock_crm().args(["--port", &port]).ready_on_http(&url).start().unwrap();
+    crm.pause();
+    let mut peer = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    peer.write_all(b"GET /_control HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    peer.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut answer = [0; 12];
+    assert!(peer.read_exact(&mut answer).is_err(), "it is paused");
+    crm.resume();
+    peer.set_read_timeout(Some(SOON)).unwrap();
+    peer.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 200");
+}
+
+#[test]
 fn a_kill_takes_the_grandchildren_too() {
     let mut program = shell("sleep 1000 & echo child $!; wait").ready_on_line("child").start().unwrap();
     let line = program.wait_for_line("child", SOON).unwrap();
     let grandchild = line.strip_prefix("child ").unwrap();
-    assert!(exists(grandchild));
+    assert!(proc(grandchild).exists());
     program.kill();
-    assert!(!exists(grandchild));
+    assert!(!lives(grandchild));
 }
 
 #[test]
@@ -120,12 +153,12 @@ fn a_child_dies_with_a_test_that_was_killed() {
     let mut test = program.env("BOWLINE_STAY", "1").ready_on_line("child").start().unwrap();
     let line = test.wait_for_line("child", SOON).unwrap();
     let child = line.rsplit(' ').next().unwrap().to_owned();
-    assert!(exists(&child));
+    assert!(proc(&child).exists());
     test.kill();
     // The guard acts on its own: this waits for its deed, in a process that ends when it is done.
     let gone = format!("while tr -d '\\0' </proc/{child}/cmdline | grep -q .; do sleep 0.02; done");
     shell(&gone).start().unwrap().wait(SOON).unwrap();
-    assert!(!exists(&child));
+    assert!(!lives(&child));
 }
 
 #[test]
