@@ -177,7 +177,7 @@ impl Dispatcher {
         let ids: Vec<RunId> = cold.iter().map(|(run, _)| run.id).collect();
         let histories = self.histories(&ids).await;
         for ((run, slot), history) in cold.into_iter().zip(histories) {
-            let span = tracing::info_span!("run", run = %run.id, workflow = %run.workflow);
+            let span = tracing::info_span!(parent: None, "run", run = %run.id, workflow = %run.workflow);
             self.runs.spawn(drive_claimed(self.shared.clone(), run, slot, history).instrument(span));
         }
     }

@@ -24,7 +24,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use self::{program::Program, sim::Sim};
 
 /// Programs tried where the environment does not say.
-const PROGRAMS: u64 = 3000;
+const PROGRAMS: u64 = 4000;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

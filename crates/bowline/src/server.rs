@@ -64,7 +64,7 @@ pub(crate) async fn run(app: BuiltApp) -> Result<(), ServeError> {
     let limits = app.serve.limits.clone();
     let events = tokio::spawn(serve(events, parts.door.router(), limits.clone(), ended(stopped.clone())));
     let (admin_stopping, admin_stopped) = watch::channel(false);
-    let admin = tokio::spawn(serve(admin, parts.admin(&app, store.clone()), limits, ended(admin_stopped)));
+    let admin = tokio::spawn(serve(admin, parts.admin(&app, store.clone()), app.serve.limits.clone(), ended(admin_stopped)));
     let tidy = tokio::spawn(tidy(store.clone(), app.clock.clone(), app.serve.retention, stopped));
 
     stop.await;
@@ -121,14 +121,15 @@ impl Parts {
                 stopping: progress.stopping,
             }))
         };
-        Admin::new(
+        let admin = Admin::new(
             store,
             app.clock.clone(),
             app.build.clone(),
             Arc::new(progress),
             Arc::new(move || poked.poke()),
-        )
-        .router()
+        );
+        // Whoever bound it to an address of this machine reaches it by that address.
+        admin.allow_host(app.config.admin.ip().to_string()).router()
     }
 }
 

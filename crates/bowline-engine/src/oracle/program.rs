@@ -171,7 +171,7 @@ impl<'a> Interpreter<'a> {
             Node::Loop { name, keys, at_once } => Box::pin(self.items(name, keys, *at_once)),
             Node::Branch(even, odd) => Box::pin(async move {
                 let way = self.drawn("random", self.cx.random());
-                self.run(if way % 2 == 0 { even } else { odd }).await
+                self.run(if way.is_multiple_of(2) { even } else { odd }).await
             }),
         }
     }

@@ -1,0 +1,143 @@
+//! Runs under way meet another build.
+
+use std::{sync::Arc, time::Duration};
+
+use bowline_engine::{Context, Workflow};
+use bowline_model::{DeadReason, Result, RunState};
+use serde_json::Value;
+
+use crate::{
+    node::Host,
+    remote::{Remote, Reply},
+};
+
+/// A run whose first step is recorded and whose second waits an hour; then another build meets it.
+#[track_caller]
+fn meets<Fut>(
+    new: impl Fn(Context, Arc<Remote>) -> Fut + Clone + Send + Sync + 'static,
+) -> (Host, Arc<Remote>, bowline_model::Run)
+where
+    Fut: Future<Output = Result<u64>> + Send + 'static,
+{
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/2", [Reply::RetryAfter(Duration::from_secs(3600))]);
+    let calls = remote.clone();
+    let old = Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = calls.clone();
+        async move {
+            let one = cx.step("sync", remote.post("/1")).await?;
+            Ok(one + cx.step("sync", remote.post("/2")).await?)
+        }
+    });
+    let node = host.start_as("build-1", vec![old], Default::default());
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    node.kill();
+    let calls = remote.clone();
+    let changed = Workflow::new("flow", move |cx: Context, _: Value| new(cx, calls.clone()));
+    let node = host.start_as("build-2", vec![changed], Default::default());
+    host.clock.advance(Duration::from_secs(4000));
+    let run = host.wait(run, "at an end", |run| !run.state.is_open());
+    drop(node);
+    (host, remote, run)
+}
+
+#[track_caller]
+fn parked(run: &bowline_model::Run, with: &str) {
+    assert_eq!(run.dead_reason, Some(DeadReason::Mismatch), "{run:?}");
+    let summary = run.summary.as_deref().unwrap();
+    assert!(summary.contains(with), "{summary}");
+}
+
+#[test]
+fn a_loop_in_another_order_is_parked_with_both_sides() {
+    let (_, remote, run) = meets(async |cx, remote| {
+        let two = cx.step("sync", remote.post("/2")).await?;
+        Ok(two + cx.step("sync", remote.post("/1")).await?)
+    });
+    parked(
+        &run,
+        "step \"sync\" recorded POST crm /1, the code now asks POST crm /2: the loop's order or the code changed; add \
+         .key(id) to steps in a loop",
+    );
+    assert_eq!(remote.keys("/2").len(), 1);
+}
+
+#[test]
+fn another_body_under_the_same_key_is_never_sent() {
+    let (_, remote, run) = meets(async |cx, remote| {
+        let one = cx.step("sync", remote.post("/1")).await?;
+        Ok(one + cx.step("sync", remote.post("/2").body("beef")).await?)
+    });
+    parked(&run, "step \"sync\"#2 was attempted as POST crm /2, the code now asks POST crm /2 (body beef)");
+    assert_eq!(remote.keys("/2").len(), 1);
+}
+
+#[test]
+fn a_removed_step_is_parked_and_the_hint_names_was() {
+    let (_, _, run) = meets(async |cx, remote| cx.step("other", remote.post("/3")).await);
+    parked(
+        &run,
+        "step \"sync\" (POST crm /1) is recorded as entry 1, and the code now asks for step \"other\"",
+    );
+    parked(&run, ".was(\"old name\")");
+}
+
+#[test]
+fn a_renamed_step_keeps_its_outcome_and_its_key() {
+    let (_, remote, run) = meets(async |cx, remote| {
+        let one = cx.step("push", remote.post("/1")).was("sync").await?;
+        Ok(one + cx.step("push", remote.post("/2")).was("sync").await?)
+    });
+    assert_eq!(run.state, RunState::Completed, "{run:?}");
+    assert_eq!(remote.keys("/1").len(), 1);
+    let keys = remote.keys("/2");
+    assert_eq!((keys.len(), &keys[0]), (2, &keys[1]));
+}
+
+#[test]
+fn a_type_that_no_longer_reads_what_is_recorded_is_parked() {
+    let (_, _, run) = meets(async |cx, _| {
+        cx.step("sync", async || Ok("text".to_owned())).await?;
+        Ok(1)
+    });
+    parked(&run, "step \"sync\" recorded POST crm /1, the code now runs a closure there");
+}
+
+#[test]
+fn the_same_key_twice_is_told() {
+    let (_, _, run) = meets(async |cx, remote| {
+        cx.step("sync", remote.post("/1")).await?;
+        cx.step("item", remote.post("/3")).key(17).await?;
+        cx.step("item", remote.post("/3")).key(17).await
+    });
+    parked(&run, "step \"item\"[17] was asked for twice: a `.key` must be unique within its name");
+}
+
+#[test]
+fn a_build_that_branches_on_the_wall_clock_is_told_that_it_is_not_deterministic() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/2", [Reply::RetryAfter(Duration::from_secs(3600))]);
+    let flow = |remote: &Arc<Remote>, clock: Arc<crate::node::StillClock>| {
+        let remote = remote.clone();
+        let first = clock.time();
+        Workflow::new("flow", move |cx: Context, _: Value| {
+            let (remote, late) = (remote.clone(), clock.time() > first + Duration::from_secs(600));
+            async move {
+                if !late {
+                    cx.step("early", remote.post("/1")).await?;
+                }
+                cx.step("then", remote.post("/2")).await
+            }
+        })
+    };
+    let options = bowline_engine::EngineOptions { resting_max: 0, ..Default::default() };
+    let node = host.start_as("build-1", vec![flow(&remote, host.clock.clone())], options);
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    host.clock.advance(Duration::from_secs(4000));
+    let run = host.wait_for(run, RunState::DeadLettered);
+    parked(&run, "this build recorded it, so the code is not deterministic");
+}

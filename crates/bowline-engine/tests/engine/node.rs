@@ -1,0 +1,332 @@
+//! A store that outlives processes, processes that can be killed, and a clock that a test moves.
+
+use std::{
+    sync::{Arc, Mutex},
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use bowline_dashboard::commands::{Commands, Operator};
+use bowline_engine::{Engine, EngineOptions, Workflow, Workflows};
+use bowline_model::{
+    BoxFuture, BuildId, Clock, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun, Run, RunId,
+    RunState,
+};
+use bowline_store::{
+    Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
+    StoreError, StoreErrorKind, Written, sqlite::SqliteOptions,
+};
+use jiff::Timestamp;
+use tokio::{runtime::Runtime, sync::watch};
+
+/// Longest real time that a test waits for something to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A clock that stands still.
+pub(crate) struct StillClock {
+    state: Mutex<ClockState>,
+}
+
+struct ClockState {
+    now: Timestamp,
+    sleepers: Vec<(Timestamp, Waker)>,
+    draws: u64,
+}
+
+impl StillClock {
+    fn new() -> Self {
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        Self { state: Mutex::new(ClockState { now, sleepers: vec![], draws: 0 }) }
+    }
+
+    pub(crate) fn time(&self) -> Timestamp {
+        self.state.lock().unwrap().now
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.now += by;
+        let now = state.now;
+        let due: Vec<_> = state.sleepers.extract_if(.., |(at, _)| *at <= now).collect();
+        drop(state);
+        due.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Half way through any jitter, and never twice the same number.
+    fn draw(&self) -> u64 {
+        let mut state = self.state.lock().unwrap();
+        state.draws += 1;
+        u64::MAX / 2 + state.draws
+    }
+}
+
+/// The clock as the engine holds it.
+#[derive(Clone)]
+pub(crate) struct ClockHandle(pub(crate) Arc<StillClock>);
+
+impl Clock for ClockHandle {
+    fn now(&self) -> Timestamp {
+        self.0.time()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.now().as_millisecond() as u64)
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        let (clock, until) = (self.0.clone(), self.now() + wait);
+        Box::pin(std::future::poll_fn(move |cx| {
+            let mut state = clock.state.lock().unwrap();
+            if state.now >= until {
+                return Poll::Ready(());
+            }
+            state.sleepers.push((until, cx.waker().clone()));
+            Poll::Pending
+        }))
+    }
+
+    fn random(&self) -> u64 {
+        self.0.draw()
+    }
+}
+
+/// The store, told of every write, and out of order for a while if a test says so.
+pub(crate) struct Watched {
+    inner: SqliteStore,
+    writes: watch::Sender<u64>,
+    pub(crate) broken: Mutex<bool>,
+}
+
+impl Watched {
+    fn told<'a, T: Send + 'a>(
+        &'a self,
+        answer: BoxFuture<'a, Result<T, StoreError>>,
+    ) -> BoxFuture<'a, Result<T, StoreError>> {
+        Box::pin(async move {
+            if *self.broken.lock().unwrap() {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, "the test broke the store"));
+            }
+            let answer = answer.await;
+            self.writes.send_modify(|writes| *writes += 1);
+            answer
+        })
+    }
+}
+
+type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+impl Store for Watched {
+    fn start_node(&self, now: Timestamp) -> Answer<'_, NodeStart> {
+        self.told(self.inner.start_node(now))
+    }
+    fn accept(&self, batch: Batch) -> Answer<'_, Vec<Accepted>> {
+        self.told(self.inner.accept(batch))
+    }
+    fn claim(&self, claim: Claim) -> Answer<'_, Vec<Run>> {
+        self.told(self.inner.claim(claim))
+    }
+    fn histories<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Result<History, StoreError>>> {
+        self.inner.histories(runs)
+    }
+    fn write(&self, write: RunWrite) -> Answer<'_, Written> {
+        self.told(self.inner.write(write))
+    }
+    fn operate(&self, operation: Operation) -> Answer<'_, ()> {
+        self.told(self.inner.operate(operation))
+    }
+    fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {
+        self.inner.next_due(after)
+    }
+    fn run(&self, run: RunId) -> Answer<'_, Option<Run>> {
+        self.inner.run(run)
+    }
+    fn runs(&self, filter: RunFilter) -> Answer<'_, Vec<Run>> {
+        self.inner.runs(filter)
+    }
+    fn event(&self, event: EventId) -> Answer<'_, Option<Event>> {
+        self.inner.event(event)
+    }
+    fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>> {
+        self.inner.journal(run)
+    }
+    fn counts(&self, now: Timestamp) -> Answer<'_, Counts> {
+        self.inner.counts(now)
+    }
+    fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
+        self.inner.cursor(name)
+    }
+    fn probe(&self, now: Timestamp) -> Answer<'_, ()> {
+        self.inner.probe(now)
+    }
+    fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool> {
+        self.inner.tidy(before, now)
+    }
+    fn close(&self) -> Answer<'_, ()> {
+        self.inner.close()
+    }
+}
+
+/// The machine that processes run on: its disk and its clock.
+pub(crate) struct Host {
+    pub(crate) clock: Arc<StillClock>,
+    pub(crate) store: Arc<Watched>,
+    runtime: Runtime,
+    events: Mutex<u32>,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(StillClock::new());
+        let inner =
+            SqliteStore::in_memory(SqliteOptions::default(), Arc::new(bowline_model::SystemClock)).unwrap();
+        let store = Arc::new(Watched { inner, writes: watch::Sender::new(0), broken: Mutex::new(false) });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { clock, store, runtime, events: Mutex::new(0) }
+    }
+
+    /// Starts a process with these workflows.
+    pub(crate) fn start(&self, workflows: Vec<Workflow>) -> Node {
+        self.start_as("build-1", workflows, EngineOptions::default())
+    }
+
+    pub(crate) fn start_as(&self, build: &str, workflows: Vec<Workflow>, options: EngineOptions) -> Node {
+        let mut all = Workflows::default();
+        workflows.into_iter().for_each(|workflow| all.insert(workflow));
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (store, clock) = (self.store.clone(), Arc::new(ClockHandle(self.clock.clone())));
+        let engine =
+            runtime.block_on(Engine::start(store, clock, BuildId::from(build), all, options)).unwrap();
+        Node { runtime: Some(runtime), engine: Arc::new(engine) }
+    }
+
+    /// Accepts an event with that input; it starts one run of each workflow.
+    pub(crate) fn accept(&self, workflows: &[&str], input: &str) -> Vec<RunId> {
+        let mut events = self.events.lock().unwrap();
+        *events += 1;
+        let now = self.clock.time();
+        let runs = workflows.iter().map(|name| NewRun {
+            workflow: (*name).into(),
+            key: None,
+            priority: 0,
+            parent: None,
+            replay_of: None,
+            build: BuildId::from("build-1"),
+            key_seed: KeySeed(u128::from(self.clock.draw())),
+            due: None,
+            journal: vec![],
+        });
+        let event = NewEvent {
+            source: "/test".into(),
+            provider: "test".into(),
+            kind: "test".into(),
+            dedupe_key: events.to_string(),
+            dedupe_until: now + Duration::from_secs(60),
+            received_at: now,
+            headers: vec![],
+            body: input.to_owned().into(),
+            input_pointer: String::new(),
+            runs: runs.collect(),
+        };
+        let batch = Batch { events: vec![event], ..Batch::default() };
+        match self.runtime.block_on(self.store.accept(batch)).unwrap().remove(0) {
+            Accepted::New { runs, .. } => runs,
+            Accepted::Duplicate { .. } => panic!("every event is another"),
+        }
+    }
+
+    pub(crate) fn run(&self, id: RunId) -> Run {
+        self.runtime.block_on(self.store.inner.run(id)).unwrap().expect("the run is there")
+    }
+
+    pub(crate) fn journal(&self, id: RunId) -> Vec<Entry> {
+        self.runtime.block_on(self.store.inner.journal(id)).unwrap()
+    }
+
+    pub(crate) fn kinds(&self, id: RunId) -> Vec<EntryKind> {
+        self.journal(id).iter().map(|entry| entry.kind).collect()
+    }
+
+    /// Waits until the run is as asked.
+    #[track_caller]
+    pub(crate) fn wait(&self, id: RunId, what: &str, is: impl Fn(&Run) -> bool) -> Run {
+        let waited = self.runtime.block_on(async {
+            let mut writes = self.store.writes.subscribe();
+            tokio::time::timeout(PATIENCE, async {
+                loop {
+                    let run = self.store.inner.run(id).await.unwrap().expect("the run is there");
+                    if is(&run) {
+                        return run;
+                    }
+                    writes.changed().await.unwrap();
+                }
+            })
+            .await
+        });
+        waited.unwrap_or_else(|_| {
+            panic!("run {id} is not {what}: {:#?}\n{:#?}", self.run(id), self.journal(id))
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for(&self, id: RunId, state: RunState) -> Run {
+        self.wait(id, state.as_str(), |run| run.state == state)
+    }
+
+    /// An operator retries a dead letter.
+    pub(crate) fn retry(&self, node: &Node, id: RunId) {
+        let engine = node.engine.clone();
+        let commands = Commands::new(
+            self.store.clone(),
+            Arc::new(ClockHandle(self.clock.clone())),
+            BuildId::from("build-1"),
+            Arc::new(move || engine.poke()),
+        );
+        self.runtime.block_on(commands.retry(id, &Operator::default())).unwrap();
+    }
+
+    /// Waits for something that a process tells the test.
+    #[track_caller]
+    pub(crate) fn block_on<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
+        let waited = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await });
+        waited.unwrap_or_else(|_| panic!("{what} does not happen"))
+    }
+}
+
+/// Waits until something that no write tells of is so.
+#[track_caller]
+pub(crate) fn until(mut is: impl FnMut() -> bool) {
+    let clock = bowline_model::SystemClock;
+    let end = clock.monotonic() + PATIENCE;
+    while !is() {
+        assert!(clock.monotonic() < end, "it never is");
+        std::thread::yield_now();
+    }
+}
+
+/// A process.
+pub(crate) struct Node {
+    runtime: Option<Runtime>,
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Node {
+    /// As `kill -9`: nothing is told to anybody.
+    pub(crate) fn kill(mut self) {
+        self.runtime.take().expect("killed once").shutdown_timeout(PATIENCE);
+    }
+
+    /// As SIGTERM.
+    pub(crate) fn stop(self) {
+        let engine = self.engine.clone();
+        self.runtime.as_ref().expect("not killed").block_on(async { engine.shutdown().await });
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
