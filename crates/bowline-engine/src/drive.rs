@@ -38,6 +38,10 @@ impl Driver {
     /// Drives the run until it ends, is evicted, or is not ours any more.
     pub(crate) async fn drive(mut self) {
         loop {
+            // Before the code is polled: from here on no effect may start.
+            if self.shared.is_stopping() {
+                self.machine.drain();
+            }
             match self.machine.next(self.shared.clock.now()) {
                 Next::Idle { until } => {
                     if self.idle(until).await == Stopping::Abandon {
@@ -66,8 +70,7 @@ impl Driver {
     /// Waits until the run is woken, `until` has come, or the shutdown goes a step further.
     async fn idle(&mut self, until: Option<Timestamp>) -> Stopping {
         let stopping = self.shared.stopping();
-        if stopping == Stopping::Drain && !self.machine.is_draining() {
-            self.machine.drain();
+        if stopping != Stopping::No && !self.machine.is_draining() {
             return stopping;
         }
         if until.is_none() && !self.told_of_stranger && self.machine.waits_for_stranger() {

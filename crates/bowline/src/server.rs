@@ -61,10 +61,10 @@ pub(crate) async fn run(app: BuiltApp) -> Result<(), ServeError> {
     let ended = |mut stopped: watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    let limits = app.serve.limits.clone();
-    let events = tokio::spawn(serve(events, parts.door.router(), limits.clone(), ended(stopped.clone())));
+    let limits = app.serve.limits;
+    let events = tokio::spawn(serve(events, parts.door.router(), limits, ended(stopped.clone())));
     let (admin_stopping, admin_stopped) = watch::channel(false);
-    let admin = tokio::spawn(serve(admin, parts.admin(&app, store.clone()), app.serve.limits.clone(), ended(admin_stopped)));
+    let admin = tokio::spawn(serve(admin, parts.admin(&app, store.clone()), limits, ended(admin_stopped)));
     let tidy = tokio::spawn(tidy(store.clone(), app.clock.clone(), app.serve.retention, stopped));
 
     stop.await;
