@@ -57,12 +57,7 @@ async fn a_head_that_trickles_in_is_closed_all_the_same() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let gate = Arc::new(Gated::shut(memory(Arc::new(SystemClock))));
-    let short = ServeLimits {
-        idle_max: SHORT,
-        first_byte_max: SHORT,
-        head_read_max: SHORT,
-        ..ServeLimits::default()
-    };
+    let short = ServeLimits { idle_max: SHORT, ..ServeLimits::default() };
     let site = Plan { store: Arc::clone(&gate) as _, limits: short, ..plan() }.open().await;
     let mut wire = Wire::to(site.at).await;
     send(&mut wire, &payment("evt_1")).await;
