@@ -142,7 +142,7 @@ impl Machine {
                     Recovery::Misfit(message) => return self.finish_dead(DeadReason::Mismatch, message),
                 }
             }
-            if self.deliver_arrival(now) {
+            if self.deliver_arrival() {
                 continue;
             }
             if let Some(next) = self.go_on(now) {
@@ -276,8 +276,10 @@ impl Machine {
     }
 
     /// Looks at one attempt that ended; says whether anything changed.
-    fn deliver_arrival(&mut self, now: Timestamp) -> bool {
+    fn deliver_arrival(&mut self) -> bool {
         let board = &self.board;
+        // Not the time at which the code was polled: the attempt may have ended long after.
+        let now = board.clock.now();
         let mut state = board.lock();
         let Some(id) = state.arrivals.pop_front() else { return false };
         let chance = board.clock.random();
