@@ -1,0 +1,114 @@
+//! The quickstart as its users meet it: a process, its lines, a kill.
+
+use std::{collections::HashSet, fs, path::Path, time::Duration};
+
+use bowline_testing::{Process, Program, process::free_port};
+use serde_json::Value;
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn quickstart(dir: &Path) -> Program {
+    Program::new(env!("CARGO_BIN_EXE_quickstart")).dir(dir).env("QUICKSTART_DIR", dir)
+}
+
+/// One that stays up, with ports of its own, and a CRM that lets Alan wait so long.
+fn staying(dir: &Path, wait_s: u32) -> Program {
+    quickstart(dir)
+        .env("BOWLINE_LISTEN", format!("127.0.0.1:{}", free_port()))
+        .env("BOWLINE_ADMIN", format!("127.0.0.1:{}", free_port()))
+        .env("QUICKSTART_WAIT_S", wait_s.to_string())
+        .ready_on_line("What happens from here on")
+}
+
+/// Runs one command of the app to its end, and returns what it wrote.
+#[track_caller]
+fn command(dir: &Path, words: &[&str]) -> String {
+    let mut command = quickstart(dir).args(words).start().unwrap();
+    assert!(command.wait(WITHIN).unwrap().success(), "{words:?}: {}", command.output());
+    command.output()
+}
+
+/// The values of that field over the CRM's requests for that contact.
+fn crm_saw(dir: &Path, email: &str, field: &str) -> Vec<Value> {
+    let file = fs::read_to_string(dir.join("crm.jsonl")).unwrap();
+    let asked = file.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    asked.filter(|asked| asked["email"] == email).map(|asked| asked[field].clone()).collect()
+}
+
+#[test]
+fn tells_its_story_once_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut story = quickstart(dir.path()).arg("--once").start().unwrap();
+    let status = story.wait(WITHIN).unwrap();
+    let told = story.output();
+    assert!(status.success(), "{told}");
+    for line in [
+        "→ 200 accepted",
+        "→ 200 duplicate",
+        "→ 401 no signature fits",
+        "create contact, attempt 2: POST crm /api/contacts answered 503",
+        "✓ create contact, attempt 3",
+        "✗ create contact: POST crm /api/contacts answered 422",
+        "● dead letter",
+        "It happened as told.",
+    ] {
+        assert!(told.contains(line), "no {line:?} in:\n{told}");
+    }
+    assert_eq!(told.matches("● completed").count(), 2, "{told}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn goes_on_after_a_kill_with_the_key_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut story = staying(dir.path(), 5).start().unwrap();
+    story.kill();
+
+    story.restart().unwrap();
+
+    for line in ["was killed", "Recovered: run 4", "✓ create contact, attempt 2"] {
+        story.wait_for_line(line, WITHIN).unwrap();
+    }
+    let statuses = crm_saw(dir.path(), "alan@example.com", "status");
+    assert_eq!(statuses, [503, 201]);
+    let keys: HashSet<_> =
+        crm_saw(dir.path(), "alan@example.com", "key").iter().map(Value::to_string).collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert!(story.interrupt(WITHIN).unwrap().success(), "{}", story.output());
+    assert!(story.output().contains("Stopped."));
+}
+
+#[test]
+fn every_line_to_try_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut story = staying(dir.path(), 1).start().unwrap();
+
+    assert_eq!(curl(&mut story, dir.path()), 200);
+    let sent = command(dir.path(), &["send", "/webhooks/stripe", "--file", "payment.json"]);
+    assert!(sent.contains("duplicate"), "{sent}");
+    assert!(command(dir.path(), &["retry", "3"]).contains("run 3 is queued"));
+    story.wait_for_line("↻ retried", WITHIN).unwrap();
+    story.wait_for_line("CRM      ← Charles Babbage: 201", WITHIN).unwrap();
+    assert!(command(dir.path(), &["show", "2"]).contains("attempt 3"));
+    let second = quickstart(dir.path()).start().unwrap().wait_for_line("it runs already", WITHIN);
+    assert!(second.is_ok(), "{second:?}");
+    assert!(story.interrupt(WITHIN).unwrap().success(), "{}", story.output());
+}
+
+/// Sends what the line with `curl` would send; returns the status.
+fn curl(story: &mut Process, dir: &Path) -> u16 {
+    let url = story.wait_for_line("curl -i http", WITHIN).unwrap();
+    let url = url.split_whitespace().find(|word| word.starts_with("http")).unwrap();
+    let signature = story.wait_for_line("Stripe-Signature: ", WITHIN).unwrap();
+    let signature = signature.split('\'').nth(1).unwrap().trim_start_matches("Stripe-Signature: ");
+    let request = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
+        .post(url)
+        .header("content-type", "application/json")
+        .header("stripe-signature", signature)
+        .body(fs::read(dir.join("payment.json")).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { request.send().await.unwrap().status().as_u16() })
+}
