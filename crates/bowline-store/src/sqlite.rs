@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`lock`] | who has the store open |
 //! | [`schema`], [`period`] | which tables there are |
-//! | [`queue`], [`writer`], [`transaction`] | how a write gets to the disk |
+//! | [`queue`], [`threads`], [`writer`], [`transaction`] | how a write gets to the disk |
 //! | [`accept`], [`claim`], [`progress`], [`operate`], [`journal`], [`node`], [`tidy`] | the writes |
 //! | [`readers`], [`read`] | the reads |
 //! | [`checkpoint`], [`disk`] | the log and the room |
@@ -35,6 +35,7 @@ mod read;
 mod readers;
 mod row;
 mod schema;
+mod threads;
 mod tidy;
 mod transaction;
 mod writer;
@@ -44,12 +45,10 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
 };
 
 use bowline_model::{BoxFuture, Clock, Entry, Event, EventId, Run, RunId};
 use jiff::Timestamp;
-use tokio::sync::oneshot;
 
 #[doc(hidden)]
 pub use failure::Failure;
@@ -66,6 +65,7 @@ use fault::Fault;
 use lock::Lock;
 use queue::{Queue, WhenFull, Write};
 use readers::{Readers, Snapshot};
+use threads::Threads;
 use transaction::Tx;
 use writer::Writer;
 
@@ -87,15 +87,9 @@ pub struct SqliteStore {
     disk: Option<Disk>,
     options: SqliteOptions,
     clock: Arc<dyn Clock>,
-    threads: Mutex<Threads>,
-    lock: Mutex<Option<Lock>>,
-}
-
-/// Threads to wait for at the end, and what says that each has let go of the file.
-#[derive(Default)]
-struct Threads {
-    handles: Vec<JoinHandle<()>>,
-    done: Vec<oneshot::Receiver<()>>,
+    read_threads: Mutex<Threads>,
+    write_threads: Mutex<Threads>,
+    lock: Mutex<Option<Arc<Lock>>>,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -136,18 +130,34 @@ impl SqliteStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
-        let lock = Lock::take(&path)?;
+        let lock = Arc::new(Lock::take(&path)?);
         create_private(&path)?;
         let wal = Arc::new(WalSize::default());
-        let (checkpoints, woken) = Checkpoints::new(Arc::clone(&wal));
+        let (checkpoints, woken) = Checkpoints::new(Arc::clone(&wal), options.wal_bytes_alert);
         let writer = Writer::open(Some(path.clone()), options.clone(), Arc::clone(&clock), Arc::clone(&wal))?
             .with_checkpoints(Some(checkpoints));
         let checkpointer = Checkpointer::open(&path, &options, wal)?;
-        let (readers, read_threads) = Readers::start(&path, &options, &clock)?;
-        let mut threads = Threads { handles: read_threads.threads, done: read_threads.done };
-        threads.spawn("bowline-checkpoint", move |done| checkpointer.run(woken, done))?;
-        let disk = Disk::new(path, options.disk_free_bytes_min, Arc::clone(&clock));
-        Self::start(writer, options, clock, threads, Some(readers), Some(disk), Some(lock))
+        let (mut read_threads, mut write_threads) = (Threads::default(), Threads::default());
+        let readers = Readers::start(&path, &options, &clock, &mut read_threads)?;
+        write_threads.spawn("bowline-checkpoint", move || checkpointer.run(&woken))?;
+        let (queue, jobs) = Queue::new(options.queue_len_max.get(), options.queue_bytes_max);
+        let held = Arc::clone(&lock);
+        write_threads.spawn("bowline-write", move || {
+            writer.run(jobs);
+            // The lock is held for as long as anything is written, whatever becomes of the store.
+            drop(held);
+        })?;
+        let disk = Some(Disk::new(path, options.disk_free_bytes_min, Arc::clone(&clock)));
+        Ok(Self {
+            queue,
+            readers: Some(readers),
+            disk,
+            options,
+            clock,
+            read_threads: Mutex::new(read_threads),
+            write_threads: Mutex::new(write_threads),
+            lock: Mutex::new(Some(lock)),
+        })
     }
 
     /// A store in memory, for tests of what stands on a store: gone when it is dropped.
@@ -159,22 +169,19 @@ impl SqliteStore {
     /// None.
     pub fn in_memory(options: SqliteOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let writer = Writer::open(None, options.clone(), Arc::clone(&clock), Arc::default())?;
-        Self::start(writer, options, clock, Threads::default(), None, None, None)
-    }
-
-    fn start(
-        writer: Writer,
-        options: SqliteOptions,
-        clock: Arc<dyn Clock>,
-        mut threads: Threads,
-        readers: Option<Readers>,
-        disk: Option<Disk>,
-        lock: Option<Lock>,
-    ) -> Result<Self, StoreError> {
         let (queue, jobs) = Queue::new(options.queue_len_max.get(), options.queue_bytes_max);
-        threads.spawn("bowline-write", move |done| writer.run(jobs, done))?;
-        let (threads, lock) = (Mutex::new(threads), Mutex::new(lock));
-        Ok(Self { queue, readers, disk, options, clock, threads, lock })
+        let mut write_threads = Threads::default();
+        write_threads.spawn("bowline-write", move || writer.run(jobs))?;
+        Ok(Self {
+            queue,
+            readers: None,
+            disk: None,
+            options,
+            clock,
+            read_threads: Mutex::default(),
+            write_threads: Mutex::new(write_threads),
+            lock: Mutex::default(),
+        })
     }
 
     /// Says, for [`lock_holder`], where this process's admin API listens.
@@ -218,39 +225,31 @@ impl SqliteStore {
         self.queue.submit(accept, WhenFull::Refuse).await
     }
 
-    fn let_go(&self) -> Threads {
+    /// Tells the readers to end. They go before the writer, so that they hold up its last checkpoint in nothing.
+    fn end_reads(&self) -> Threads {
         if let Some(readers) = &self.readers {
             readers.close();
         }
+        std::mem::take(&mut *self.read_threads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells the writer to end what is queued.
+    fn end_writes(&self) -> Threads {
         self.queue.close();
-        std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.write_threads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn unlock(&self) {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// Lets the threads end what is queued, and then the next process in.
+/// Ends what is queued, then lets the next process in.
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        for thread in self.let_go().handles {
-            // A thread that panicked has said so already.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Threads {
-    fn spawn(
-        &mut self,
-        name: &str,
-        run: impl FnOnce(oneshot::Sender<()>) + Send + 'static,
-    ) -> Result<(), StoreError> {
-        let (done, is_done) = oneshot::channel();
-        let handle = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(done))
-            .map_err(|e| readers::no_thread(&e))?;
-        self.handles.push(handle);
-        self.done.push(is_done);
-        Ok(())
+        self.end_reads().join();
+        self.end_writes().join();
+        self.unlock();
     }
 }
 
@@ -363,13 +362,10 @@ impl Store for SqliteStore {
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        let threads = self.let_go();
         Box::pin(async move {
-            for done in threads.done {
-                // An error says that the thread is gone: the same.
-                let _ = done.await;
-            }
-            self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.end_reads().wait().await;
+            self.end_writes().wait().await;
+            self.unlock();
             Ok(())
         })
     }

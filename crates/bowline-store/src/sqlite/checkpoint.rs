@@ -15,9 +15,8 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
-use super::{fault::store_error, options::SqliteOptions, schema};
+use super::{fault::store_error, options::SqliteOptions, schema, schema::LOCK_WAIT};
 use crate::StoreError;
 
 /// Pages in the log from which on it is copied in the background: 4 MiB.
@@ -55,13 +54,16 @@ pub(super) struct Checkpoints {
     woken_at: i32,
     /// Whether the rest that the background left is still to be copied.
     is_rest_due: bool,
+    bytes_alert: u64,
+    /// Size of the log from which on the next attempt to empty it is due.
+    bytes_next: u64,
 }
 
 impl Checkpoints {
     /// Both ends.
-    pub(super) fn new(wal: Arc<WalSize>) -> (Self, Receiver<()>) {
+    pub(super) fn new(wal: Arc<WalSize>, bytes_alert: u64) -> (Self, Receiver<()>) {
         let (wake, woken) = sync_channel(1);
-        (Self { wal, wake, woken_at: 0, is_rest_due: false }, woken)
+        (Self { wal, wake, woken_at: 0, is_rest_due: false, bytes_alert, bytes_next: bytes_alert }, woken)
     }
 
     /// Looks at the log's size after a commit.
@@ -72,13 +74,11 @@ impl Checkpoints {
         let pages = self.wal.pages.load(Ordering::Relaxed);
         if pages < self.woken_at {
             // The log has started anew.
-            (self.woken_at, self.is_rest_due) = (0, false);
+            (self.woken_at, self.is_rest_due, self.bytes_next) = (0, false, self.bytes_alert);
         }
         if self.is_rest_due && pages >= PAGES_REST {
             self.is_rest_due = false;
-            if let Err(error) = checkpoint(conn, "PASSIVE") {
-                tracing::warn!(%error, "a checkpoint failed; the write-ahead log grows until one succeeds");
-            }
+            warn_of(self.copy_rest(conn, u64::try_from(pages).unwrap_or(0) * PAGE_BYTES));
         } else if pages - self.woken_at >= PAGES_BACKGROUND {
             (self.woken_at, self.is_rest_due) = (pages, true);
             self.wal.is_copying.store(true, Ordering::Release);
@@ -86,51 +86,49 @@ impl Checkpoints {
             let _ = self.wake.try_send(());
         }
     }
-}
 
-/// The background thread: until the writer is gone.
-pub(super) struct Checkpointer {
-    conn: Connection,
-    wal: Arc<WalSize>,
-    bytes_alert: u64,
-    /// Size of the log from which on the next attempt to empty it is due.
-    bytes_next: u64,
-}
-
-impl Checkpointer {
-    pub(super) fn open(path: &Path, options: &SqliteOptions, wal: Arc<WalSize>) -> Result<Self, StoreError> {
-        let conn = schema::open_checkpointer(path, options).map_err(|e| store_error(&e))?;
-        let bytes_alert = options.wal_bytes_alert;
-        Ok(Self { conn, wal, bytes_alert, bytes_next: bytes_alert })
-    }
-
-    /// Copies whenever it is woken. Dropping `_done` says that the file was let go of.
-    pub(super) fn run(mut self, woken: Receiver<()>, _done: oneshot::Sender<()>) {
-        while woken.recv().is_ok() {
-            if let Err(error) = self.copy() {
-                tracing::warn!(%error, "a checkpoint failed; the write-ahead log grows until one succeeds");
-            }
-            self.wal.is_copying.store(false, Ordering::Release);
-        }
-    }
-
-    fn copy(&mut self) -> rusqlite::Result<()> {
-        let bytes = u64::try_from(self.wal.pages.load(Ordering::Relaxed)).unwrap_or(0) * PAGE_BYTES;
-        if bytes < self.bytes_alert {
-            self.bytes_next = self.bytes_alert;
-        }
+    fn copy_rest(&mut self, conn: &Connection, bytes: u64) -> rusqlite::Result<()> {
         if bytes < self.bytes_next {
-            return checkpoint(&self.conn, "PASSIVE");
+            return checkpoint(conn, "PASSIVE");
         }
-        // Emptying it holds writers up: not again before it has grown by a quarter.
+        // Waiting for readers holds writers up: not again before the log has grown by a quarter.
         self.bytes_next = bytes + self.bytes_alert / 4;
         tracing::warn!(
             bytes,
             limit = self.bytes_alert,
             "the write-ahead log is too large: a long read or another program keeps it from starting anew"
         );
-        self.conn.busy_timeout(EMPTY_WAIT)?;
-        checkpoint(&self.conn, "TRUNCATE")
+        conn.busy_timeout(EMPTY_WAIT)?;
+        let emptied = checkpoint_truncate(conn);
+        conn.busy_timeout(LOCK_WAIT)?;
+        emptied
+    }
+}
+
+fn warn_of(outcome: rusqlite::Result<()>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "a checkpoint failed; the write-ahead log grows until one succeeds");
+    }
+}
+
+/// The background thread: until the writer is gone.
+pub(super) struct Checkpointer {
+    conn: Connection,
+    wal: Arc<WalSize>,
+}
+
+impl Checkpointer {
+    pub(super) fn open(path: &Path, options: &SqliteOptions, wal: Arc<WalSize>) -> Result<Self, StoreError> {
+        let conn = schema::open_checkpointer(path, options).map_err(|e| store_error(&e))?;
+        Ok(Self { conn, wal })
+    }
+
+    /// Copies whenever it is woken.
+    pub(super) fn run(self, woken: &Receiver<()>) {
+        while woken.recv().is_ok() {
+            warn_of(checkpoint(&self.conn, "PASSIVE"));
+            self.wal.is_copying.store(false, Ordering::Release);
+        }
     }
 }
 

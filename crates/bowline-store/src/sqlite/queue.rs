@@ -71,7 +71,7 @@ struct Request<W: Write> {
     outcome: Option<Result<W::Out, StoreError>>,
     reply: oneshot::Sender<Result<W::Out, StoreError>>,
     payload_bytes: usize,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 impl<W: Write> Job for Request<W> {
@@ -86,15 +86,20 @@ impl<W: Write> Job for Request<W> {
     }
 
     fn answer(self: Box<Self>) -> Option<Box<dyn Job>> {
-        let outcome = self.outcome.expect("a batch is answered after each of its writes was applied");
-        match self.reply.send(outcome) {
+        let Self { outcome, reply, room, .. } = *self;
+        // Who has an answer finds its room free.
+        drop(room);
+        match reply.send(outcome.expect("a batch is answered after each of its writes was applied")) {
             Err(Ok(out)) => W::undo(out),
             Ok(()) | Err(Err(_)) => None,
         }
     }
 
     fn fail(self: Box<Self>, error: StoreError) {
-        let _ = self.reply.send(Err(error));
+        let Self { reply, room, .. } = *self;
+        drop(room);
+        // The caller may be gone.
+        let _ = reply.send(Err(error));
     }
 
     fn payload_bytes(&self) -> usize {
@@ -113,7 +118,7 @@ pub(super) type Caller<W> = oneshot::Receiver<Result<<W as Write>::Out, StoreErr
 pub(super) fn request<W: Write>(write: W, room: OwnedSemaphorePermit) -> (Box<dyn Job>, Caller<W>) {
     let (reply, answer) = oneshot::channel();
     let payload_bytes = write.payload_bytes();
-    (Box::new(Request { write, outcome: None, reply, payload_bytes, _room: room }), answer)
+    (Box::new(Request { write, outcome: None, reply, payload_bytes, room }), answer)
 }
 
 /// What to do when the queue is full.

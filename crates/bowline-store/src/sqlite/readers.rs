@@ -7,7 +7,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -21,6 +20,7 @@ use super::{
     options::SqliteOptions,
     queue::closed,
     schema,
+    threads::Threads,
 };
 use crate::{StoreError, StoreErrorKind};
 
@@ -101,23 +101,17 @@ pub(super) struct Readers {
     clock: Arc<dyn Clock>,
 }
 
-/// The threads, to wait for at the end.
-pub(super) struct ReaderThreads {
-    pub(super) threads: Vec<JoinHandle<()>>,
-    pub(super) done: Vec<oneshot::Receiver<()>>,
-}
-
 impl Readers {
+    /// Starts the threads, and puts them where they are waited for.
     pub(super) fn start(
         path: &Path,
         options: &SqliteOptions,
         clock: &Arc<dyn Clock>,
-    ) -> Result<(Self, ReaderThreads), StoreError> {
+        threads: &mut Threads,
+    ) -> Result<Self, StoreError> {
         let (sender, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
-        let mut ended = ReaderThreads { threads: vec![], done: vec![] };
         for number in 0..options.readers.get() {
-            let (done, is_done) = oneshot::channel();
             let mut reader = Reader {
                 path: path.to_owned(),
                 conn: Some(schema::open_reader(path)?),
@@ -127,20 +121,14 @@ impl Readers {
             };
             reader.watch_deadline()?;
             let jobs = Arc::clone(&receiver);
-            let thread = std::thread::Builder::new()
-                .name(format!("bowline-read-{number}"))
-                .spawn(move || reader.run(&jobs, done))
-                .map_err(|e| no_thread(&e))?;
-            ended.threads.push(thread);
-            ended.done.push(is_done);
+            threads.spawn(&format!("bowline-read-{number}"), move || reader.run(&jobs))?;
         }
-        let readers = Self {
+        Ok(Self {
             jobs: Mutex::new(Some(sender)),
             places: Arc::new(Semaphore::new(options.reads_len_max)),
             deadline: options.read_deadline,
             clock: Arc::clone(clock),
-        };
-        Ok((readers, ended))
+        })
     }
 
     /// Reads on one of the threads.
@@ -177,8 +165,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads until the store closes. Dropping `_done` says that the file was let go of.
-    fn run(mut self, jobs: &Mutex<Receiver<Waiting>>, _done: oneshot::Sender<()>) {
+    /// Reads until the store closes.
+    fn run(mut self, jobs: &Mutex<Receiver<Waiting>>) {
         loop {
             // One thread waits in the channel, the others for the lock.
             let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -227,9 +215,4 @@ fn nanos(time: Duration) -> u64 {
 
 fn busy() -> StoreError {
     StoreError::new(StoreErrorKind::Busy, "too many reads wait for the store; try again in a second")
-}
-
-/// The machine has no thread to give.
-pub(super) fn no_thread(error: &std::io::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, format!("cannot start a thread for the store: {error}"))
 }

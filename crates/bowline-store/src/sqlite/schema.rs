@@ -23,7 +23,7 @@ type Migration = fn(&Connection, &dyn Clock) -> rusqlite::Result<()>;
 const MIGRATIONS: [Migration; 1] = [create];
 
 /// How long a connection waits for a lock that another program holds (an `sqlite3` shell, a backup).
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// Statements that each connection keeps prepared. Those of a few periods and all others fit.
 const STATEMENTS_MAX: usize = 256;

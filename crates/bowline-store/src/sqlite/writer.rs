@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bowline_model::Clock;
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::{
     checkpoint::{Checkpoints, WalSize, checkpoint_truncate},
@@ -67,8 +67,8 @@ impl Writer {
         self
     }
 
-    /// Writes until the queue is closed and empty. Dropping `_done` says that the file was let go of.
-    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>, _done: oneshot::Sender<()>) {
+    /// Writes until the queue is closed and empty.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
         while let Some(first) = jobs.blocking_recv() {
             let batch = self.drain(first, &mut jobs);
             self.write(batch);
