@@ -41,8 +41,8 @@ pub(crate) enum Part {
 
 /// How it ended.
 enum Told {
-    AsTold,
-    NotAsTold,
+    Truly,
+    Otherwise,
     Stopped,
 }
 
@@ -83,7 +83,7 @@ async fn told_or_stopped(part: Part, place: Place, stage: Stage, killed: Option<
             Err(error) => {
                 say(format!("{} the app does not answer: {error}", paint(Tone::Bad, "error:")));
                 stop();
-                Told::NotAsTold
+                Told::Otherwise
             }
         },
         stopped = stopped() => match stopped {
@@ -91,7 +91,7 @@ async fn told_or_stopped(part: Part, place: Place, stage: Stage, killed: Option<
             Err(error) => {
                 say(format!("{} no signals: {error}", paint(Tone::Bad, "error:")));
                 stop();
-                Told::NotAsTold
+                Told::Otherwise
             }
         },
     }
@@ -104,7 +104,7 @@ async fn tell(part: Part, place: Place, mut stage: Stage, killed: Option<String>
         Part::Once => {
             story::tell(&mut stage).await?;
             stop();
-            return Ok(if stage.untold.is_empty() { Told::AsTold } else { Told::NotAsTold });
+            return Ok(if stage.untold.is_empty() { Told::Truly } else { Told::Otherwise });
         }
         Part::Story => story::tell(&mut stage).await?,
         Part::Again => again::tell(&mut stage, began, killed).await?,
@@ -149,12 +149,12 @@ async fn stopped() -> io::Result<()> {
 
 fn end(part: Part, place: &Place, told: &Told) -> Result<ExitCode> {
     let code = match told {
-        Told::AsTold => {
+        Told::Truly => {
             place.remove()?;
             say(format!("\n{}\n", paint(Tone::Good, "It happened as told.")));
             ExitCode::SUCCESS
         }
-        Told::NotAsTold => {
+        Told::Otherwise => {
             say(format!("\n{}\n", paint(Tone::Bad, "It did not happen as told.")));
             ExitCode::FAILURE
         }
