@@ -1,0 +1,74 @@
+//! What can be said on the command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+
+const EVENTS_QUICK: usize = 2_000;
+const ROUNDS_QUICK: usize = 2;
+
+/// Measures Bowline against two hand-written receivers, interleaved, and prints a table.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "bench")]
+pub(crate) struct Args {
+    /// Signed events in each measurement.
+    #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
+    events: usize,
+    /// Keep-alive connections that send them, each its next event as soon as the last was answered.
+    #[arg(long, default_value_t = 64, value_parser = at_least_one)]
+    pub(crate) connections: usize,
+    /// Measurements of each contender; the table shows medians.
+    #[arg(long, default_value_t = 5, value_parser = at_least_one)]
+    rounds: usize,
+    /// How long the CRM takes for a contact, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    crm_latency_ms: u64,
+    /// 2,000 events and 2 rounds: shows that it works, not more.
+    #[arg(long, conflicts_with_all = ["events", "rounds"])]
+    quick: bool,
+    /// How much Bowline logs: `info`, its default, is two lines per event; the floors log none.
+    #[arg(long, default_value = "info")]
+    pub(crate) bowline_log_level: String,
+    /// Where the stores are made and removed again; else beside this program. A RAM disk makes durability free.
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Also appends the table to bench/RESULTS.md.
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// One of the servers that the bench starts, alone: for a profiler.
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
+}
+
+/// A server, as a process of its own. All are configured by STRIPE_WEBHOOK_SECRET, CRM_BASE_URL and CRM_API_KEY.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Role {
+    /// The floor without durability; listens on LISTEN.
+    Bare,
+    /// The floor with a group commit before the answer; listens on LISTEN, writes floor.db.
+    Durable,
+    /// The example stripe-to-crm; configured by BOWLINE_LISTEN and the like.
+    Bowline,
+}
+
+impl Args {
+    pub(crate) fn events(&self) -> usize {
+        if self.quick { EVENTS_QUICK } else { self.events }
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        if self.quick { ROUNDS_QUICK } else { self.rounds }
+    }
+
+    pub(crate) fn crm_latency(&self) -> Duration {
+        Duration::from_millis(self.crm_latency_ms)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
