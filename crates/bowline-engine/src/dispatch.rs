@@ -12,7 +12,7 @@ use crate::{
     Context,
     board::Board,
     drive::{Driver, bury},
-    engine::{Resume, Shared, Stopping, lock, positive},
+    engine::{Resume, Shared, Stopping, lock},
     machine::Machine,
     slots::SlotGuard,
 };
@@ -136,12 +136,12 @@ impl Dispatcher {
         let due = *lock(&shared.next_due);
         let limited = round == Round::Limited || shared.slots.any_limited(&shared.workflows);
         let retry = if round == Round::Failed { CLAIM_RETRY } else { SWEEP };
-        let until_due = due.map_or(SWEEP, |due| positive(due.duration_since(shared.clock.now())));
         tokio::select! {
             () = shared.poked.notified() => {}
             () = shared.slots.freed(), if limited => {}
             _ = shared.stopping_after(Stopping::No) => {}
-            () = shared.clock.sleep(until_due.min(retry)) => self.refresh_due().await,
+            () = shared.sleep_until(due) => self.refresh_due().await,
+            () = shared.clock.sleep(retry) => {}
         }
     }
 

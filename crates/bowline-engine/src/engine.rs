@@ -175,7 +175,7 @@ impl Shared {
     /// Ends at that time; never if there is none.
     pub(crate) async fn sleep_until(&self, until: Option<Timestamp>) {
         match until {
-            Some(until) => self.clock.sleep(positive(until.duration_since(self.clock.now()))).await,
+            Some(until) => self.clock.sleep_until(until).await,
             None => std::future::pending().await,
         }
     }
@@ -241,8 +241,4 @@ impl Shared {
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(crate) fn positive(wait: jiff::SignedDuration) -> Duration {
-    Duration::try_from(wait).unwrap_or_default()
 }

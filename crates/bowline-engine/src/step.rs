@@ -160,6 +160,9 @@ async fn run<A: Action<Via>, Via>(step: Step<'_, A, Via>) -> Result<A::Output> {
     }
 }
 
+/// A client gives an attempt up by itself when its time is over, and knows more to say of it: it gets this much longer.
+const EFFECTS_OWN_WORD: Duration = Duration::from_millis(100);
+
 /// A leaf as the code's side holds it: dropping it tells the board.
 struct LeafGuard<'a> {
     board: &'a Board,
@@ -189,7 +192,7 @@ impl LeafGuard<'_> {
             self.board.mark_attempt(None);
             polled
         }));
-        match select(marked, self.board.clock.sleep(timeout)).await {
+        match select(marked, self.board.clock.sleep(timeout + EFFECTS_OWN_WORD)).await {
             Either::Left((Verdict::Done(value), _)) => self.encode(&value),
             Either::Left((verdict, _)) => verdict.map(|_| unreachable!("only Done holds a value")),
             Either::Right(_) => Verdict::Unknown(Failure::unknown(format!(

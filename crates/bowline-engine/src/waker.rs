@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-/// What a run's code wakes.
+/// Tells a run's driver that the run was woken.
 #[derive(Default)]
 pub(crate) struct RunWaker {
     woken: AtomicBool,
@@ -20,7 +20,7 @@ pub(crate) struct RunWaker {
 
 impl RunWaker {
     /// Marks the run as woken and wakes its driver.
-    pub(crate) fn signal(&self) {
+    fn signal(&self) {
         self.woken.store(true, Ordering::Release);
         self.driver.wake();
     }
@@ -42,19 +42,28 @@ impl RunWaker {
     }
 }
 
-impl Wake for RunWaker {
+/// What is behind the wakers that the run's code holds: counted, while [`RunWaker`] is not.
+struct CodeWaker {
+    run: Arc<RunWaker>,
+}
+
+impl Wake for CodeWaker {
     fn wake(self: Arc<Self>) {
-        self.signal();
+        let run = self.run.clone();
+        // First, so that whoever is woken does not count a waker that is spent.
+        drop(self);
+        run.signal();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.signal();
+        self.run.signal();
     }
 }
 
 /// A run's waker as the machine holds it.
 pub(crate) struct OwnWaker {
     run: Arc<RunWaker>,
+    code: Arc<CodeWaker>,
     waker: Waker,
 }
 
@@ -64,7 +73,8 @@ const OWN_CLONES: usize = 2;
 impl OwnWaker {
     pub(crate) fn new() -> Self {
         let run = Arc::new(RunWaker::default());
-        Self { waker: Waker::from(run.clone()), run }
+        let code = Arc::new(CodeWaker { run: run.clone() });
+        Self { run, waker: Waker::from(code.clone()), code }
     }
 
     pub(crate) fn run(&self) -> &Arc<RunWaker> {
@@ -75,9 +85,8 @@ impl OwnWaker {
         &self.waker
     }
 
-    /// Clones held elsewhere: by leaves, by combinators such as `FuturesUnordered`, by strangers. The driver's own
-    /// clone, if it has one, is among them.
+    /// Clones held elsewhere: by leaves, by combinators such as `FuturesUnordered`, by strangers.
     pub(crate) fn clones_elsewhere(&self) -> usize {
-        Arc::strong_count(&self.run) - OWN_CLONES
+        Arc::strong_count(&self.code) - OWN_CLONES
     }
 }

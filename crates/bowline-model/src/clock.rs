@@ -18,6 +18,12 @@ pub trait Clock: Send + Sync + 'static {
     /// Ends after `wait`.
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()>;
 
+    /// Ends when the wall clock shows `until`. A clock that can be moved overrides this, so that a move between the look
+    /// at the time and the beginning of the sleep is not slept through.
+    fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
+        self.sleep(Duration::try_from(until.duration_since(self.now())).unwrap_or_default())
+    }
+
     /// 64 bits, each evenly drawn, that nobody can guess.
     fn random(&self) -> u64;
 }

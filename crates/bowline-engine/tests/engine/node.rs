@@ -1,6 +1,7 @@
 //! A store that outlives processes, processes that can be killed, and a clock that a test moves.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex},
     task::{Poll, Waker},
     time::Duration,
@@ -29,14 +30,14 @@ pub(crate) struct StillClock {
 
 struct ClockState {
     now: Timestamp,
-    sleepers: Vec<(Timestamp, Waker)>,
+    sleepers: HashMap<u64, (Timestamp, Waker)>,
     draws: u64,
 }
 
 impl StillClock {
     fn new() -> Self {
         let now = Timestamp::from_second(1_790_000_000).unwrap();
-        Self { state: Mutex::new(ClockState { now, sleepers: vec![], draws: 0 }) }
+        Self { state: Mutex::new(ClockState { now, sleepers: HashMap::new(), draws: 0 }) }
     }
 
     pub(crate) fn time(&self) -> Timestamp {
@@ -47,9 +48,9 @@ impl StillClock {
         let mut state = self.state.lock().unwrap();
         state.now += by;
         let now = state.now;
-        let due: Vec<_> = state.sleepers.extract_if(.., |(at, _)| *at <= now).collect();
+        let due: Vec<_> = state.sleepers.extract_if(|_, (at, _)| *at <= now).collect();
         drop(state);
-        due.into_iter().for_each(|(_, waker)| waker.wake());
+        due.into_iter().for_each(|(_, (_, waker))| waker.wake());
     }
 
     /// Half way through any jitter, and never twice the same number.
@@ -74,13 +75,17 @@ impl Clock for ClockHandle {
     }
 
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
-        let (clock, until) = (self.0.clone(), self.now() + wait);
+        self.sleep_until(self.now() + wait)
+    }
+
+    fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
+        let (clock, id) = (self.0.clone(), self.0.draw());
         Box::pin(std::future::poll_fn(move |cx| {
             let mut state = clock.state.lock().unwrap();
             if state.now >= until {
                 return Poll::Ready(());
             }
-            state.sleepers.push((until, cx.waker().clone()));
+            state.sleepers.insert(id, (until, cx.waker().clone()));
             Poll::Pending
         }))
     }

@@ -197,7 +197,7 @@ fn an_attempt_that_takes_too_long_is_unknown_and_tried_again_under_its_key() {
     let run = host.accept(&["flow"], "null")[0];
     node.engine.poke();
     host.block_on("the first attempt", sent.next_arrival());
-    host.clock.advance(Duration::from_secs(2));
+    host.clock.advance(Duration::from_millis(2100));
     host.wait_for(run, RunState::Waiting);
     host.clock.advance(Duration::from_secs(1));
     host.wait_for(run, RunState::Completed);
