@@ -13,6 +13,9 @@ use super::{
 };
 use crate::{Accepted, Batch, CursorMove, StoreErrorKind};
 
+/// Periods after which the next ones may be as large again: each costs three tables.
+const PERIODS_OF_ONE_SIZE: u64 = 256;
+
 /// [`Store::accept`](crate::Store::accept).
 pub(super) struct Accept {
     pub(super) batch: Batch,
@@ -74,7 +77,8 @@ impl Accept {
         let current = tx.periods.current();
         let is_empty = current.event_first > tx.ledger.event_last && current.run_first > tx.ledger.run_last;
         let is_old = self.now.duration_since(current.opened_at).unsigned_abs() >= self.period;
-        let is_large = u64::try_from(tx.ledger.period_bytes).unwrap_or(0) >= self.period_bytes_max;
+        let bytes_max = self.period_bytes_max.saturating_mul(1 + tx.periods.len() / PERIODS_OF_ONE_SIZE);
+        let is_large = u64::try_from(tx.ledger.period_bytes).unwrap_or(0) >= bytes_max;
         if !is_empty && (is_old || is_large) {
             period::begin_next(tx, self.now)?;
         }

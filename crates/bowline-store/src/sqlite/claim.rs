@@ -21,6 +21,24 @@ use crate::Claim;
 /// several claims, so that no commit is held up by it.
 const PROMOTED_MAX: i64 = 10_000;
 
+/// Whether anything became due.
+const IS_ANY_DUE: &str = "SELECT 1 FROM run INDEXED BY run_due WHERE ready = 0 AND due <= ?1 LIMIT 1";
+
+/// What became due, earliest first.
+const DUE: &str = "SELECT id FROM run INDEXED BY run_due WHERE ready = 0 AND due <= ?1 ORDER BY due LIMIT ?2";
+
+/// The next runs of a workflow.
+const NEXT_RUNS: &str = "SELECT priority, id FROM run INDEXED BY run_ready WHERE ready = 1 AND workflow = ?1 \
+     ORDER BY priority DESC, id LIMIT ?2";
+
+/// The next workflow that has a claimable run.
+const NEXT_WORKFLOW: &str = "SELECT workflow FROM run INDEXED BY run_ready WHERE ready = 1 AND workflow > ?1 \
+     ORDER BY workflow LIMIT 1";
+
+/// Claimable runs that a crash has hit. Few: at most what ran at a crash.
+const SUSPECTS: &str = "SELECT priority, id, workflow, crashes_alone FROM run INDEXED BY run_suspect \
+     WHERE ready = 1 AND crashes > 0 AND crashes >= ?1";
+
 /// A run that could be claimed. Sorted as claims go: higher priority first, then older first; before all, among
 /// suspects, those that were alone at fewer crashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,16 +101,10 @@ impl Write for GiveBack {
 
 /// Makes claimable what became due.
 fn promote(tx: &mut Tx<'_>, now: Timestamp) -> rusqlite::Result<()> {
-    let is_any = tx
-        .conn
-        .prepare_cached("SELECT 1 FROM run INDEXED BY run_due WHERE ready = 0 AND due <= ?1 LIMIT 1")?
-        .exists([nanos(now)])?;
+    let is_any = tx.conn.prepare_cached(IS_ANY_DUE)?.exists([nanos(now)])?;
     if is_any {
         tx.conn
-            .prepare_cached(
-                "UPDATE run SET ready = 1 WHERE id IN (SELECT id FROM run INDEXED BY run_due \
-                 WHERE ready = 0 AND due <= ?1 ORDER BY due LIMIT ?2)",
-            )?
+            .prepare_cached(&format!("UPDATE run SET ready = 1 WHERE id IN ({DUE})"))?
             .execute((nanos(now), PROMOTED_MAX))?;
     }
     Ok(())
@@ -134,10 +146,7 @@ fn next_of(tx: &Tx<'_>, workflow: i64, quota: usize) -> rusqlite::Result<Vec<Can
         return Ok(vec![]);
     }
     tx.conn
-        .prepare_cached(
-            "SELECT priority, id FROM run INDEXED BY run_ready WHERE ready = 1 AND workflow = ?1 \
-             ORDER BY priority DESC, id LIMIT ?2",
-        )?
+        .prepare_cached(NEXT_RUNS)?
         .query_map(params![workflow, i64::try_from(quota).unwrap_or(i64::MAX)], |row| {
             Ok(Candidate { crashes_alone: 0, priority: Reverse(row.get(0)?), id: row.get(1)? })
         })?
@@ -146,9 +155,7 @@ fn next_of(tx: &Tx<'_>, workflow: i64, quota: usize) -> rusqlite::Result<Vec<Can
 
 /// Workflows with a claimable run: one step in the index for each, however many runs there are.
 fn claimable_workflows(tx: &Tx<'_>) -> rusqlite::Result<Vec<i64>> {
-    let mut next = tx.conn.prepare_cached(
-        "SELECT workflow FROM run INDEXED BY run_ready WHERE ready = 1 AND workflow > ?1 ORDER BY workflow LIMIT 1",
-    )?;
+    let mut next = tx.conn.prepare_cached(NEXT_WORKFLOW)?;
     let mut workflows = vec![];
     let mut last = i64::MIN;
     while let Some(workflow) = next.query_row([last], |row| row.get(0)).optional()? {
@@ -158,16 +165,13 @@ fn claimable_workflows(tx: &Tx<'_>) -> rusqlite::Result<Vec<i64>> {
     Ok(workflows)
 }
 
-/// Claimable runs with enough crashes. Few: at most what ran at a crash.
+/// Claimable runs with enough crashes.
 fn suspects(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<Vec<Candidate>> {
     let mut left = quotas(tx, claim)?;
     let mut left_others = claim.others_max;
     let mut found: Vec<(Candidate, i64)> = tx
         .conn
-        .prepare_cached(
-            "SELECT priority, id, workflow, crashes_alone FROM run INDEXED BY run_suspect \
-             WHERE ready = 1 AND crashes > 0 AND crashes >= ?1",
-        )?
+        .prepare_cached(SUSPECTS)?
         .query_map([claim.crashes_min], |row| {
             let crashes_alone = row.get(3)?;
             Ok((Candidate { crashes_alone, priority: Reverse(row.get(0)?), id: row.get(1)? }, row.get(2)?))
@@ -198,4 +202,33 @@ fn take(tx: &mut Tx<'_>, id: i64, node: NodeId, now: Timestamp) -> Result<Run, F
     let from = RunState::from_code(from).unwrap_or(RunState::Queued);
     tx.moved(from, RunState::Running);
     Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{options::SqliteOptions, schema};
+
+    /// Each query is one search in one index, in the index's order: its time does not grow with what is stored.
+    #[test]
+    fn finds_the_next_runs_without_looking_at_the_others() {
+        let conn = schema::open_writer(None, &SqliteOptions::default(), &bowline_model::SystemClock).unwrap();
+        let plans = [
+            (IS_ANY_DUE, "SEARCH run USING COVERING INDEX run_due (due<?)"),
+            (DUE, "SEARCH run USING COVERING INDEX run_due (due<?)"),
+            (NEXT_RUNS, "SEARCH run USING COVERING INDEX run_ready (workflow=?)"),
+            (NEXT_WORKFLOW, "SEARCH run USING COVERING INDEX run_ready (workflow>?)"),
+            (SUSPECTS, "SEARCH run USING INDEX run_suspect (crashes>?)"),
+        ];
+        for (sql, plan) in plans {
+            let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            for parameter in 1..=explain.parameter_count() {
+                explain.raw_bind_parameter(parameter, 1).unwrap();
+            }
+            let mut steps = explain.raw_query();
+            let first: String = steps.next().unwrap().unwrap().get(3).unwrap();
+            assert_eq!(first, plan);
+            assert!(steps.next().unwrap().is_none(), "nothing is sorted: {sql}");
+        }
+    }
 }

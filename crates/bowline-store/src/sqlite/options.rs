@@ -41,7 +41,8 @@ pub struct SqliteOptions {
     pub read_deadline: Duration,
     /// How long one period of history lasts. Ended runs are dropped by whole periods.
     pub period: Duration,
-    /// How large a period's payloads grow before the next begins: bounds the time that dropping one takes.
+    /// How large a period's payloads grow before the next begins: bounds the time that dropping one takes (some 100 ms
+    /// for the default). Doubles with every 256 periods that are kept, so that a large history has not too many.
     pub period_bytes_max: u64,
 }
 
@@ -59,7 +60,7 @@ impl Default for SqliteOptions {
             reads_len_max: 1024,
             read_deadline: Duration::from_secs(5),
             period: Duration::from_hours(24),
-            period_bytes_max: 256 * MIB as u64,
+            period_bytes_max: 64 * MIB as u64,
         }
     }
 }

@@ -52,6 +52,11 @@ impl Periods {
         Ok(Self { all: rows.collect::<Result<_, _>>()?, swept_to: i64::MIN })
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> u64 {
+        self.all.len() as u64
+    }
+
     /// The period that takes what is accepted now.
     pub(super) fn current(&self) -> Period {
         *self.all.last().expect("a store is created with a period")

@@ -251,20 +251,29 @@ pub(super) fn counts(at: &mut Snapshot<'_>, now: Timestamp) -> Result<Counts, Fa
     Ok(Counts { by_state, oldest_claimable: due.into_iter().chain(in_line).min().map(time) })
 }
 
+/// The first in line after that priority, of the same workflow.
+const NEXT_PRIORITY: &str = "SELECT workflow, priority, id FROM run INDEXED BY run_ready \
+     WHERE ready = 1 AND workflow = ?1 AND priority < ?2 ORDER BY priority DESC, id LIMIT 1";
+
+/// The first in line of the next workflow.
+const NEXT_WORKFLOW: &str = "SELECT workflow, priority, id FROM run INDEXED BY run_ready \
+     WHERE ready = 1 AND workflow > ?1 ORDER BY workflow, priority DESC, id LIMIT 1";
+
 /// When the first in line of each workflow and priority became claimable: the oldest of those.
 ///
 /// One step in the index for each workflow and priority, however many runs wait.
 fn oldest_in_line(at: &Snapshot<'_>) -> Result<Option<i64>, Fault> {
-    let mut next_stretch = at.conn.prepare_cached(
-        "SELECT workflow, priority, id FROM run INDEXED BY run_ready WHERE ready = 1 AND \
-         (workflow > ?1 OR (workflow = ?1 AND priority < ?2)) ORDER BY workflow, priority DESC, id LIMIT 1",
-    )?;
+    let mut next_priority = at.conn.prepare_cached(NEXT_PRIORITY)?;
+    let mut next_workflow = at.conn.prepare_cached(NEXT_WORKFLOW)?;
     let mut since = at.conn.prepare_cached("SELECT coalesce(due, changed_at) FROM run WHERE id = ?1")?;
     let mut oldest: Option<i64> = None;
     let (mut workflow, mut priority) = (i64::MIN, i64::MIN);
     loop {
-        let first: Option<(i64, i64, i64)> =
-            next_stretch.query_row((workflow, priority), |row| row.try_into()).optional()?;
+        let mut first: Option<(i64, i64, i64)> =
+            next_priority.query_row((workflow, priority), |row| row.try_into()).optional()?;
+        if first.is_none() {
+            first = next_workflow.query_row([workflow], |row| row.try_into()).optional()?;
+        }
         let Some(first) = first else { return Ok(oldest) };
         let at: i64 = since.query_row([first.2], |row| row.get(0))?;
         oldest = Some(oldest.map_or(at, |oldest| oldest.min(at)));

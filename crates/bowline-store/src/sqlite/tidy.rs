@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Rows that one piece of work touches.
-const PIECE_MAX: i64 = 500;
+const PIECE_MAX: i64 = 1000;
 
 /// [`Store::tidy`](crate::Store::tidy): one piece.
 pub(super) struct Tidy {

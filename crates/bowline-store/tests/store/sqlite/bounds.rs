@@ -120,55 +120,6 @@ async fn old_periods_leave_the_file() {
     assert!(pages * 4096 < 12 << 20, "60 days wrote 75 MiB, {pages} pages are in the file");
 }
 
-#[tokio::test]
-async fn a_claim_is_as_quick_beside_a_long_backlog() {
-    let (_folder, path) = place();
-    let clock = Arc::new(TestClock::default());
-    let store = SqliteStore::open(&path, options(), clock).unwrap();
-    let backlog = || (0..20_000).map(|_| NewRun { priority: 3, ..run_of("full") });
-    let due = || (0..20_000).map(|n| NewRun { due: Some(at(1_000_000 + n)), ..run_of("full") });
-    let runs = backlog().chain(due()).collect();
-    store.accept(Batch { events: vec![event("1", runs)], ..Batch::default() }).await.unwrap();
-    store
-        .accept(Batch { events: vec![event("2", vec![run_of("a"), run_of("b")])], ..Batch::default() })
-        .await
-        .unwrap();
-    let plans = [
-        (
-            "SELECT priority, id FROM run INDEXED BY run_ready WHERE ready = 1 AND workflow = 1 \
-          ORDER BY priority DESC, id LIMIT 9",
-            "SEARCH run USING COVERING INDEX run_ready (workflow=?)",
-        ),
-        (
-            "SELECT id FROM run INDEXED BY run_due WHERE ready = 0 AND due <= 9 ORDER BY due LIMIT 9",
-            "SEARCH run USING COVERING INDEX run_due (due<?)",
-        ),
-        (
-            "SELECT workflow FROM run INDEXED BY run_ready WHERE ready = 1 AND workflow > 1 ORDER BY workflow LIMIT 1",
-            "SEARCH run USING COVERING INDEX run_ready (workflow>?)",
-        ),
-        (
-            "SELECT min(due) FROM run INDEXED BY run_due WHERE ready = 0 AND due > 1",
-            "SEARCH run USING COVERING INDEX run_due (due>?)",
-        ),
-    ];
-    for (sql, plan) in plans {
-        let conn = Connection::open(&path).unwrap();
-        let explain = format!("EXPLAIN QUERY PLAN {sql}");
-        let steps: Vec<String> = conn
-            .prepare(&explain)
-            .unwrap()
-            .query_map([], |row| row.get(3))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(steps, [plan], "one step, and nothing is sorted");
-    }
-    let claimed = store.claim(claim(1, at(1))).await.unwrap();
-    assert_eq!(claimed.len(), 2);
-    assert_eq!(store.counts(at(1)).await.unwrap().by_state[0], (RunState::Queued, 40_000));
-}
-
 /// Each look at this clock makes it a second later.
 #[derive(Default)]
 struct RunningClock(AtomicU64);
@@ -206,4 +157,23 @@ async fn a_long_read_ends_at_its_deadline_and_the_next_goes_on() {
     assert!(refused.to_string().contains("deadline"), "{refused}");
     let short = RunFilter { limit: 1, ..RunFilter::default() };
     assert_eq!(store.runs(short).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn looks_at_the_line_are_short_however_long_it_is() {
+    let (_folder, path) = place();
+    let store = SqliteStore::open(&path, options(), Arc::new(RunningClock::default())).unwrap();
+    let runs =
+        (0..20_000).map(|n| NewRun { due: (n % 2 == 0).then_some(at(1_000_000 + n)), ..run_of("full") });
+    store.accept(Batch { events: vec![event("1", runs.collect())], ..Batch::default() }).await.unwrap();
+    let claimed = store.claim(Claim { workflows: vec![], total_max: 3, ..claim(1, at(1)) }).await.unwrap();
+    assert_eq!(claimed.len(), 3);
+    // Each would pass the deadline if it looked at every run.
+    assert_eq!(store.next_due(at(0)).await.unwrap(), Some(at(1_000_000)));
+    let counts = store.counts(at(1_000_001)).await.unwrap();
+    assert_eq!((counts.by_state[0], counts.oldest_claimable), ((RunState::Queued, 19_997), Some(at(0))));
+    let dead = RunFilter { states: vec![RunState::DeadLettered, RunState::Waiting], ..RunFilter::default() };
+    assert!(store.runs(dead).await.unwrap().is_empty());
+    let running = RunFilter { states: vec![RunState::Running], ..RunFilter::default() };
+    assert_eq!(store.runs(running).await.unwrap().len(), 3);
 }
