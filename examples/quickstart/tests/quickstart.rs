@@ -23,15 +23,16 @@ fn staying(dir: &Path, wait_s: u32) -> Program {
 /// Runs one command of the app to its end, and returns what it wrote.
 #[track_caller]
 fn command(dir: &Path, words: &[&str]) -> String {
-    let mut command = quickstart(dir).args(words).start().unwrap();
-    assert!(command.wait(WITHIN).unwrap().success(), "{words:?}: {}", command.output());
+    let mut command = quickstart(dir).args(words).start().expect("it starts");
+    let status = command.wait(WITHIN).expect("it ends");
+    assert!(status.success(), "{words:?}: {}", command.output());
     command.output()
 }
 
 /// The values of that field over the CRM's requests for that contact.
 fn crm_saw(dir: &Path, email: &str, field: &str) -> Vec<Value> {
-    let file = fs::read_to_string(dir.join("crm.jsonl")).unwrap();
-    let asked = file.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let file = fs::read_to_string(dir.join("crm.jsonl")).expect("the CRM was asked");
+    let asked = file.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));
     asked.filter(|asked| asked["email"] == email).map(|asked| asked[field].clone()).collect()
 }
 
@@ -97,18 +98,28 @@ fn every_line_to_try_works() {
 
 /// Sends what the line with `curl` would send; returns the status.
 fn curl(story: &mut Process, dir: &Path) -> u16 {
-    let url = story.wait_for_line("curl -i http", WITHIN).unwrap();
-    let url = url.split_whitespace().find(|word| word.starts_with("http")).unwrap();
-    let signature = story.wait_for_line("Stripe-Signature: ", WITHIN).unwrap();
-    let signature = signature.split('\'').nth(1).unwrap().trim_start_matches("Stripe-Signature: ");
-    let request = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .unwrap()
+    let mut told = |part| story.wait_for_line(part, WITHIN).expect("the line is told");
+    let (url, signature) = (told("curl -i http"), told("Stripe-Signature: "));
+    let url = url.split_whitespace().find(|word| word.starts_with("http")).expect("an address");
+    let signature = signature.split('\'').nth(1).and_then(|header| header.split_once(": "));
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let request = client
         .post(url)
         .header("content-type", "application/json")
-        .header("stripe-signature", signature)
-        .body(fs::read(dir.join("payment.json")).unwrap());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { request.send().await.unwrap().status().as_u16() })
+        .header("stripe-signature", signature.expect("a header").1)
+        .body(fs::read(dir.join("payment.json")).expect("the event is written"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { request.send().await.expect("an answer").status().as_u16() })
+}
+
+#[test]
+fn every_link_of_the_documents_leads_to_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("https://")) {
+            assert!(root.join(link).exists(), "{document} links to {link}, which is not there");
+        }
+    }
 }
