@@ -183,9 +183,6 @@ pub fn step_name(key: &EntryKey) -> String {
 /// Names the states there are.
 pub fn parse_state(name: &str) -> Result<RunState, String> {
     let name = name.trim();
-    if name == "dead_lettered" {
-        return Ok(RunState::DeadLettered);
-    }
     RunState::ALL.into_iter().find(|state| state.as_str() == name).ok_or_else(|| {
         let names: Vec<_> = RunState::ALL.iter().map(|state| state.as_str()).collect();
         format!("there is no state {name:?}; there are {}", names.join(", "))

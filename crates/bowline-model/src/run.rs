@@ -22,6 +22,7 @@ pub enum RunState {
     /// Ended by an operator or a declared policy.
     Cancelled,
     /// Needs a person.
+    #[serde(rename = "dead")]
     DeadLettered,
 }
 

@@ -70,7 +70,7 @@ accepted 2026-11-22 10:00:00.123 UTC
 #[test]
 fn a_dead_letter_tells_why_and_what_can_be_done() {
     check_timeline(
-        json!({ "state": "dead_lettered", "dead_reason": "failed", "summary": "crm answered 422" }),
+        json!({ "state": "dead", "dead_reason": "failed", "summary": "crm answered 422" }),
         json!([
             { "what": "step", "seq": 1, "name": "create contact", "kind": "step", "state": "refused",
               "call": "POST crm /api/contacts", "began_ms": 2, "ended_ms": 52, "attempts": 1,
@@ -161,7 +161,7 @@ fn list() -> RunList {
         row
     };
     serde_json::from_value(json!({ "next": 7, "runs": [
-        row(12, "dead_lettered", json!({ "dead_reason": "unknown_workflow", "summary": "no\nsuch workflow" })),
+        row(12, "dead", json!({ "dead_reason": "unknown_workflow", "summary": "no\nsuch workflow" })),
         row(11, "waiting", json!({ "due": "2026-11-22T11:05:30Z", "crashes": 1 })),
         row(9, "completed", json!({ "replay_of": 4 })),
         row(7, "running", json!({})),
