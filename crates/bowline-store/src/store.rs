@@ -84,7 +84,8 @@ pub trait Store: Send + Sync + 'static {
     fn probe(&self, now: Timestamp) -> Answer<'_, ()>;
 
     /// Removes what retention no longer keeps, a bounded piece at a time: ended runs with their journals and events
-    /// that ended before `before`, dedupe keys past their time. Returns whether there is more to do.
+    /// that ended before `before`, dedupe keys past their time. Returns whether there is more to do. A store that drops
+    /// history by whole periods may keep a run for as long as its period lasts.
     fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool>;
 
     /// Ends this node: writes what is queued, and lets go of the store.

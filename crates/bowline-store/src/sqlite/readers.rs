@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     time::Duration,
@@ -26,6 +26,10 @@ use crate::{StoreError, StoreErrorKind};
 
 /// SQLite's instructions between two looks at the clock: some tens of microseconds.
 const DEADLINE_STEPS: i32 = 2000;
+
+/// Looks at the clock that every read may take: about a millisecond. A short read is answered though it waited long, and
+/// though a clock was moved meanwhile.
+const LOOKS_MIN: u32 = 25;
 
 /// A consistent view of the store: what one read sees.
 pub(super) struct Snapshot<'c> {
@@ -116,7 +120,7 @@ impl Readers {
                 path: path.to_owned(),
                 conn: Some(schema::open_reader(path)?),
                 names: Names::default(),
-                deadline: Arc::new(AtomicU64::new(u64::MAX)),
+                deadline: Arc::default(),
                 clock: Arc::clone(clock),
             };
             reader.watch_deadline()?;
@@ -159,9 +163,28 @@ struct Reader {
     path: PathBuf,
     conn: Option<Connection>,
     names: Names,
-    /// Of the read under way, in nanoseconds of the clock's monotonic time.
-    deadline: Arc<AtomicU64>,
+    deadline: Arc<Deadline>,
     clock: Arc<dyn Clock>,
+}
+
+/// When the read under way must end.
+#[derive(Default)]
+struct Deadline {
+    /// In nanoseconds of the clock's monotonic time.
+    at: AtomicU64,
+    looks: AtomicU32,
+}
+
+impl Deadline {
+    fn set(&self, at: Duration) {
+        self.at.store(nanos(at), Ordering::Relaxed);
+        self.looks.store(0, Ordering::Relaxed);
+    }
+
+    fn is_over(&self, clock: &dyn Clock) -> bool {
+        self.looks.fetch_add(1, Ordering::Relaxed) >= LOOKS_MIN
+            && nanos(clock.monotonic()) > self.at.load(Ordering::Relaxed)
+    }
 }
 
 impl Reader {
@@ -178,10 +201,7 @@ impl Reader {
     }
 
     fn read(&mut self, waiting: Waiting) {
-        if self.clock.monotonic() > waiting.deadline {
-            return waiting.read.fail(busy());
-        }
-        self.deadline.store(nanos(waiting.deadline), Ordering::Relaxed);
+        self.deadline.set(waiting.deadline);
         if self.conn.is_none()
             && let Err(error) = self.open_again()
         {
@@ -201,9 +221,10 @@ impl Reader {
 
     fn watch_deadline(&mut self) -> Result<(), StoreError> {
         let (deadline, clock) = (Arc::clone(&self.deadline), Arc::clone(&self.clock));
-        let is_late = move || nanos(clock.monotonic()) > deadline.load(Ordering::Relaxed);
         match &mut self.conn {
-            Some(conn) => conn.progress_handler(DEADLINE_STEPS, Some(is_late)).map_err(|e| store_error(&e)),
+            Some(conn) => conn
+                .progress_handler(DEADLINE_STEPS, Some(move || deadline.is_over(&*clock)))
+                .map_err(|e| store_error(&e)),
             None => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 mod batches;
 mod bounds;
 mod disk;
+mod killing;
 mod opening;
 
 use std::{
