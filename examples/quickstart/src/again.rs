@@ -29,10 +29,7 @@ pub(crate) async fn tell(stage: &mut Stage, began: Timestamp, killed: Option<Str
     for run in recovered {
         let view = stage.admin.run(run.id).await?;
         let event = view.event.as_ref().map_or("", |event| event.dedupe_key.as_str());
-        heading(format!(
-            "Recovered: run {} of {event}. Its journal says what was done; that is not done again.",
-            run.id
-        ));
+        heading(format!("Recovered: run {} of {event}. What its journal has is not done again.", run.id));
         stage.teller.tell(&view);
         if let Some(due) = run.due.filter(|_| run.state.is_open()) {
             let left = span(due.as_millisecond() - began.as_millisecond());

@@ -70,6 +70,9 @@ pub(crate) fn play(part: Part) -> Result<ExitCode> {
     fs::remove_file(place.running())?;
     if served != ExitCode::SUCCESS {
         // It said why; the teller waits for an app that does not come.
+        if part == Part::Again {
+            say("`cargo run -p quickstart -- --fresh` forgets what was done before, and begins anew");
+        }
         return Ok(served);
     }
     let told = teller.join().map_err(|_| "the teller of the story panicked")?;

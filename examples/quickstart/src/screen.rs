@@ -5,7 +5,7 @@ use std::io::Write;
 use anstyle::{AnsiColor, Style};
 
 /// Who speaks in a line: `Stripe`, `CRM`, `run 12`.
-const LABEL_CHARS: usize = 7;
+const LABEL_CHARS: usize = 6;
 
 /// What a piece of text means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

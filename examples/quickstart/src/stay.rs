@@ -23,9 +23,7 @@ pub(crate) async fn stay(stage: &mut Stage, place: &Place) -> Result<Infallible>
     let nth = format!("_{}", SystemClock.now().as_second());
     if !runs.iter().any(|run| run.state.is_open()) {
         let wait_s = stage.crm.wait_s();
-        heading(format!(
-            "And one that waits: Alan Turing pays. The CRM is down, and asks to come back in {wait_s} s."
-        ));
+        heading(format!("And now Alan Turing pays. The CRM asks to come back in {wait_s} s."));
         let run = stage.accepted(&ALAN, &nth).await?;
         stage.until(run, RunState::Waiting).await?;
     }

@@ -85,7 +85,7 @@ async fn a_crm_that_stumbles(stage: &mut Stage) -> Result {
 }
 
 async fn a_crm_that_refuses(stage: &mut Stage) -> Result {
-    heading("5  Charles Babbage pays. The CRM refuses him for good: a dead letter, nothing is lost.");
+    heading("5  Charles Babbage pays. The CRM refuses him for good: a dead letter.");
     let run = stage.accepted(&CHARLES, "").await?;
     stage.ends(run, RunState::DeadLettered).await?;
     stage.crm_saw(&CHARLES, Tally { requests: 1, keys: 1, created: 0 });

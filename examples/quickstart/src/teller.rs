@@ -69,9 +69,11 @@ fn lines(view: &RunView) -> Vec<Line> {
 fn step_lines(at: usize, view: &RunView, step: &StepView, lines: &mut Vec<Line>) {
     for failed in &step.failed {
         let why = failed.failure.as_ref().map_or("failed", |failure| failure.message.as_str());
+        // The line with the outcome names the call.
+        let why = step.call.as_deref().and_then(|call| why.strip_prefix(call)).unwrap_or(why).trim_start();
         let begins = view.run.created_at.as_millisecond() + failed.at_ms;
         let next = failed.next_at.map(|next| span(next.as_millisecond() - begins));
-        let next = next.map(|next| format!("; again in {next}")).unwrap_or_default();
+        let next = next.map(|next| format!("; next in {next}")).unwrap_or_default();
         let text = format!("✗ {}, attempt {}: {why}{next}", step.name, failed.number);
         lines.push(Line { place: (at, failed.number), at_ms: failed.at_ms, text: paint(Tone::Wait, text) });
     }
