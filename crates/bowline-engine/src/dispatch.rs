@@ -240,7 +240,8 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         ));
         return bury(&shared, &run, DeadReason::UnknownWorkflow, failure.permanent()).await;
     };
-    let input = match event.input() {
+    let event = Arc::new(event);
+    let input = match event.input_text() {
         Ok(input) => input,
         Err(error) => {
             let failure = Failure::refused(format!("{error}; deploy code that takes it, then retry the run"));
@@ -248,13 +249,8 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         }
     };
     let (id, epoch) = (run.id, run.epoch);
-    let board = Arc::new(Board::new(
-        run.clone(),
-        Arc::new(event),
-        journal,
-        shared.build.clone(),
-        shared.clock.clone(),
-    ));
+    let board =
+        Arc::new(Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone()));
     match workflow.start(Context::new(board.clone()), input) {
         Ok(code) => {
             let machine = Machine::new(board, code);

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 
 use bowline_model::{Error, Failure, Payload, Result, WorkflowName};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::{Context, machine::Code};
 
-type Start = dyn Fn(Context, Value) -> std::result::Result<Code, Failure> + Send + Sync;
+type Start = dyn Fn(Context, &RawValue) -> std::result::Result<Code, Failure> + Send + Sync;
 
 /// A workflow, ready to run.
 #[derive(Clone)]
@@ -31,8 +31,8 @@ impl Workflow {
         O: Serialize + 'static,
         Fut: Future<Output = Result<O>> + Send + 'static,
     {
-        let start = move |cx, input| {
-            let input: I = serde_path_to_error::deserialize(input).map_err(|error| malformed::<I>(&error))?;
+        let start = move |cx, input: &RawValue| {
+            let input: I = read(input).map_err(|error| malformed::<I>(&error))?;
             let output = code(cx, input);
             let code: Code = Box::pin(async move {
                 Payload::encode(&output.await?).map_err(|error| {
@@ -59,9 +59,21 @@ impl Workflow {
         self.concurrency_max
     }
 
-    pub(crate) fn start(&self, cx: Context, input: Value) -> std::result::Result<Code, Failure> {
+    pub(crate) fn start(&self, cx: Context, input: &RawValue) -> std::result::Result<Code, Failure> {
         (self.start)(cx, input)
     }
+}
+
+/// Straight from the text if that succeeds. A tree forgives more (a name that comes twice), and its errors name the
+/// place in the document: it has the last word.
+fn read<I: DeserializeOwned>(
+    text: &RawValue,
+) -> std::result::Result<I, serde_path_to_error::Error<serde_json::Error>> {
+    if let Ok(input) = serde_json::from_str(text.get()) {
+        return Ok(input);
+    }
+    let tree: Value = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text.get()))?;
+    serde_path_to_error::deserialize(tree)
 }
 
 fn malformed<I>(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
@@ -100,5 +112,33 @@ impl Workflows {
     /// All workflows, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Workflow> {
         self.by_name.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Payment {
+        amount: u64,
+    }
+
+    fn of(text: &str) -> std::result::Result<Payment, String> {
+        let text = RawValue::from_string(text.to_owned()).unwrap();
+        read(&text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_straight_or_by_tree_as_forgivingly() {
+        assert_eq!(of(r#"{"amount": 1, "other": null}"#), Ok(Payment { amount: 1 }));
+        assert_eq!(of(r#"{"amount": 1, "amount": 2}"#), Ok(Payment { amount: 2 }));
+    }
+
+    #[test]
+    fn says_where_an_input_does_not_fit() {
+        assert!(of(r#"{"amount": "1"}"#).unwrap_err().starts_with("amount: "));
     }
 }

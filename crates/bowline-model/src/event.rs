@@ -1,8 +1,11 @@
 //! One immutable accepted input.
 
+mod input;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{EventId, NewRun};
 
@@ -76,11 +79,15 @@ impl Event {
     /// # Errors
     /// [`InputError`] if the body is not JSON, or has nothing at the pointer.
     pub fn input(&self) -> Result<serde_json::Value, InputError> {
-        let mut whole = self.json()?;
-        match whole.pointer_mut(&self.input_pointer) {
-            Some(part) => Ok(part.take()),
-            None => Err(InputError::Missing { pointer: self.input_pointer.clone() }),
-        }
+        Ok(serde_json::from_str(self.input_text()?.get())?)
+    }
+
+    /// As [`input`](Self::input), as the text that it is in the body.
+    ///
+    /// # Errors
+    /// As [`input`](Self::input).
+    pub fn input_text(&self) -> Result<&RawValue, InputError> {
+        input::find(&self.body, &self.input_pointer)
     }
 }
 
