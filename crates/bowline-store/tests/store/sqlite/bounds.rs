@@ -164,14 +164,14 @@ async fn looks_at_the_line_are_short_however_long_it_is() {
     let (_folder, path) = place();
     let store = SqliteStore::open(&path, options(), Arc::new(RunningClock::default())).unwrap();
     let runs =
-        (0..20_000).map(|n| NewRun { due: (n % 2 == 0).then_some(at(1_000_000 + n)), ..run_of("full") });
+        (0..60_000).map(|n| NewRun { due: (n % 2 == 0).then_some(at(1_000_000 + n)), ..run_of("full") });
     store.accept(Batch { events: vec![event("1", runs.collect())], ..Batch::default() }).await.unwrap();
     let claimed = store.claim(Claim { workflows: vec![], total_max: 3, ..claim(1, at(1)) }).await.unwrap();
     assert_eq!(claimed.len(), 3);
     // Each would pass the deadline if it looked at every run.
     assert_eq!(store.next_due(at(0)).await.unwrap(), Some(at(1_000_000)));
     let counts = store.counts(at(1_000_001)).await.unwrap();
-    assert_eq!((counts.by_state[0], counts.oldest_claimable), ((RunState::Queued, 19_997), Some(at(0))));
+    assert_eq!((counts.by_state[0], counts.oldest_claimable), ((RunState::Queued, 59_997), Some(at(0))));
     let dead = RunFilter { states: vec![RunState::DeadLettered, RunState::Waiting], ..RunFilter::default() };
     assert!(store.runs(dead).await.unwrap().is_empty());
     let running = RunFilter { states: vec![RunState::Running], ..RunFilter::default() };
