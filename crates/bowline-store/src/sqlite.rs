@@ -8,13 +8,13 @@
 //!
 //! | Module | Story |
 //! |---|---|
-//! | [`lock`] | who has the store open |
-//! | [`schema`], [`period`] | which tables there are |
-//! | [`queue`], [`threads`], [`writer`], [`transaction`] | how a write gets to the disk |
-//! | [`accept`], [`claim`], [`progress`], [`operate`], [`journal`], [`node`], [`tidy`] | the writes |
-//! | [`readers`], [`read`] | the reads |
-//! | [`checkpoint`], [`disk`] | the log and the room |
-//! | [`failure`] | what tests let go wrong |
+//! | `lock` | who has the store open |
+//! | `schema`, `period` | which tables there are |
+//! | `queue`, `threads`, `writer`, `transaction` | how a write gets to the disk |
+//! | `accept`, `claim`, `progress`, `operate`, `journal`, `node`, `tidy` | the writes |
+//! | `readers`, `read` | the reads |
+//! | `checkpoint`, `disk` | the log and the room |
+//! | `failure` | what tests let go wrong |
 
 mod accept;
 mod checkpoint;
