@@ -18,7 +18,8 @@ const KILLS: usize = 10;
 const CONNECTIONS: usize = 32;
 const CRM_LATENCY: Duration = Duration::from_millis(20);
 
-/// Rounds of [`EVENTS`] and [`KILLS`]: one, unless this variable asks for more.
+/// Rounds of [`EVENTS`] and [`KILLS`]: one, unless this variable asks for more, as in
+/// `BOWLINE_KILL_ROUNDS=50 cargo test -p stripe-to-crm --test it -- --nocapture kill::every`.
 const ROUNDS_VARIABLE: &str = "BOWLINE_KILL_ROUNDS";
 
 /// The engine drives no more runs than this at once, and each has one call.

@@ -101,6 +101,7 @@ impl Settings {
         block_in_place(|| {
             let mut process = self.program().args(args).start().unwrap();
             let status = process.wait(WITHIN).unwrap();
+            assert_no_secret(&process.output());
             (status.code(), process.output())
         })
     }
@@ -303,11 +304,14 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Of every test's output, whatever it is about. A test that has failed already tells its own story.
         if !std::thread::panicking() {
-            let output = self.process.output();
-            for secret in [STRIPE_SECRET, CRM_KEY] {
-                assert!(!output.contains(secret), "a secret is in the logs");
-            }
+            assert_no_secret(&self.process.output());
         }
+    }
+}
+
+fn assert_no_secret(output: &str) {
+    for secret in [STRIPE_SECRET, CRM_KEY] {
+        assert!(!output.contains(secret), "a secret was written");
     }
 }
 
