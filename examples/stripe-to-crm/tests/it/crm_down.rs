@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     crm::{creates, crm, hold_port, one_key_each},
-    server::{Server, Settings, folder, two_steps},
+    server::{Server, Settings, TWO_STEPS, folder},
     stripe::Payment,
 };
 
@@ -98,7 +98,7 @@ fn keys(crm: &MockSystem, path: &str) -> (BTreeSet<String>, usize) {
 /// number of different keys that the second step was sent under.
 async fn retried_after_giving_up(answer: Answer) -> usize {
     let (folder, crm) = (folder(), crm(Duration::ZERO));
-    let server = Server::start(Settings::new(folder.path(), &crm.url()).binary(two_steps()));
+    let server = Server::start(Settings::new(folder.path(), &crm.url()).binary(TWO_STEPS));
     crm.when(Match::call("POST", "/api/numbers")).answer(Answer::ok(json!({ "number": 17 })));
     crm.when(Match::call("POST", "/api/contacts")).times(3).answer(answer);
     let run = Payment::new("evt_two_steps").accepted(&server).await;

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     crm::{crm, emails, missing, one_key_each},
     disk,
-    server::{Server, Settings, folder, two_steps},
+    server::{Server, Settings, TWO_STEPS, folder},
     stripe::{Load, Patience, Payment},
 };
 
@@ -110,7 +110,7 @@ async fn a_recorded_step_is_not_sent_again_after_a_kill() {
     crm.when(Match::call("POST", "/api/numbers")).answer(Answer::ok(json!({ "number": 17 })));
     // The second step of each run is under way at the kill, and its first one is on disk: else it had not begun.
     crm.when(Match::call("POST", "/api/contacts")).times(RUNS).answer(Answer::hang());
-    let mut server = Server::start(Settings::new(folder.path(), &crm.url()).binary(two_steps()));
+    let mut server = Server::start(Settings::new(folder.path(), &crm.url()).binary(TWO_STEPS));
     let load = Load::start(Payment::many("steps", RUNS), CONNECTIONS, Patience::UntilAcknowledged, &server);
     crm.wait_for(2 * RUNS).await;
     load.finish().await;

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::ExitStatus,
     time::Duration,
 };
 
@@ -112,19 +112,8 @@ pub(crate) fn store_in(folder: &Path) -> PathBuf {
     folder.join("bowline.db")
 }
 
-/// The example of two steps. Cargo has no variable for examples, and builds them only with all targets.
-pub(crate) fn two_steps() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "stripe-to-crm", "--example", "two_steps"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(block_in_place(|| build.status()).unwrap().success());
-    // Beside this test's folder, target/PROFILE/deps.
-    let test = std::env::current_exe().unwrap();
-    test.parent().and_then(Path::parent).unwrap().join("examples/two_steps")
-}
+/// The program of two steps.
+pub(crate) const TWO_STEPS: &str = env!("CARGO_BIN_EXE_two-steps");
 
 /// A folder for a store.
 pub(crate) fn folder() -> TempDir {

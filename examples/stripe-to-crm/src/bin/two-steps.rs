@@ -5,7 +5,7 @@
 //!
 //! ```sh
 //! export STRIPE_WEBHOOK_SECRET=whsec_test CRM_BASE_URL=http://127.0.0.1:9090 CRM_API_KEY=test
-//! cargo run -p stripe-to-crm --example two_steps
+//! cargo run -p stripe-to-crm --bin two-steps
 //! ```
 
 use std::time::Duration;
