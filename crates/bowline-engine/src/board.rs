@@ -46,6 +46,12 @@ pub(crate) struct Leaf {
     pub(crate) phase: Phase,
     /// Attempts made so far.
     pub(crate) attempts: u32,
+    /// When the last outcome was made that the code had seen when it asked: nothing of this leaf was sent before.
+    pub(crate) asked_after: Option<Timestamp>,
+    /// Told to start, and not polled by the code then: it starts when the code comes back to it.
+    pub(crate) set_aside: bool,
+    /// Whether an entry says that it may have been in flight at the last crash.
+    pub(crate) in_flight_noted: bool,
     /// When the schedule of attempts began.
     pub(crate) since: Option<Timestamp>,
     /// When the first attempt started.
@@ -113,6 +119,8 @@ pub(crate) struct BoardState {
     /// The step whose attempt is being polled.
     in_attempt: Option<EntryKey>,
     pub(crate) ended: bool,
+    /// When the last outcome or value was made that the code has seen.
+    pub(crate) last_seen_at: Option<Timestamp>,
 }
 
 /// See the [module](self).
@@ -159,6 +167,7 @@ impl Board {
             polling: None,
             in_attempt: None,
             ended: false,
+            last_seen_at: None,
         };
         Self { run, event, build, clock, state: Mutex::new(state) }
     }
@@ -211,6 +220,7 @@ impl Board {
                 Poll::Ready(Turn::Take(outcome))
             }
             Phase::Asked | Phase::Backoff { .. } | Phase::Running | Phase::Arrived(_) => {
+                leaf.set_aside = false;
                 match &mut leaf.waker {
                     Some(known) => known.clone_from(waker),
                     none => *none = Some(waker.clone()),
@@ -257,9 +267,10 @@ impl Board {
         self.append(&mut state, EntryKind::Dropped, key, meta, None);
     }
 
-    /// Marks whose attempt is being polled; `None` when that poll is over.
-    pub(crate) fn mark_attempt(&self, key: Option<EntryKey>) {
-        self.lock().in_attempt = key;
+    /// Marks whose attempt is being polled, until the guard is dropped.
+    pub(crate) fn begin_attempt(&self, key: EntryKey) -> AttemptGuard<'_> {
+        self.lock().in_attempt = Some(key);
+        AttemptGuard(self)
     }
 
     /// A value that the code draws (`now`, `random`, `uuid`): the recorded one, or `draw`'s, recorded.
@@ -310,10 +321,7 @@ impl Board {
         payload: Option<Payload>,
     ) {
         if state.journal.len() >= ENTRIES_MAX && kind.is_delivered() {
-            let message = format!(
-                "the journal has {ENTRIES_MAX} entries, the most a run may have; split the work into several runs"
-            );
-            state.stop.get_or_insert(Stop::new(DeadReason::Limit, message));
+            state.stop.get_or_insert(too_many_entries());
             return;
         }
         let seq = state.journal.next_seq();
@@ -411,6 +419,9 @@ impl BoardState {
             shape: step.shape,
             options: step.options,
             output_type: step.output_type,
+            asked_after: self.last_seen_at,
+            set_aside: false,
+            in_flight_noted: false,
             waker: None,
         };
         Ok(leaf)
@@ -458,6 +469,7 @@ impl BoardState {
     fn take_value<T: serde::de::DeserializeOwned>(&mut self, key: &EntryKey) -> Result<Option<T>, Stop> {
         let Some(entry) = self.journal.get(key) else { return Ok(None) };
         let value = entry.payload.as_ref().map(Payload::decode);
+        self.last_seen_at = Some(entry.at);
         self.journal.take(key);
         match value {
             Some(Ok(value)) => Ok(Some(value)),
@@ -494,6 +506,24 @@ fn both_sides(key: &EntryKey, side: &str, recorded: &Fingerprint, asked: &Finger
 
 fn mismatch(message: String) -> Stop {
     Stop::new(DeadReason::Mismatch, message)
+}
+
+pub(crate) fn too_many_entries() -> Stop {
+    Stop::new(
+        DeadReason::Limit,
+        format!(
+            "the journal has {ENTRIES_MAX} entries, the most a run may have; split the work into several runs"
+        ),
+    )
+}
+
+/// Ends the poll of an attempt when dropped, also by a panic that the code catches.
+pub(crate) struct AttemptGuard<'a>(&'a Board);
+
+impl Drop for AttemptGuard<'_> {
+    fn drop(&mut self) {
+        self.0.lock().in_attempt = None;
+    }
 }
 
 /// Ends a poll when dropped, also by a panic.

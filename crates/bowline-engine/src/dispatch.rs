@@ -13,6 +13,7 @@ use crate::{
     board::Board,
     drive::{Driver, bury},
     engine::{Resume, Shared, Stopping, lock},
+    journal::earliest,
     machine::Machine,
     slots::SlotGuard,
 };
@@ -28,12 +29,14 @@ const SUSPECT_CRASHES: u32 = 2;
 /// At this many crashes alone a run is a dead letter.
 const POISON_CRASHES_ALONE: u32 = 2;
 /// A suspect that lived this long alone is let in with the others.
-const SUSPECT_ALONE_MAX: Duration = Duration::from_secs(10);
+const SUSPECT_ALONE_MAX: Duration = Duration::from_secs(70);
 
 pub(crate) struct Dispatcher {
     shared: Arc<Shared>,
     node: NodeId,
     runs: JoinSet<()>,
+    /// Whether some workflow was at its limit before the last claim.
+    limited: bool,
 }
 
 /// What a round of claiming says of the next one.
@@ -51,7 +54,7 @@ enum Round {
 
 impl Dispatcher {
     pub(crate) fn new(shared: Arc<Shared>, node: NodeId) -> Self {
-        Self { shared, node, runs: JoinSet::new() }
+        Self { shared, node, runs: JoinSet::new(), limited: false }
     }
 
     /// Claims until the node stops, then waits for the runs under way.
@@ -99,6 +102,7 @@ impl Dispatcher {
     }
 
     async fn claim_round(&mut self) -> Round {
+        self.limited = self.shared.slots.any_limited(&self.shared.workflows);
         let free = self.shared.slots.free().min(CLAIM_MAX);
         if free == 0 {
             return Round::Limited;
@@ -134,7 +138,8 @@ impl Dispatcher {
     async fn wait(&self, round: Round) {
         let shared = &self.shared;
         let due = *lock(&shared.next_due);
-        let limited = round == Round::Limited || shared.slots.any_limited(&shared.workflows);
+        // Also if a limit was there before the claim: what was freed while it was on its way may be what it lacked.
+        let limited = round == Round::Limited || self.limited || shared.slots.any_limited(&shared.workflows);
         let retry = if round == Round::Failed { CLAIM_RETRY } else { SWEEP };
         tokio::select! {
             () = shared.poked.notified() => {}
@@ -148,15 +153,13 @@ impl Dispatcher {
     /// The time that was waited for has come: looks which one is next.
     async fn refresh_due(&self) {
         let now = self.shared.clock.now();
-        if let Ok(next) = self.shared.store.next_due(now).await {
-            let mut known = lock(&self.shared.next_due);
-            // A time noted while the store was asked may be earlier.
-            let noted = known.filter(|noted| *noted > now);
-            *known = match (noted, next) {
-                (Some(noted), Some(next)) => Some(noted.min(next)),
-                (noted, next) => noted.or(next),
-            };
-        }
+        let next = match self.shared.store.next_due(now).await {
+            Ok(next) => next,
+            Err(_) => now.checked_add(CLAIM_RETRY).ok(),
+        };
+        let mut known = lock(&self.shared.next_due);
+        // A time noted while the store was asked may be earlier.
+        *known = earliest(known.filter(|noted| *noted > now), next);
     }
 
     async fn hand_out(&mut self, claimed: Vec<Run>) {
@@ -212,7 +215,12 @@ async fn drive_claimed(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: 
     if driven.is_err() {
         let failure =
             Failure::unknown("the engine panicked while it drove this run; see the log").permanent();
-        bury(&shared, &claimed, DeadReason::Panicked, failure).await;
+        // It may have made progress since it was claimed.
+        let run = match shared.store.run(claimed.id).await {
+            Ok(Some(run)) => run,
+            Ok(None) | Err(_) => claimed,
+        };
+        bury(&shared, &run, DeadReason::Panicked, failure).await;
     }
 }
 
@@ -248,15 +256,23 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
             return bury(&shared, &run, DeadReason::Malformed, failure.permanent()).await;
         }
     };
-    let (id, epoch) = (run.id, run.epoch);
+    let (id, epoch, name) = (run.id, run.epoch, run.workflow.clone());
     let board =
         Arc::new(Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone()));
     match workflow.start(Context::new(board.clone()), input) {
         Ok(code) => {
             let machine = Machine::new(board, code);
-            Driver { shared, machine, run: id, epoch, slot: Some(slot), told_of_stranger: false }
-                .drive()
-                .await;
+            Driver {
+                shared,
+                machine,
+                run: id,
+                epoch,
+                workflow: name,
+                slot: Some(slot),
+                told_of_stranger: false,
+            }
+            .drive()
+            .await;
         }
         Err(failure) => bury(&shared, &run, DeadReason::Malformed, failure).await,
     }

@@ -3,10 +3,10 @@
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bowline_model::{
-    DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Failure, Run, RunId, Seq,
+    DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Failure, Run, RunId, Seq, WorkflowName,
     run::SUMMARY_BYTES_MAX,
 };
-use bowline_store::{RunWrite, StoreErrorKind, Transition};
+use bowline_store::{RunWrite, StoreError, StoreErrorKind, Transition};
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use std::pin::pin;
@@ -30,6 +30,7 @@ pub(crate) struct Driver {
     pub(crate) machine: Machine,
     pub(crate) run: RunId,
     pub(crate) epoch: Epoch,
+    pub(crate) workflow: WorkflowName,
     pub(crate) slot: Option<SlotGuard>,
     pub(crate) told_of_stranger: bool,
 }
@@ -39,15 +40,13 @@ impl Driver {
     pub(crate) async fn drive(mut self) {
         loop {
             // Before the code is polled: from here on no effect may start.
-            if self.shared.is_stopping() {
-                self.machine.drain();
+            match self.shared.stopping() {
+                Stopping::No => {}
+                Stopping::Drain => self.machine.drain(),
+                Stopping::Abandon => return self.abandon().await,
             }
             match self.machine.next(self.shared.clock.now()) {
-                Next::Idle { until } => {
-                    if self.idle(until).await == Stopping::Abandon {
-                        return self.abandon().await;
-                    }
-                }
+                Next::Idle { until } => self.idle(until).await,
                 Next::Write(entries) => {
                     if self.write(entries, None).await.is_err() {
                         return;
@@ -68,21 +67,29 @@ impl Driver {
     }
 
     /// Waits until the run is woken, `until` has come, or the shutdown goes a step further.
-    async fn idle(&mut self, until: Option<Timestamp>) -> Stopping {
+    async fn idle(&mut self, until: Option<Timestamp>) {
         let stopping = self.shared.stopping();
         if stopping != Stopping::No && !self.machine.is_draining() {
-            return stopping;
+            return;
         }
         if until.is_none() && !self.told_of_stranger && self.machine.waits_for_stranger() {
             self.told_of_stranger = true;
             tracing::info!("waits for something outside its steps: a restart would begin that wait anew");
         }
+        if !self.machine.has_attempts() {
+            // It waits for a stranger, or for what may be one: the code is kept, whatever else rests; the slot is not.
+            self.slot = None;
+        }
         let waker = self.machine.waker().clone();
+        if waker.is_woken() {
+            // Code that wakes itself without end shares the thread.
+            tokio::task::yield_now().await;
+        }
         let woken = pin!(poll_fn(|cx| waker.poll_woken(cx)));
         let timer = pin!(self.shared.sleep_until(until));
         let stopped = pin!(self.shared.stopping_after(stopping));
         select(woken, select(timer, stopped)).await;
-        self.shared.stopping()
+        self.slot.get_or_insert_with(|| self.shared.slots.take(&self.workflow));
     }
 
     /// Every leaf waits for a time: gives the slot back, and keeps the code in memory while there is room.
@@ -160,10 +167,7 @@ pub(crate) async fn write_to_store(shared: &Shared, write: RunWrite) -> Result<(
             return Err(Lost);
         }
         if !error.is_retryable() {
-            tracing::error!(run = %write.run, %error, "progress cannot be written; the run is given back");
-            let entries = Vec::new();
-            let release = RunWrite { entries, transition: Some(Transition::Release), ..write };
-            let _ = shared.store.write(release).await;
+            bury_unwritable(shared, &write, &error).await;
             return Err(Lost);
         }
         if shared.stopping() == Stopping::Abandon {
@@ -173,6 +177,30 @@ pub(crate) async fn write_to_store(shared: &Shared, write: RunWrite) -> Result<(
         tracing::warn!(run = %write.run, %error, "write failed; tried again in {} ms", wait.as_millis());
         shared.clock.sleep(wait).await;
         wait = (wait * 2).min(WRITE_RETRY_MAX);
+    }
+}
+
+/// What a run did can never be written: it becomes a dead letter, so that it does not do it again and again. If even
+/// that is refused, it is given back.
+async fn bury_unwritable(shared: &Shared, write: &RunWrite, error: &StoreError) {
+    tracing::error!(run = %write.run, %error, "progress can never be written");
+    let reason = if error.kind() == StoreErrorKind::Limit { DeadReason::Limit } else { DeadReason::Mismatch };
+    let failure = Failure::unknown(format!("what the run did could not be recorded: {error}")).permanent();
+    let run = match shared.store.run(write.run).await {
+        Ok(Some(run)) if run.epoch == write.epoch => run,
+        Ok(_) => return,
+        Err(error) => {
+            tracing::error!(run = %write.run, %error, "the run cannot be read; the next start recovers it");
+            return;
+        }
+    };
+    let transition = Some(Transition::Release);
+    let release = RunWrite { entries: vec![], transition, ..write.clone() };
+    let (summary, entry) = dead_letter(shared, &run, reason, failure);
+    let transition = Some(Transition::DeadLetter { reason, summary });
+    let dead = RunWrite { entries: vec![entry], transition, ..write.clone() };
+    if shared.store.write(dead).await.is_err() {
+        let _ = shared.store.write(release).await;
     }
 }
 
@@ -186,28 +214,31 @@ pub(crate) async fn give_back(shared: &Shared, run: &Run) {
 
 /// Makes a claimed run a dead letter without running its code.
 pub(crate) async fn bury(shared: &Shared, run: &Run, reason: DeadReason, failure: Failure) {
-    let now = shared.clock.now();
-    let message = failure.to_string();
-    let mut end = message.len().min(SUMMARY_BYTES_MAX);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    let summary = message[..end].to_owned();
+    let (summary, entry) = dead_letter(shared, run, reason, failure);
+    tracing::error!(run = %run.id, workflow = %run.workflow, %reason, "run became a dead letter: {summary}");
+    let transition = Some(Transition::DeadLetter { reason, summary });
+    let write = RunWrite { run: run.id, epoch: run.epoch, now: entry.at, entries: vec![entry], transition };
+    let _ = write_to_store(shared, write).await;
+}
+
+/// The last entry of a run whose code is not asked, and the summary of it.
+fn dead_letter(shared: &Shared, run: &Run, reason: DeadReason, failure: Failure) -> (String, Entry) {
+    let mut summary = failure.to_string();
+    summary.truncate(summary.floor_char_boundary(SUMMARY_BYTES_MAX));
     let entry = Entry {
         seq: Seq(run.journal_len + 1),
         kind: EntryKind::DeadLettered,
         key: EntryKey::run(),
-        at: now,
+        at: shared.clock.now(),
         build: shared.build.clone(),
         meta: EntryMeta {
             failure: Some(failure),
             note: Some(reason.as_str().to_owned()),
+            // What was in flight at a crash is not known here: the code was not asked.
+            unknown_since: run.unsure_since.filter(|_| run.crashes > 0),
             ..EntryMeta::default()
         },
         payload: None,
     };
-    tracing::error!(run = %run.id, workflow = %run.workflow, %reason, "run became a dead letter: {summary}");
-    let transition = Some(Transition::DeadLetter { reason, summary });
-    let write = RunWrite { run: run.id, epoch: run.epoch, now, entries: vec![entry], transition };
-    let _ = write_to_store(shared, write).await;
+    (summary, entry)
 }

@@ -3,10 +3,13 @@
 //! Recovery takes entries out of here in the order in which the machine delivers them. What is left when nothing more
 //! can be delivered tells that the code changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use bowline_model::{
-    Entry, EntryKey, EntryKind, Fingerprint, Seq,
+    Entry, EntryKey, EntryKind, Family, Fingerprint, Seq,
     generation::{Generations, Key},
 };
 use jiff::Timestamp;
@@ -18,11 +21,11 @@ pub(crate) struct Journal {
     by_key: HashMap<EntryKey, Seq>,
     tried: HashMap<EntryKey, TriedBefore>,
     generations: Generations,
-    /// Entries from here on were made after a failure that an operator's retry took back: the code may no longer ask
-    /// for them.
-    optional_from: Option<Seq>,
+    /// Entries between a failure that an operator's retry took back and that retry: the code may no longer ask for them.
+    optional: Vec<Range<Seq>>,
+    /// A dead letter was made of this run without a look at what was in flight: since when that may have been sent.
+    in_flight_since: Option<Timestamp>,
     last_seq: i64,
-    last_delivered_at: Option<Timestamp>,
 }
 
 /// What notes say of a step that has no outcome yet.
@@ -45,7 +48,15 @@ impl Journal {
             journal.generations.add(&entry);
             match entry.kind {
                 EntryKind::AttemptFailed | EntryKind::Dropped => journal.note_attempt(&entry),
-                EntryKind::OperatorRetry => journal.forget(&entry.meta.forgets),
+                EntryKind::OperatorRetry => journal.forget(&entry),
+                EntryKind::DeadLettered => {
+                    journal.in_flight_since = earliest(journal.in_flight_since, entry.meta.unknown_since);
+                }
+                // From here on the steps' own notes say it.
+                EntryKind::InFlight => {
+                    let whole_run = entry.key.family == Family::Run;
+                    journal.in_flight_since = entry.meta.unknown_since.filter(|_| whole_run);
+                }
                 EntryKind::StepDone
                 | EntryKind::StepRefused
                 | EntryKind::StepUnknown
@@ -65,7 +76,6 @@ impl Journal {
                 | EntryKind::Items
                 | EntryKind::Awaited
                 | EntryKind::Completed
-                | EntryKind::DeadLettered
                 | EntryKind::Cancelled
                 | EntryKind::Continued => {}
             }
@@ -74,7 +84,6 @@ impl Journal {
     }
 
     fn record(&mut self, entry: Entry) {
-        self.last_delivered_at = Some(entry.at);
         self.tried.remove(&entry.key);
         self.by_key.insert(entry.key.clone(), entry.seq);
         self.recorded.insert(entry.seq, entry);
@@ -93,13 +102,14 @@ impl Journal {
         tried.fingerprint = entry.meta.fingerprint.clone();
     }
 
-    fn forget(&mut self, seqs: &[Seq]) {
+    fn forget(&mut self, retry: &Entry) {
         // The schedule of a step that an operator tries again starts anew.
         self.tried.clear();
-        for seq in seqs {
+        let first = retry.meta.forgets.iter().min().copied();
+        self.optional.extend(first.map(|first| first..retry.seq));
+        for seq in &retry.meta.forgets {
             let Some(entry) = self.recorded.remove(seq) else { continue };
             self.by_key.remove(&entry.key);
-            self.optional_from = Some(self.optional_from.map_or(*seq, |from| from.min(*seq)));
         }
     }
 
@@ -121,8 +131,7 @@ impl Journal {
 
     /// The first remaining entry that the code must still ask for.
     pub(crate) fn first_required(&self) -> Option<&Entry> {
-        let (seq, entry) = self.recorded.first_key_value()?;
-        (!self.is_optional(*seq)).then_some(entry)
+        self.recorded.values().find(|entry| !self.is_optional(entry.seq))
     }
 
     /// The recorded entry of that key.
@@ -154,11 +163,16 @@ impl Journal {
     /// Whether that entry was made after a failure that an operator's retry took back: what the code sends there may
     /// have been worded by the failure.
     pub(crate) fn is_optional(&self, seq: Seq) -> bool {
-        self.optional_from.is_some_and(|from| seq >= from)
+        self.optional.iter().any(|range| range.contains(&seq))
     }
 
-    /// When the last recorded outcome was made.
-    pub(crate) fn last_delivered_at(&self) -> Option<Timestamp> {
-        self.last_delivered_at
+    /// Since when effects may have been sent that no entry of a step tells of.
+    pub(crate) fn in_flight_since(&self) -> Option<Timestamp> {
+        self.in_flight_since
     }
+}
+
+/// The earlier of both, if there is any.
+pub(crate) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    [a, b].into_iter().flatten().min()
 }

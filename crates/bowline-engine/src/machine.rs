@@ -22,7 +22,11 @@ use bowline_model::{
 use jiff::Timestamp;
 
 use crate::{
-    board::{Board, BoardState, Leaf, LeafId, Outcome, Phase, Stop},
+    board::{
+        Board, BoardState, ENTRIES_MAX, Leaf, LeafId, Outcome, PAYLOAD_BYTES_MAX, Phase, Stop,
+        too_many_entries,
+    },
+    journal::earliest,
     settle::{Attempts, Settled, settle},
     waker::{OwnWaker, RunWaker},
 };
@@ -31,9 +35,11 @@ use crate::{
 pub(crate) type Code = BoxFuture<'static, Result<Payload>>;
 
 /// How often in a row code may wake itself before outcomes and effects go on.
-const REPOLLS_MAX: u32 = 1000;
+const REPOLLS_MAX: u32 = 100;
 /// How often a run that somebody unknown might wake is looked at again.
 const STRANGER_CHECK: Duration = Duration::from_secs(1);
+/// How long recovery waits for a stranger before it calls the journal unfit.
+const STRANGER_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the driver must do.
 #[derive(Debug)]
@@ -65,8 +71,12 @@ pub(crate) struct Machine {
     must_poll: bool,
     /// Whether the journal may still hold what the code will ask for.
     recovering: bool,
-    /// When effects in flight at a crash left at the earliest, until recovery has found which they are.
+    /// When effects in flight at a crash left at the earliest, until the code sees something new.
     in_flight_since: Option<Timestamp>,
+    /// Whether steps have noted that they may have been in flight.
+    in_flight_noted: bool,
+    /// Since when recovery has found nothing to deliver although required entries are left.
+    unfit_since: Option<Timestamp>,
     draining: bool,
     /// Polls in a row in which the code woke itself.
     repolls: u32,
@@ -80,7 +90,8 @@ enum Polled {
 
 impl Machine {
     pub(crate) fn new(board: Arc<Board>, code: Code) -> Self {
-        let in_flight_since = board.run.unsure_since.filter(|since| Some(*since) < board.run.claimed_at);
+        let unsure_since = board.run.unsure_since.filter(|_| board.run.crashes > 0);
+        let in_flight_since = earliest(unsure_since, board.lock().journal.in_flight_since());
         let waker = OwnWaker::new();
         Self {
             board,
@@ -91,6 +102,8 @@ impl Machine {
             in_flight_since,
             draining: false,
             repolls: 0,
+            unfit_since: None,
+            in_flight_noted: false,
         }
     }
 
@@ -127,6 +140,7 @@ impl Machine {
                 }
             }
             self.repolls = 0;
+            self.set_aside_unpolled();
             if let Some(stop) = self.stopped() {
                 return self.finish_stopped(stop);
             }
@@ -134,7 +148,7 @@ impl Machine {
                 continue;
             }
             if self.recovering {
-                match self.end_recovery() {
+                match self.end_recovery(now) {
                     Recovery::Over => {}
                     Recovery::WaitsForStranger => {
                         return Next::Idle { until: now.checked_add(STRANGER_CHECK).ok() };
@@ -162,23 +176,27 @@ impl Machine {
         let board = self.board.clone();
         let mut state = board.lock();
         if self.draining {
-            return Some(drain(&mut state));
+            return Some(self.give_back(&mut state));
         }
+        self.note_in_flight(&mut state);
         let ready = state.leaves.values().any(|leaf| leaf.wants_attempt(now));
         if !state.unwritten.is_empty() && (ready || state.has_attempts()) {
             // The barrier: what the code has seen is on disk before it acts on it.
             return Some(Next::Write(std::mem::take(&mut state.unwritten)));
         }
         if ready {
-            start_attempts(&mut state, now);
-            self.must_poll = true;
+            match refusal(&state, now) {
+                Some(stop) => state.stop = Some(stop),
+                None => start_attempts(&mut state, now),
+            }
+            self.must_poll = state.stop.is_none();
             return None;
         }
         let due = state.leaves.values().filter_map(Leaf::due).min();
         if state.has_attempts() {
             return Some(Next::Idle { until: due });
         }
-        let stranger = self.has_stranger(&state);
+        let stranger = self.may_have_stranger(&state);
         match due {
             Some(due) if !stranger => Some(Next::Rest { entries: std::mem::take(&mut state.unwritten), due }),
             _ if !state.unwritten.is_empty() => Some(Next::Write(std::mem::take(&mut state.unwritten))),
@@ -207,13 +225,20 @@ impl Machine {
             }
         }
         self.drop_code();
-        std::mem::take(&mut board.lock().unwritten)
+        let mut state = board.lock();
+        self.hand_on_in_flight(&mut state);
+        std::mem::take(&mut state.unwritten)
+    }
+
+    /// Whether an attempt is under way.
+    pub(crate) fn has_attempts(&self) -> bool {
+        self.board.lock().has_attempts()
     }
 
     /// Whether the code waits for something that the engine does not know.
     pub(crate) fn waits_for_stranger(&self) -> bool {
         let state = self.board.lock();
-        !state.has_attempts() && self.has_stranger(&state)
+        !state.has_attempts() && self.may_have_stranger(&state)
     }
 
     fn poll_code(&mut self) -> Polled {
@@ -223,7 +248,12 @@ impl Machine {
         match catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(&mut cx))) {
             Ok(Poll::Pending) => Polled::Pending,
             Ok(Poll::Ready(result)) => Polled::Ready(result),
-            Err(panic) => Polled::Panicked(panic_message(&*panic)),
+            Err(panic) => {
+                let message = panic_message(&*panic);
+                // What was thrown may itself panic when it is dropped.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+                Polled::Panicked(message)
+            }
         }
     }
 
@@ -242,6 +272,7 @@ impl Machine {
         let Some((_, id)) = lowest else { return false };
         let key = state.leaves[&id].key.clone();
         let entry = state.journal.take(&key).expect("it was just found");
+        state.last_seen_at = Some(entry.at);
         let outcome = match (entry.payload, entry.meta.failure) {
             (Some(value), None) => Outcome::Done(value),
             (_, Some(failure)) => Outcome::Failed(failure),
@@ -253,26 +284,75 @@ impl Machine {
     }
 
     /// Nothing recorded can be delivered. Either all is, or the code does not fit, or it waits for a stranger first.
-    fn end_recovery(&mut self) -> Recovery {
-        let mut state = self.board.lock();
+    fn end_recovery(&mut self, now: Timestamp) -> Recovery {
+        let state = self.board.lock();
         if let Some(left) = state.journal.first_required() {
-            if self.has_stranger(&state) {
+            let since = *self.unfit_since.get_or_insert(now);
+            let patient = since.checked_add(STRANGER_PATIENCE).is_ok_and(|end| now < end);
+            if patient && self.may_have_stranger(&state) {
                 return Recovery::WaitsForStranger;
             }
             return Recovery::Misfit(left_over(left, &self.board, state.leaves.values()));
         }
+        self.unfit_since = None;
         // Optional entries stay reachable, for a branch that asks for them later.
         self.recovering = state.journal.has_recorded();
-        if let Some(since) = self.in_flight_since.take() {
-            // What was in flight was asked for by exactly these leaves; it had left no earlier than one attempt's time
-            // before the last thing that was recorded.
-            let last = state.journal.last_delivered_at();
-            for leaf in state.leaves.values_mut() {
-                let before_last = last.and_then(|last| last.checked_sub(leaf.options.attempt_timeout).ok());
-                leaf.unknown_since.get_or_insert(before_last.map_or(since, |at| at.max(since)));
+        Recovery::Over
+    }
+
+    /// Shutting down: what is under way may end, then the run goes back.
+    fn give_back(&self, state: &mut BoardState) -> Next {
+        if state.has_attempts() {
+            return match state.unwritten.is_empty() {
+                true => Next::Idle { until: None },
+                false => Next::Write(std::mem::take(&mut state.unwritten)),
+            };
+        }
+        self.hand_on_in_flight(state);
+        Next::Release { entries: std::mem::take(&mut state.unwritten) }
+    }
+
+    /// The run is given back before it is known which steps were in flight at the last crash: the next claim must know.
+    fn hand_on_in_flight(&self, state: &mut BoardState) {
+        // Where steps have notes of their own, those are what counts.
+        if let Some(since) = self.in_flight_since.filter(|_| !self.in_flight_noted) {
+            let meta = EntryMeta { unknown_since: Some(since), ..EntryMeta::default() };
+            self.board.append(state, EntryKind::InFlight, EntryKey::run(), meta, None);
+        }
+    }
+
+    /// What was in flight at a crash was asked for by leaves that see nothing but what is recorded: those that are there
+    /// before the first new outcome. Each is noted, so that no later crash or retry forgets since when it is unknown.
+    fn note_in_flight(&mut self, state: &mut BoardState) {
+        let Some(since) = self.in_flight_since else { return };
+        let mut notes = Vec::new();
+        for leaf in state.leaves.values_mut().filter(|leaf| leaf.started.is_none() && !leaf.in_flight_noted) {
+            leaf.in_flight_noted = true;
+            let sent = leaf.asked_after.map_or(since, |at| at.max(since));
+            leaf.unknown_since = match std::mem::take(&mut leaf.consented) {
+                // The operator's consent was to what came before.
+                true => Some(sent),
+                false => leaf.unknown_since.or(Some(sent)),
+            };
+            notes.push(leaf.note());
+        }
+        self.in_flight_noted |= !notes.is_empty();
+        for (key, meta) in notes {
+            self.board.append(state, EntryKind::InFlight, key, meta, None);
+        }
+    }
+
+    /// A leaf that was told to start and that the code did not poll starts nothing later: by then the code may have seen
+    /// what is not on disk.
+    fn set_aside_unpolled(&self) {
+        let mut state = self.board.lock();
+        for leaf in state.leaves.values_mut() {
+            if let Phase::Starting(_) = leaf.phase {
+                leaf.phase = Phase::Asked;
+                leaf.attempts -= 1;
+                leaf.set_aside = true;
             }
         }
-        Recovery::Over
     }
 
     /// Looks at one attempt that ended; says whether anything changed.
@@ -293,11 +373,13 @@ impl Machine {
         let (key, mut meta) = leaf.note();
         match settled {
             Settled::Done(value) => {
+                self.in_flight_since = None;
                 board.append(&mut state, EntryKind::StepDone, key, meta, Some(value.clone()));
                 hand_out(&mut state, id, Outcome::Done(value));
                 self.must_poll = true;
             }
             Settled::Failed(kind, failure) => {
+                self.in_flight_since = None;
                 if failure.certainty == Certainty::Unknown {
                     meta.unknown_since = leaf.unknown_since.or(leaf.started);
                 }
@@ -321,13 +403,16 @@ impl Machine {
         true
     }
 
-    /// Whether somebody holds a waker of this run who is neither a leaf nor a combinator around one.
+    /// Whether somebody other than a leaf may wake this run.
     ///
-    /// Attempts hold wakers too: ask only when none is under way. A combinator such as `FuturesUnordered` holds one
-    /// clone and wraps the wakers of the leaves inside; each wrapped leaf accounts for at most one such clone.
-    fn has_stranger(&self, state: &BoardState) -> bool {
-        let leaves = state.leaves.values().filter(|leaf| leaf.waker.is_some()).count();
-        leaves == 0 || self.waker.clones_elsewhere() > leaves
+    /// Attempts hold wakers too: ask only when none is under way. A combinator such as `FuturesUnordered` gives what is
+    /// inside it wakers of its own: behind those nobody can be told apart, so there may be a stranger.
+    fn may_have_stranger(&self, state: &BoardState) -> bool {
+        let mut leaves = state.leaves.values().filter_map(|leaf| leaf.waker.as_ref());
+        let own = leaves.clone().count();
+        own == 0
+            || self.waker.clones_elsewhere() > own
+            || leaves.any(|waker| !waker.will_wake(self.waker.waker()))
     }
 
     fn finish(&mut self, result: Result<Payload>) -> Next {
@@ -345,6 +430,15 @@ impl Machine {
             return self.finish_dead(DeadReason::Mismatch, message);
         }
         match result {
+            Ok(output) if output.as_bytes().len() > PAYLOAD_BYTES_MAX => {
+                drop(state);
+                let message = format!(
+                    "the workflow's output has {} bytes (limit {PAYLOAD_BYTES_MAX}); return what is needed, and keep the \
+                     rest elsewhere",
+                    output.as_bytes().len()
+                );
+                self.finish_dead(DeadReason::Limit, message)
+            }
             Ok(output) => {
                 board.append(
                     &mut state,
@@ -414,12 +508,21 @@ fn hand_out(state: &mut BoardState, id: LeafId, outcome: Outcome) {
     }
 }
 
-/// Lets every leaf that wants an attempt start one; refuses those whose effect may no longer be repeated.
+/// Why nothing may be sent now: an effect may no longer be repeated, or could no longer be recorded.
+fn refusal(state: &BoardState, now: Timestamp) -> Option<Stop> {
+    let mut wanting = state.leaves.values().filter(|leaf| leaf.wants_attempt(now));
+    if state.journal.len() + state.leaves.len() as i64 >= ENTRIES_MAX {
+        return Some(too_many_entries());
+    }
+    wanting.find(|leaf| leaf.is_stale(now)).map(stale)
+}
+
+/// Lets every leaf that wants an attempt start one.
 fn start_attempts(state: &mut BoardState, now: Timestamp) {
     for leaf in state.leaves.values_mut().filter(|leaf| leaf.wants_attempt(now)) {
-        if leaf.is_stale(now) {
-            state.stop.get_or_insert(stale(leaf));
-            return;
+        if std::mem::take(&mut leaf.consented) {
+            // Sent again by an operator's will: from here on it is unknown since then.
+            leaf.unknown_since = None;
         }
         let since = *leaf.since.get_or_insert(now);
         leaf.first_sent.get_or_insert(now);
@@ -439,16 +542,6 @@ fn start_attempts(state: &mut BoardState, now: Timestamp) {
     }
 }
 
-fn drain(state: &mut BoardState) -> Next {
-    if state.has_attempts() {
-        return match state.unwritten.is_empty() {
-            true => Next::Idle { until: None },
-            false => Next::Write(std::mem::take(&mut state.unwritten)),
-        };
-    }
-    Next::Release { entries: std::mem::take(&mut state.unwritten) }
-}
-
 impl BoardState {
     fn has_attempts(&self) -> bool {
         self.leaves.values().any(Leaf::is_under_way)
@@ -462,7 +555,7 @@ impl Leaf {
 
     fn wants_attempt(&self, now: Timestamp) -> bool {
         match self.phase {
-            Phase::Asked => true,
+            Phase::Asked => !self.set_aside,
             Phase::Backoff { due } => due <= now,
             Phase::Starting(_) | Phase::Running | Phase::Arrived(_) | Phase::Delivered(_) => false,
         }

@@ -1,7 +1,12 @@
 //! What a verdict means for a step: decided purely, applied by the machine.
 
+use std::time::Duration;
+
 use bowline_model::{Certainty, EntryKind, Failure, RetryPolicy, Verdict, effect::Tried};
 use jiff::Timestamp;
+
+/// The shortest wait: who says "wait" without a time is asked again this much later, not at once and without end.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// What is known of a step's attempts when a verdict comes in, this attempt included.
 pub(crate) struct Attempts<'a> {
@@ -38,7 +43,7 @@ pub(crate) fn settle<T>(
         // A no to this attempt says nothing of an earlier one whose answer was lost.
         Verdict::Refused(failure) => return give_up(failure, attempts.unknown_before),
         Verdict::Wait { wait, why } => {
-            let until = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+            let until = now.checked_add(wait.max(PAUSE_MIN)).unwrap_or(Timestamp::MAX);
             if attempts.deadline.is_none_or(|deadline| until <= deadline) {
                 return Settled::Pause(until);
             }
@@ -79,7 +84,6 @@ fn give_up<T>(mut failure: Failure, unknown_before: bool) -> Settled<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

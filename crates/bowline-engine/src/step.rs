@@ -160,6 +160,8 @@ async fn run<A: Action<Via>, Via>(step: Step<'_, A, Via>) -> Result<A::Output> {
     }
 }
 
+/// No attempt may take longer, whatever a step says: 30 days.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A client gives an attempt up by itself when its time is over, and knows more to say of it: it gets this much longer.
 const EFFECTS_OWN_WORD: Duration = Duration::from_millis(100);
 
@@ -187,12 +189,10 @@ impl LeafGuard<'_> {
         let mut made = pin!(action.attempt(attempt));
         // Whoever asks for a step while this future is polled asks from inside a step.
         let marked = pin!(poll_fn(|cx| {
-            self.board.mark_attempt(Some(self.key.clone()));
-            let polled = made.as_mut().poll(cx);
-            self.board.mark_attempt(None);
-            polled
+            let _inside = self.board.begin_attempt(self.key.clone());
+            made.as_mut().poll(cx)
         }));
-        match select(marked, self.board.clock.sleep(timeout + EFFECTS_OWN_WORD)).await {
+        match select(marked, self.board.clock.sleep(timeout.min(ATTEMPT_TIME_MAX) + EFFECTS_OWN_WORD)).await {
             Either::Left((Verdict::Done(value), _)) => self.encode(&value),
             Either::Left((verdict, _)) => verdict.map(|_| unreachable!("only Done holds a value")),
             Either::Right(_) => Verdict::Unknown(Failure::unknown(format!(

@@ -169,8 +169,8 @@ impl Desk {
             Accepted::New { runs, .. } => (Status::Accepted, runs),
             Accepted::Duplicate { runs, .. } => (Status::Duplicate, runs),
         };
-        let run_ids: Vec<i64> = runs.iter().map(|run| run.0).collect();
-        tracing::info!(route = route.path(), event = id, ?status, runs = ?run_ids, "received");
+        let run_ids: Vec<String> = runs.iter().map(ToString::to_string).collect();
+        tracing::info!(route = route.path(), event = id, runs = run_ids.join(","), "{}", status.as_str());
         Ok(reply::answer(status, &id, &runs))
     }
 

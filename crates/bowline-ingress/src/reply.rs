@@ -25,6 +25,17 @@ pub(crate) enum Status {
     Ignored,
 }
 
+impl Status {
+    /// As the answer has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
 /// `{"status":"accepted","event":"evt_1","runs":[17]}`
 pub(crate) fn answer(status: Status, event: &str, runs: &[RunId]) -> Response {
     #[derive(Serialize)]

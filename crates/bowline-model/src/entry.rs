@@ -63,6 +63,8 @@ pub enum EntryKind {
     /// Note: the generations of keys that this run took over from another; the payload is a list of
     /// [`InheritedKey`](crate::generation::InheritedKey).
     Inherited = 40,
+    /// Note: an effect of this step may have been under way when the process died; `unknown_since` says since when.
+    InFlight = 41,
 
     /// End: the run completed; the payload is its output.
     Completed = 64,
@@ -76,7 +78,7 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::StepDone,
         Self::StepRefused,
         Self::StepUnknown,
@@ -97,6 +99,7 @@ impl EntryKind {
         Self::Items,
         Self::Awaited,
         Self::Inherited,
+        Self::InFlight,
         Self::Completed,
         Self::DeadLettered,
         Self::Cancelled,

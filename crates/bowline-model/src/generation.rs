@@ -55,7 +55,7 @@ impl Generations {
     /// Takes the next entry of the journal into account.
     pub fn add(&mut self, entry: &Entry) {
         match entry.kind {
-            EntryKind::AttemptFailed | EntryKind::Dropped => self.unknown(entry),
+            EntryKind::AttemptFailed | EntryKind::Dropped | EntryKind::InFlight => self.unknown(entry),
             EntryKind::StepUnknown | EntryKind::StepRefused => {
                 self.unknown(entry);
                 self.failed.insert(entry.seq, (entry.key.clone(), entry.kind, entry.meta.unknown_since));
@@ -116,8 +116,13 @@ impl Generations {
     }
 
     fn unknown(&mut self, entry: &Entry) {
-        if let Some(since) = entry.meta.unknown_since {
-            self.keys.entry(entry.key.clone()).or_default().unknown_since.get_or_insert(since);
+        let Some(since) = entry.meta.unknown_since else { return };
+        let key = self.keys.entry(entry.key.clone()).or_default();
+        if std::mem::take(&mut key.consented) {
+            // The consent was for what was unknown then; it has been sent again since.
+            key.unknown_since = Some(since);
+        } else {
+            key.unknown_since.get_or_insert(since);
         }
     }
 

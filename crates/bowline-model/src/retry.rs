@@ -109,7 +109,7 @@ impl RetryPolicy {
             None => jittered,
         };
         let next = now.checked_add(delay).ok()?;
-        let end = tried.since.checked_add(self.give_up_after).ok()?;
+        let end = tried.since.checked_add(self.give_up_after).unwrap_or(Timestamp::MAX);
         (next <= end).then_some(next)
     }
 }

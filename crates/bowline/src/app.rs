@@ -12,7 +12,7 @@ use crate::{
 
 type MakeSystems<S> = dyn Fn(&mut Setup) -> S + Send + Sync;
 
-/// An app whose systems are `S`. The same value serves in production and is tested in memory.
+/// An app whose systems are `S`. The same value is what `main` serves and what tests start.
 ///
 /// ```no_run
 /// use std::{process::ExitCode, sync::Arc};

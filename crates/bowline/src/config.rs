@@ -45,7 +45,7 @@ impl Config {
             admin: address(variables, "BOWLINE_ADMIN", "127.0.0.1:8081"),
             store: store(variables),
             log: log(variables),
-            log_level: variables.get("BOWLINE_LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
+            log_level: log_level(variables),
         }
     }
 }
@@ -103,6 +103,18 @@ fn store(variables: &Variables) -> StoreConfig {
         }
     }
     config
+}
+
+fn log_level(variables: &Variables) -> String {
+    const NAME: &str = "BOWLINE_LOG_LEVEL";
+    let level = variables.get(NAME).unwrap_or_else(|| "info".to_owned());
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
+        variables.problem(
+            NAME,
+            format!("cannot be read: {error}; write a level as info, or bowline_client=debug,info"),
+        );
+    }
+    level
 }
 
 fn log(variables: &Variables) -> LogForm {

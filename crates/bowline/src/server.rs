@@ -157,7 +157,7 @@ async fn tidy(
 ) {
     loop {
         let now = clock.now();
-        let before = now.checked_sub(retention).unwrap_or(now);
+        let before = now.checked_sub(retention).unwrap_or(jiff::Timestamp::MIN);
         let pause = match store.tidy(before, now).await {
             Ok(true) => TIDY_PAUSE,
             Ok(false) => TIDY_EVERY,

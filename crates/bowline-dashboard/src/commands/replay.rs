@@ -153,6 +153,7 @@ fn happened(kind: EntryKind) -> Option<bool> {
         | EntryKind::Items
         | EntryKind::Awaited
         | EntryKind::Inherited
+        | EntryKind::InFlight
         | EntryKind::Completed
         | EntryKind::DeadLettered
         | EntryKind::Cancelled

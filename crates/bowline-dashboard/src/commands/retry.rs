@@ -150,6 +150,7 @@ fn is_success(kind: EntryKind) -> bool {
         | EntryKind::Items
         | EntryKind::Awaited
         | EntryKind::Inherited
+        | EntryKind::InFlight
         | EntryKind::Completed
         | EntryKind::DeadLettered
         | EntryKind::Cancelled

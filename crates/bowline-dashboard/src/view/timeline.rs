@@ -259,6 +259,10 @@ impl<'a> Builder<'a> {
             EntryKind::Undo => self.note(entry, "can be undone"),
             EntryKind::Settled => self.note(entry, "settled by an operator"),
             EntryKind::Items => self.note(entry, "progress"),
+            EntryKind::InFlight if entry.key.family == Family::Run => {
+                self.note(entry, "what was under way when the process died is not known");
+            }
+            EntryKind::InFlight => self.note(entry, "may have been under way when the process died"),
             EntryKind::Inherited => self.note(entry, "sends the same idempotency keys as the run it replays"),
             EntryKind::Completed | EntryKind::DeadLettered | EntryKind::Cancelled | EntryKind::Continued => {
                 self.end(entry);

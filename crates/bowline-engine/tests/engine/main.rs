@@ -6,8 +6,15 @@
 
 mod changed_code;
 mod crashes;
+mod hooks;
+mod keys;
 mod node;
+mod odd;
 mod operator;
+mod optional;
 mod remote;
 mod steps;
+mod stop;
+mod strangers;
+mod suspects;
 mod waits;

@@ -34,8 +34,8 @@ async fn an_accepted_event_is_logged_with_its_runs_and_request_id() {
     post(site.at, PATH, &pairs(&headers), body.as_bytes()).await;
 
     let lines = log::lines_with("req-accepted-logged");
-    let received = lines.iter().find(|line| line.contains("received")).expect("it is logged");
-    assert!(received.contains("evt_logged") && received.contains("[1]"), "{received}");
+    let received = lines.iter().find(|line| line.contains(r#""message":"accepted""#)).expect("it is logged");
+    assert!(received.contains("evt_logged") && received.contains(r#""runs":"1""#), "{received}");
 }
 
 #[tokio::test]

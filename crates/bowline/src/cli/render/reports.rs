@@ -16,7 +16,7 @@ pub fn retried(report: &Retried, paint: Paint) -> String {
         steps => format!("tries again: {}", names(steps)),
     };
     let kept = match report.kept {
-        0 => "nothing was recorded yet".to_owned(),
+        0 => "there is no outcome to keep".to_owned(),
         1 => "1 recorded outcome is kept".to_owned(),
         kept => format!("{kept} recorded outcomes are kept"),
     };

@@ -203,7 +203,7 @@ fn reports_say_what_will_happen() {
     report = Retried { forgotten: vec![], kept: 0, ..report };
     check_text(
         &retried(&report, Paint::Plain),
-        "↻ run 7 is queued; it goes on where it stopped; nothing was recorded yet\n",
+        "↻ run 7 is queued; it goes on where it stopped; there is no outcome to keep\n",
     );
     let bulk = BulkRetried {
         retried: vec![RunId(3), RunId(4)],
