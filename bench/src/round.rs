@@ -30,6 +30,8 @@ pub(crate) struct Measured {
     /// CPU time of the server per event, user and system, marks of completion included.
     pub(crate) cpu_per_run: Duration,
     pub(crate) memory_peak_bytes: u64,
+    /// CPU time of the bench itself per event: load and CRM.
+    pub(crate) cpu_of_bench_per_run: Duration,
     /// Calls that the CRM got beyond one per event.
     pub(crate) repeats: usize,
 }
@@ -57,9 +59,11 @@ fn load_and_watch(server: &Running, args: &Args, crm: &Crm, requests: Requests) 
 
     let all = crm.expect(warm_up + events);
     let requests = Rc::new(requests.measured);
+    let bench_before = usage::cpu(std::process::id())?;
     let began_at = SystemClock.monotonic();
     let acknowledged = load::send(server.port, &requests, args.connections)?;
     let arrivals = all.wait(ARRIVE_WITHIN)?;
+    let bench_cpu = usage::cpu(std::process::id())?.saturating_sub(bench_before);
 
     let cpu = usage::cpu_when_quiet(pid)?.saturating_sub(cpu_before);
     server.check_finished(warm_up + events)?;
@@ -70,6 +74,7 @@ fn load_and_watch(server: &Running, args: &Args, crm: &Crm, requests: Requests) 
         ack_p99: percentile(&acknowledged.latencies, 99),
         cpu_per_run: cpu / u32::try_from(events)?,
         memory_peak_bytes: usage::memory_peak_bytes(pid)?,
+        cpu_of_bench_per_run: bench_cpu / u32::try_from(events)?,
         repeats: arrivals.repeats,
     })
 }

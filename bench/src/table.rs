@@ -58,10 +58,12 @@ fn write_report(out: &mut String, args: &Args, machine: &str, rounds: &[Round]) 
         let (lowest, highest) = of(|m| m.completed_per_s)
             .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
         let repeats: usize = rounds.iter().map(|round| round[place].repeats).sum();
+        let bench = median(of(|m| m.cpu_of_bench_per_run.as_secs_f64() * 1e6));
         writeln!(
             out,
-            "- {}: {lowest:.0} to {highest:.0} completed/s, {repeats} repeated calls",
-            contender.name()
+            "- {}: {lowest:.0} to {highest:.0} completed/s, {repeats} repeated calls; load and CRM took {bench:.0} µs of \
+             CPU per event",
+            contender.name(),
         )?;
     }
     Ok(())
