@@ -4,7 +4,7 @@
 //! becomes visible to the code but through the machine, one between two polls.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     thread::{self, ThreadId},
@@ -13,7 +13,7 @@ use std::{
 
 use bowline_model::{
     Attempt, BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Error, Event, Failure,
-    Family, Fingerprint, Payload, Position, Repeat, RetryPolicy, Run, ScopePath, Shape, Verdict,
+    Family, Fingerprint, Payload, Position, Repeat, RetryPolicy, Run, ScopePath, Seq, Shape, Verdict,
 };
 use jiff::Timestamp;
 
@@ -109,6 +109,11 @@ pub(crate) struct BoardState {
     /// Entries not yet handed to the driver for writing.
     pub(crate) unwritten: Vec<Entry>,
     pub(crate) leaves: BTreeMap<LeafId, Leaf>,
+    /// Recorded entries with the leaf that asked for each: a run of thousands of steps side by side is not searched
+    /// for each of them.
+    asked: BTreeSet<(Seq, LeafId)>,
+    /// Leaves that were told to start since the last poll.
+    pub(crate) starting: Vec<LeafId>,
     /// Leaves whose attempt ended, in the order in which they did.
     pub(crate) arrivals: VecDeque<LeafId>,
     pub(crate) stop: Option<Stop>,
@@ -159,6 +164,8 @@ impl Board {
             journal: Journal::read(entries),
             unwritten: Vec::new(),
             leaves: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            starting: Vec::new(),
             arrivals: VecDeque::new(),
             stop: None,
             next_leaf: 0,
@@ -194,6 +201,9 @@ impl Board {
         match state.open_leaf(step, self) {
             Ok(leaf) => {
                 let key = leaf.key.clone();
+                if let Some(recorded) = state.journal.get(&key).map(|entry| entry.seq) {
+                    state.asked.insert((recorded, id));
+                }
                 state.leaves.insert(id, leaf);
                 Asked::Leaf(id, key)
             }
@@ -242,8 +252,10 @@ impl Board {
     /// The code dropped a leaf. If its effect may have happened, that is noted.
     pub(crate) fn drop_leaf(&self, id: LeafId) {
         let mut state = self.lock();
-        state.arrivals.retain(|arrived| *arrived != id);
         let Some(leaf) = state.leaves.remove(&id) else { return };
+        if let Phase::Arrived(_) = leaf.phase {
+            state.arrivals.retain(|arrived| *arrived != id);
+        }
         if state.ended {
             return;
         }
@@ -349,6 +361,20 @@ pub(crate) struct NewLeaf {
 }
 
 impl BoardState {
+    /// Takes out the lowest recorded entry that a leaf asks for: it is being delivered.
+    pub(crate) fn take_asked(&mut self) -> Option<(LeafId, Entry)> {
+        while let Some((_, id)) = self.asked.pop_first() {
+            // The code may have dropped it, or another leaf of the same old name was first.
+            let Some(leaf) = self.leaves.get(&id).filter(|leaf| matches!(leaf.phase, Phase::Asked)) else {
+                continue;
+            };
+            if let Some(entry) = self.journal.take(&leaf.key) {
+                return Some((id, entry));
+            }
+        }
+        None
+    }
+
     fn is_polled_here(&self) -> bool {
         self.polling == Some(thread::current().id())
     }

@@ -11,7 +11,7 @@ use tracing::Instrument;
 use crate::{
     Context,
     board::Board,
-    drive::{Driver, bury},
+    drive::{Driver, bury, bury_begun},
     engine::{Resume, Shared, Stopping, lock},
     journal::earliest,
     machine::Machine,
@@ -220,7 +220,7 @@ async fn drive_claimed(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: 
             Ok(Some(run)) => run,
             Ok(None) | Err(_) => claimed,
         };
-        bury(&shared, &run, DeadReason::Panicked, failure).await;
+        bury_begun(&shared, &run, DeadReason::Panicked, failure, run.unsure_since).await;
     }
 }
 

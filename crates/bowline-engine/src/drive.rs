@@ -196,7 +196,8 @@ async fn bury_unwritable(shared: &Shared, write: &RunWrite, error: &StoreError) 
     };
     let transition = Some(Transition::Release);
     let release = RunWrite { entries: vec![], transition, ..write.clone() };
-    let (summary, entry) = dead_letter(shared, &run, reason, failure);
+    // What it did since it was claimed is known to nobody now.
+    let (summary, entry) = dead_letter(shared, &run, reason, failure, run.unsure_since);
     let transition = Some(Transition::DeadLetter { reason, summary });
     let dead = RunWrite { entries: vec![entry], transition, ..write.clone() };
     if shared.store.write(dead).await.is_err() {
@@ -214,7 +215,18 @@ pub(crate) async fn give_back(shared: &Shared, run: &Run) {
 
 /// Makes a claimed run a dead letter without running its code.
 pub(crate) async fn bury(shared: &Shared, run: &Run, reason: DeadReason, failure: Failure) {
-    let (summary, entry) = dead_letter(shared, run, reason, failure);
+    bury_begun(shared, run, reason, failure, run.unsure_since.filter(|_| run.crashes > 0)).await;
+}
+
+/// As [`bury`], where the code may have sent something since then.
+pub(crate) async fn bury_begun(
+    shared: &Shared,
+    run: &Run,
+    reason: DeadReason,
+    failure: Failure,
+    in_flight_since: Option<Timestamp>,
+) {
+    let (summary, entry) = dead_letter(shared, run, reason, failure, in_flight_since);
     tracing::error!(run = %run.id, workflow = %run.workflow, %reason, "run became a dead letter: {summary}");
     let transition = Some(Transition::DeadLetter { reason, summary });
     let write = RunWrite { run: run.id, epoch: run.epoch, now: entry.at, entries: vec![entry], transition };
@@ -222,7 +234,13 @@ pub(crate) async fn bury(shared: &Shared, run: &Run, reason: DeadReason, failure
 }
 
 /// The last entry of a run whose code is not asked, and the summary of it.
-fn dead_letter(shared: &Shared, run: &Run, reason: DeadReason, failure: Failure) -> (String, Entry) {
+fn dead_letter(
+    shared: &Shared,
+    run: &Run,
+    reason: DeadReason,
+    failure: Failure,
+    in_flight_since: Option<Timestamp>,
+) -> (String, Entry) {
     let mut summary = failure.to_string();
     summary.truncate(summary.floor_char_boundary(SUMMARY_BYTES_MAX));
     let entry = Entry {
@@ -234,8 +252,8 @@ fn dead_letter(shared: &Shared, run: &Run, reason: DeadReason, failure: Failure)
         meta: EntryMeta {
             failure: Some(failure),
             note: Some(reason.as_str().to_owned()),
-            // What was in flight at a crash is not known here: the code was not asked.
-            unknown_since: run.unsure_since.filter(|_| run.crashes > 0),
+            // Which steps were in flight is not known here: the code is not asked.
+            unknown_since: in_flight_since,
             ..EntryMeta::default()
         },
         payload: None,

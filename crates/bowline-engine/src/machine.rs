@@ -267,11 +267,7 @@ impl Machine {
             return false;
         }
         let mut state = self.board.lock();
-        let asked = state.leaves.iter().filter(|(_, leaf)| matches!(leaf.phase, Phase::Asked));
-        let lowest = asked.filter_map(|(id, leaf)| Some((state.journal.get(&leaf.key)?.seq, *id))).min();
-        let Some((_, id)) = lowest else { return false };
-        let key = state.leaves[&id].key.clone();
-        let entry = state.journal.take(&key).expect("it was just found");
+        let Some((id, entry)) = state.take_asked() else { return false };
         state.last_seen_at = Some(entry.at);
         let outcome = match (entry.payload, entry.meta.failure) {
             (Some(value), None) => Outcome::Done(value),
@@ -346,7 +342,8 @@ impl Machine {
     /// what is not on disk.
     fn set_aside_unpolled(&self) {
         let mut state = self.board.lock();
-        for leaf in state.leaves.values_mut() {
+        for id in std::mem::take(&mut state.starting) {
+            let Some(leaf) = state.leaves.get_mut(&id) else { continue };
             if let Phase::Starting(_) = leaf.phase {
                 leaf.phase = Phase::Asked;
                 leaf.attempts -= 1;
@@ -519,7 +516,7 @@ fn refusal(state: &BoardState, now: Timestamp) -> Option<Stop> {
 
 /// Lets every leaf that wants an attempt start one.
 fn start_attempts(state: &mut BoardState, now: Timestamp) {
-    for leaf in state.leaves.values_mut().filter(|leaf| leaf.wants_attempt(now)) {
+    for (id, leaf) in state.leaves.iter_mut().filter(|(_, leaf)| leaf.wants_attempt(now)) {
         if std::mem::take(&mut leaf.consented) {
             // Sent again by an operator's will: from here on it is unknown since then.
             leaf.unknown_since = None;
@@ -536,6 +533,7 @@ fn start_attempts(state: &mut BoardState, now: Timestamp) {
         let timeout =
             remaining.map_or(leaf.options.attempt_timeout, |left| left.min(leaf.options.attempt_timeout));
         leaf.phase = Phase::Starting(Attempt::new(leaf.idempotency_key.clone(), leaf.attempts, timeout));
+        state.starting.push(*id);
         if let Some(waker) = leaf.waker.take() {
             waker.wake();
         }

@@ -38,7 +38,7 @@ where
     let changed = Workflow::new("flow", move |cx: Context, _: Value| new(cx, calls.clone()));
     let node = host.start_as("build-2", vec![changed], Default::default());
     host.clock.advance(Duration::from_secs(4000));
-    let run = host.wait(run, "at an end", |run| !run.state.is_open());
+    let run = host.end(run);
     drop(node);
     (host, remote, run)
 }
@@ -140,4 +140,32 @@ fn a_build_that_branches_on_the_wall_clock_is_told_that_it_is_not_deterministic(
     host.clock.advance(Duration::from_secs(4000));
     let run = host.wait_for(run, RunState::DeadLettered);
     parked(&run, "this build recorded it, so the code is not deterministic");
+}
+
+#[test]
+fn a_renamed_step_parks_a_run_that_an_operator_once_retried_too() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/check", [Reply::Refused]);
+    remote.script("/mail", [Reply::Gate]);
+    let flow = |charge: &'static str| {
+        let remote = remote.clone();
+        Workflow::new("flow", move |cx: Context, _: Value| {
+            let remote = remote.clone();
+            async move {
+                cx.step("check", remote.post("/check")).await?;
+                cx.step(charge, remote.post("/charge")).await?;
+                cx.step("mail", remote.post("/mail")).await
+            }
+        })
+    };
+    let node = host.start(vec![flow("charge")]);
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::DeadLettered);
+    host.retry(&node, run);
+    host.block_on("the mail", remote.arrival_at("/mail"));
+    node.kill();
+    let _node = host.start_as("build-2", vec![flow("charge customer")], Default::default());
+    parked(&host.end(run), "step \"charge\" (POST crm /charge) is recorded as entry");
+    assert_eq!(remote.keys("/charge").len(), 1, "it is not charged a second time under another name");
 }

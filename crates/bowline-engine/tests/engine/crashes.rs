@@ -3,11 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bowline_engine::{Context, Workflow};
-use bowline_model::{DeadReason, EntryKind, RunState};
-use serde_json::Value;
+use bowline_model::{DeadReason, RunState};
 
 use crate::{
-    node::Host,
+    node::{Host, until},
     remote::{Remote, Reply},
 };
 
@@ -16,7 +15,8 @@ fn two_calls(remote: &Arc<Remote>) -> Workflow {
     Workflow::new("flow", move |cx: Context, name: String| {
         let remote = remote.clone();
         async move {
-            cx.step("charge", remote.post(&format!("/charge/{name}"))).await?;
+            let charge = cx.step("charge", remote.post(&format!("/charge/{name}")));
+            charge.attempt_timeout(Duration::from_secs(60)).await?;
             cx.step("mail", remote.post(&format!("/mail/{name}"))).await
         }
     })
@@ -29,7 +29,7 @@ fn charges_once_when_killed_after_the_charge() {
     let node = host.start(vec![two_calls(&remote)]);
     let run = host.accept(&["flow"], "\"jane\"")[0];
     node.engine.poke();
-    while host.block_on("the mail", remote.next_arrival()) != "/mail/jane" {}
+    host.block_on("the mail", remote.arrival_at("/mail/jane"));
     node.kill();
     let _node = host.start(vec![two_calls(&remote)]);
     host.wait_for(run, RunState::Completed);
@@ -94,77 +94,28 @@ fn progress_clears_a_runs_name() {
     host.block_on("the charge", remote.next_arrival());
     node.kill();
     let node = host.start(vec![two_calls(&remote)]);
-    while host.block_on("the mail", remote.next_arrival()) != "/mail/jane" {}
+    host.block_on("the mail", remote.arrival_at("/mail/jane"));
     assert_eq!(host.run(run).crashes, 0, "the charge is on disk: that was progress");
     node.kill();
 }
 
 #[test]
-fn an_unknown_effect_older_than_its_keys_lifetime_is_parked_until_an_operator_decides() {
+fn a_poison_run_is_found_behind_a_slow_innocent() {
     let (host, remote) = (Host::new(), Remote::new());
-    remote.script("/charge/jane", [Reply::Gate]);
-    let run = host.accept(&["flow"], "\"jane\"")[0];
-    let node = host.start(vec![two_calls(&remote)]);
-    host.block_on("the charge", remote.next_arrival());
-    node.kill();
-    host.clock.advance(Duration::from_secs(30 * 3600));
-    let node = host.start(vec![two_calls(&remote)]);
-    let dead = host.wait_for(run, RunState::DeadLettered);
-    assert_eq!(dead.dead_reason, Some(DeadReason::Stale));
-    let summary = dead.summary.unwrap();
-    assert!(
-        summary.starts_with("step \"charge\": its call (POST crm /charge/jane) was sent at"),
-        "{summary}"
-    );
-    assert_eq!(remote.keys("/charge/jane").len(), 1);
-    host.retry(&node, run);
-    host.wait_for(run, RunState::Completed);
-    let keys = remote.keys("/charge/jane");
-    assert_eq!(
-        (keys.len(), &keys[0]),
-        (2, &keys[1]),
-        "sent again by the operator's will, under the same key"
-    );
-}
-
-#[test]
-fn an_unknown_attempt_that_waited_through_a_long_outage_is_parked_too() {
-    let (host, remote) = (Host::new(), Remote::new());
-    remote.script("/charge/jane", [Reply::Unknown]);
-    let run = host.accept(&["flow"], "\"jane\"")[0];
-    let node = host.start(vec![two_calls(&remote)]);
-    host.wait_for(run, RunState::Waiting);
-    assert_eq!(host.kinds(run), [EntryKind::AttemptFailed]);
-    node.kill();
-    host.clock.advance(Duration::from_secs(25 * 3600));
-    let _node = host.start(vec![two_calls(&remote)]);
-    assert_eq!(host.wait_for(run, RunState::DeadLettered).dead_reason, Some(DeadReason::Stale));
-    assert_eq!(remote.keys("/charge/jane").len(), 1);
-}
-
-#[test]
-fn a_sibling_dropped_by_the_first_error_is_noted_and_keeps_its_key() {
-    let (host, remote) = (Host::new(), Remote::new());
-    remote.script("/left", [Reply::Gate]);
-    remote.script("/right", [Reply::Refused]);
-    let calls = remote.clone();
-    let flow = Workflow::new("flow", move |cx: Context, _: Value| {
-        let remote = calls.clone();
-        async move {
-            let left = async { cx.step("left", remote.post("/left")).await };
-            let right = async { cx.step("right", remote.post("/right")).await };
-            tokio::try_join!(left, right)
-        }
-    });
-    let node = host.start(vec![flow]);
-    let run = host.accept(&["flow"], "null")[0];
-    node.engine.poke();
-    host.wait_for(run, RunState::DeadLettered);
-    assert_eq!(host.kinds(run), [EntryKind::StepRefused, EntryKind::Dropped, EntryKind::DeadLettered]);
-    assert!(host.journal(run)[1].meta.unknown_since.is_some());
-    host.retry(&node, run);
-    host.wait_for(run, RunState::Completed);
-    let (left, right) = (remote.keys("/left"), remote.keys("/right"));
-    assert_eq!(left[0], left[1], "it may have happened: the same key");
-    assert_ne!(right[0], right[1], "a definite no: a new generation");
+    remote.script("/charge/slow", vec![Reply::Gate; 20]);
+    remote.script("/charge/poison", vec![Reply::Gate; 20]);
+    let slow = host.accept(&["flow"], "\"slow\"")[0];
+    let poison = host.accept(&["flow"], "\"poison\"")[0];
+    for _death in 0..8 {
+        let node = host.start(vec![two_calls(&remote)]);
+        until(|| {
+            // The slow one takes as long as an attempt may; the poison kills the process as soon as it runs.
+            host.clock.advance(Duration::from_secs(1));
+            remote.has_arrived("/charge/poison") || host.run(poison).state == RunState::DeadLettered
+        });
+        node.kill();
+    }
+    let (slow, poison) = (host.run(slow), host.run(poison));
+    assert_eq!(poison.dead_reason, Some(DeadReason::Poison), "slow {}/{}", slow.crashes_alone, slow.crashes);
+    assert_ne!(slow.state, RunState::DeadLettered);
 }

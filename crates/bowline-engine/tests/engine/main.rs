@@ -4,17 +4,16 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test sets up is there")]
 
+mod barrier;
+mod broken_store;
 mod changed_code;
 mod crashes;
-mod hooks;
-mod keys;
+mod in_flight;
+mod limits;
 mod node;
-mod odd;
 mod operator;
-mod optional;
 mod remote;
+mod shutdown;
 mod steps;
-mod stop;
 mod strangers;
-mod suspects;
 mod waits;

@@ -2,13 +2,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Poll, Waker},
     time::Duration,
 };
 
 use bowline_dashboard::commands::{Commands, Operator};
-use bowline_engine::{Engine, EngineOptions, Workflow, Workflows};
+use bowline_engine::{Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
     BoxFuture, BuildId, Clock, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun, Run, RunId,
     RunState,
@@ -18,7 +21,12 @@ use bowline_store::{
     StoreError, StoreErrorKind, Written, sqlite::SqliteOptions,
 };
 use jiff::Timestamp;
-use tokio::{runtime::Runtime, sync::watch};
+use serde_json::Value;
+use tokio::{
+    runtime::Runtime,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 
 /// Longest real time that a test waits for something to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -95,20 +103,82 @@ impl Clock for ClockHandle {
     }
 }
 
-/// The store, told of every write, and out of order for a while if a test says so.
+/// A place in the store where a test stops the next caller.
+pub(crate) struct Hold {
+    armed: AtomicBool,
+    held: Semaphore,
+    go: Semaphore,
+}
+
+impl Hold {
+    fn new() -> Self {
+        Self { armed: AtomicBool::new(false), held: Semaphore::new(0), go: Semaphore::new(0) }
+    }
+
+    /// The next caller stops here.
+    pub(crate) fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends when a caller has stopped here.
+    pub(crate) async fn holds(&self) {
+        self.held.acquire().await.expect("never closed").forget();
+    }
+
+    /// Lets the caller go on.
+    pub(crate) fn release(&self) {
+        self.go.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        if self.armed.swap(false, Ordering::SeqCst) {
+            self.held.add_permits(1);
+            self.go.acquire().await.expect("never closed").forget();
+        }
+    }
+}
+
+/// The store, told of every write, and slow or out of order where a test says so.
 pub(crate) struct Watched {
     inner: SqliteStore,
     writes: watch::Sender<u64>,
-    pub(crate) broken: Mutex<bool>,
+    /// While set, nothing can be written.
+    pub(crate) broken: AtomicBool,
+    /// How often something could not.
+    pub(crate) refusals: AtomicU64,
+    /// The next write of progress is refused as this.
+    pub(crate) refuse_write: Mutex<Option<StoreErrorKind>>,
+    /// While set, the store does not say what is due next.
+    pub(crate) due_unknown: AtomicBool,
+    /// How often it was asked.
+    pub(crate) due_asked: AtomicU64,
+    pub(crate) before_claim: Hold,
+    /// Only claims that found something stop here.
+    pub(crate) after_claim: Hold,
+    pub(crate) before_write: Hold,
 }
 
 impl Watched {
-    fn told<'a, T: Send + 'a>(
-        &'a self,
-        answer: BoxFuture<'a, Result<T, StoreError>>,
-    ) -> BoxFuture<'a, Result<T, StoreError>> {
+    fn new() -> Self {
+        let clock = Arc::new(bowline_model::SystemClock);
+        Self {
+            inner: SqliteStore::in_memory(SqliteOptions::default(), clock).unwrap(),
+            writes: watch::Sender::new(0),
+            broken: AtomicBool::new(false),
+            refusals: AtomicU64::new(0),
+            refuse_write: Mutex::new(None),
+            due_unknown: AtomicBool::new(false),
+            due_asked: AtomicU64::new(0),
+            before_claim: Hold::new(),
+            after_claim: Hold::new(),
+            before_write: Hold::new(),
+        }
+    }
+
+    fn told<'a, T: Send + 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
         Box::pin(async move {
-            if *self.broken.lock().unwrap() {
+            if self.broken.load(Ordering::SeqCst) {
+                self.refusals.fetch_add(1, Ordering::SeqCst);
                 return Err(StoreError::new(StoreErrorKind::Unavailable, "the test broke the store"));
             }
             let answer = answer.await;
@@ -128,18 +198,37 @@ impl Store for Watched {
         self.told(self.inner.accept(batch))
     }
     fn claim(&self, claim: Claim) -> Answer<'_, Vec<Run>> {
-        self.told(self.inner.claim(claim))
+        Box::pin(async move {
+            self.before_claim.pass().await;
+            let claimed = self.told(self.inner.claim(claim)).await?;
+            if !claimed.is_empty() {
+                self.after_claim.pass().await;
+            }
+            Ok(claimed)
+        })
     }
     fn histories<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Result<History, StoreError>>> {
         self.inner.histories(runs)
     }
     fn write(&self, write: RunWrite) -> Answer<'_, Written> {
-        self.told(self.inner.write(write))
+        Box::pin(async move {
+            self.before_write.pass().await;
+            let refused = self.refuse_write.lock().unwrap().take();
+            match refused {
+                Some(kind) => Err(StoreError::new(kind, "the test refused the write")),
+                None => self.told(self.inner.write(write)).await,
+            }
+        })
     }
     fn operate(&self, operation: Operation) -> Answer<'_, ()> {
         self.told(self.inner.operate(operation))
     }
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {
+        self.due_asked.fetch_add(1, Ordering::SeqCst);
+        if self.due_unknown.load(Ordering::SeqCst) {
+            let error = StoreError::new(StoreErrorKind::Unavailable, "the test hid what is due");
+            return Box::pin(std::future::ready(Err(error)));
+        }
         self.inner.next_due(after)
     }
     fn run(&self, run: RunId) -> Answer<'_, Option<Run>> {
@@ -182,9 +271,7 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn new() -> Self {
         let clock = Arc::new(StillClock::new());
-        let inner =
-            SqliteStore::in_memory(SqliteOptions::default(), Arc::new(bowline_model::SystemClock)).unwrap();
-        let store = Arc::new(Watched { inner, writes: watch::Sender::new(0), broken: Mutex::new(false) });
+        let store = Arc::new(Watched::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { clock, store, runtime, events: Mutex::new(0) }
     }
@@ -196,6 +283,7 @@ impl Host {
 
     pub(crate) fn start_as(&self, build: &str, workflows: Vec<Workflow>, options: EngineOptions) -> Node {
         let mut all = Workflows::default();
+        all.insert(another());
         workflows.into_iter().for_each(|workflow| all.insert(workflow));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -278,6 +366,21 @@ impl Host {
         self.wait(id, state.as_str(), |run| run.state == state)
     }
 
+    /// Waits until the run has ended, well or as a dead letter.
+    #[track_caller]
+    pub(crate) fn end(&self, id: RunId) -> Run {
+        self.wait(id, "at an end", |run| !run.state.is_open())
+    }
+
+    /// Lets another run go by from its claim to its end, on the one thread of the process: whatever others could do
+    /// meanwhile, they did.
+    #[track_caller]
+    pub(crate) fn let_another_pass(&self, node: &Node) {
+        let another = self.accept(&["another"], "null")[0];
+        node.engine.poke();
+        self.wait_for(another, RunState::Completed);
+    }
+
     /// An operator retries a dead letter.
     pub(crate) fn retry(&self, node: &Node, id: RunId) {
         let engine = node.engine.clone();
@@ -321,10 +424,38 @@ impl Node {
         self.runtime.take().expect("killed once").shutdown_timeout(PATIENCE);
     }
 
-    /// As SIGTERM.
+    /// As SIGTERM: returns when everything has ended.
+    #[track_caller]
     pub(crate) fn stop(self) {
+        self.begin_stop().end();
+    }
+
+    /// As SIGTERM: returns when nothing new is begun any more.
+    #[track_caller]
+    pub(crate) fn begin_stop(self) -> Stop {
         let engine = self.engine.clone();
-        self.runtime.as_ref().expect("not killed").block_on(async { engine.shutdown().await });
+        let ended = self.runtime().spawn(async move { engine.shutdown().await });
+        until(|| self.engine.progress().stopping);
+        Stop { node: self, ended }
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("not killed")
+    }
+}
+
+/// A process that is stopping.
+pub(crate) struct Stop {
+    node: Node,
+    ended: JoinHandle<()>,
+}
+
+impl Stop {
+    #[track_caller]
+    pub(crate) fn end(self) {
+        let Self { node, ended } = self;
+        let waited = node.runtime().block_on(async { tokio::time::timeout(PATIENCE, ended).await });
+        waited.expect("the stop ends").expect("the stop does not panic");
     }
 }
 
@@ -334,4 +465,9 @@ impl Drop for Node {
             runtime.shutdown_background();
         }
     }
+}
+
+/// A workflow that every process has: see [`Host::let_another_pass`].
+fn another() -> Workflow {
+    Workflow::new("another", |cx: Context, _: Value| async move { cx.step("one", async || Ok(1)).await })
 }

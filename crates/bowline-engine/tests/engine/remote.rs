@@ -24,7 +24,7 @@ pub(crate) struct Remote {
     replies: Mutex<HashMap<String, VecDeque<Reply>>>,
     sent: Mutex<Vec<(String, String)>>,
     arrivals: mpsc::UnboundedSender<String>,
-    pub(crate) arrived: Mutex<mpsc::UnboundedReceiver<String>>,
+    arrived: Mutex<mpsc::UnboundedReceiver<String>>,
     pub(crate) gate: Semaphore,
 }
 
@@ -58,6 +58,17 @@ impl Remote {
     /// Ends when the next attempt has arrived.
     pub(crate) async fn next_arrival(&self) -> String {
         std::future::poll_fn(|cx| self.arrived.lock().unwrap().poll_recv(cx)).await.expect("the remote lives")
+    }
+
+    /// Ends when the next attempt at that path has arrived; those at others are passed over.
+    pub(crate) async fn arrival_at(&self, path: &str) {
+        while self.next_arrival().await != path {}
+    }
+
+    /// Whether an attempt at that path has arrived; what arrived before it is passed over.
+    pub(crate) fn has_arrived(&self, path: &str) -> bool {
+        let mut arrived = self.arrived.lock().unwrap();
+        std::iter::from_fn(|| arrived.try_recv().ok()).any(|at| at == path)
     }
 }
 

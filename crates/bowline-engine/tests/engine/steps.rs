@@ -1,6 +1,7 @@
 //! What one run does with its steps.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -10,6 +11,7 @@ use std::{
 
 use bowline_engine::{Context, Workflow};
 use bowline_model::{DeadReason, EntryKind, Error, Result, RetryPolicy, RunState};
+use futures_util::FutureExt;
 use serde_json::Value;
 
 use crate::{
@@ -153,23 +155,6 @@ fn a_step_outside_its_run_or_inside_another_is_told_so() {
 }
 
 #[test]
-fn an_oversized_result_fails_by_name_and_is_not_silently_replaced() {
-    let host = Host::new();
-    let flow = Workflow::new("flow", |cx: Context, _: Value| async move {
-        cx.step("export", async || Ok("x".repeat(17 << 20))).await.map(|text| text.len())
-    });
-    let node = host.start(vec![flow]);
-    let run = host.accept(&["flow"], "null")[0];
-    node.engine.poke();
-    let run = host.wait_for(run, RunState::DeadLettered);
-    let summary = run.summary.unwrap();
-    assert!(
-        summary.starts_with("step \"export\": it was done, but not recorded: its result has 17825794 bytes"),
-        "{summary}"
-    );
-}
-
-#[test]
 fn a_result_that_cannot_be_read_back_fails_when_it_is_made_and_not_at_the_next_crash() {
     let host = Host::new();
     let flow =
@@ -276,4 +261,52 @@ fn errors_branch_the_same_way_before_and_after_they_are_recorded() {
     let output = host.journal(run).pop().unwrap().payload.unwrap();
     let output: (bool, bool, String) = output.decode().unwrap();
     assert_eq!(output, (true, true, "step \"a\": down".to_owned()));
+}
+
+#[test]
+fn a_sibling_dropped_by_the_first_error_is_noted_and_keeps_its_key() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/left", [Reply::Gate]);
+    remote.script("/right", [Reply::Refused]);
+    let calls = remote.clone();
+    let flow = Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = calls.clone();
+        async move {
+            let left = async { cx.step("left", remote.post("/left")).await };
+            let right = async { cx.step("right", remote.post("/right")).await };
+            tokio::try_join!(left, right)
+        }
+    });
+    let node = host.start(vec![flow]);
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::DeadLettered);
+    assert_eq!(host.kinds(run), [EntryKind::StepRefused, EntryKind::Dropped, EntryKind::DeadLettered]);
+    assert!(host.journal(run)[1].meta.unknown_since.is_some());
+    host.retry(&node, run);
+    host.wait_for(run, RunState::Completed);
+    let (left, right) = (remote.keys("/left"), remote.keys("/right"));
+    assert_eq!(left[0], left[1], "it may have happened: the same key");
+    assert_ne!(right[0], right[1], "a definite no: a new generation");
+}
+
+#[test]
+fn a_panic_that_the_code_catches_leaves_no_trace() {
+    let host = Host::new();
+    let flow = Workflow::new("flow", |cx: Context, _: Value| async move {
+        let boom = cx.step("boom", async || -> Result<u64> { panic!("no such luck") });
+        assert!(AssertUnwindSafe(boom.into_future()).catch_unwind().await.is_err());
+        cx.random();
+        cx.step("next", async || Ok(1)).await
+    });
+    let node = host.start(vec![flow]);
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    assert_eq!(host.end(run).state, RunState::Completed);
+    let recorded: Vec<_> = host.kinds(run).into_iter().filter(|kind| kind.is_delivered()).collect();
+    assert_eq!(
+        recorded,
+        [EntryKind::Value, EntryKind::StepDone],
+        "what follows is not taken for a part of the step"
+    );
 }

@@ -1,29 +1,50 @@
-//! Findings 4: a stranger inside a combinator that wraps wakers is invisible (rule 3), and others with strangers.
+//! Code that waits for what the engine does not know: a limiter, a task, a token.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bowline_engine::{Context, Workflow};
-use bowline_model::{BoxFuture, Result, RunState};
+use bowline_model::{BoxFuture, DeadReason, Result, RunState};
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::{
-    node::Host,
+    node::{Host, until},
     remote::{Remote, Reply},
 };
 
-fn flow(remote: &Arc<Remote>, gate: &Arc<Semaphore>) -> Workflow {
-    let (remote, gate) = (remote.clone(), gate.clone());
-    Workflow::new("flow", move |cx: Context, _: serde_json::Value| {
-        let (remote, gate) = (remote.clone(), gate.clone());
+/// A limiter that the code shares with others, and who waits for it.
+struct Limiter {
+    permits: Semaphore,
+    waits: Semaphore,
+}
+
+impl Limiter {
+    fn new(permits: usize) -> Arc<Self> {
+        Arc::new(Self { permits: Semaphore::new(permits), waits: Semaphore::new(0) })
+    }
+
+    async fn pass(&self) {
+        self.waits.add_permits(1);
+        self.permits.acquire().await.expect("never closed").forget();
+    }
+
+    /// Ends when somebody has come to wait.
+    async fn is_waited_for(&self) {
+        self.waits.acquire().await.expect("never closed").forget();
+    }
+}
+
+/// Two calls in a combinator that gives each its own waker; the second one waits for the limiter first.
+fn unordered(remote: &Arc<Remote>, limiter: &Arc<Limiter>) -> Workflow {
+    let (remote, limiter) = (remote.clone(), limiter.clone());
+    Workflow::new("flow", move |cx: Context, _: Value| {
+        let (remote, limiter) = (remote.clone(), limiter.clone());
         async move {
             let mut items: FuturesUnordered<BoxFuture<'_, Result<u64>>> = FuturesUnordered::new();
             items.push(Box::pin(async { cx.step("a", remote.post("/a")).await }));
             items.push(Box::pin(async {
-                gate.acquire().await.unwrap().forget(); // a limiter shared by runs; a tokio sleep; spawn_blocking
+                limiter.pass().await;
                 cx.step("b", remote.post("/b")).await
             }));
             while let Some(item) = items.next().await {
@@ -34,83 +55,83 @@ fn flow(remote: &Arc<Remote>, gate: &Arc<Semaphore>) -> Workflow {
     })
 }
 
-/// 4a. The item behind the limiter waits for the other item's retry: an hour instead of no time.
 #[test]
-fn a_stranger_among_unordered_items_is_not_put_to_rest() {
-    let (host, remote, gate) = (Host::new(), Remote::new(), Arc::new(Semaphore::new(0)));
+fn a_branch_behind_a_limiter_does_not_wait_for_anothers_retry() {
+    let (host, remote, limiter) = (Host::new(), Remote::new(), Limiter::new(0));
     remote.script("/a", [Reply::RetryAfter(Duration::from_secs(3600))]);
-    let node = host.start(vec![flow(&remote, &gate)]);
+    let node = host.start(vec![unordered(&remote, &limiter)]);
     let run = host.accept(&["flow"], "null")[0];
     node.engine.poke();
     host.wait(run, "noted", |run| run.journal_len == 1);
-    std::thread::sleep(Duration::from_millis(100));
-    gate.add_permits(1);
-    while host.block_on("b, at once", remote.next_arrival()) != "/b" {}
+    host.let_another_pass(&node);
+    limiter.permits.add_permits(1);
+    host.block_on("b, at once", remote.arrival_at("/b"));
 }
 
-/// 4b. Recovery parks the run as not deterministic although nothing is wrong with it.
 #[test]
-fn a_stranger_among_unordered_items_is_no_mismatch() {
-    let (host, remote, gate) = (Host::new(), Remote::new(), Arc::new(Semaphore::new(1)));
+fn recovery_waits_for_a_limiter_and_does_not_call_it_a_mismatch() {
+    let (host, remote, limiter) = (Host::new(), Remote::new(), Limiter::new(1));
     remote.script("/a", [Reply::Gate, Reply::Gate]);
-    let node = host.start(vec![flow(&remote, &gate)]);
+    let node = host.start(vec![unordered(&remote, &limiter)]);
     let run = host.accept(&["flow"], "null")[0];
     node.engine.poke();
-    host.wait(run, "b recorded", |run| run.journal_len == 1);
+    host.wait(run, "recorded", |run| run.journal_len == 1);
+    host.block_on("the first to wait", limiter.is_waited_for());
     node.kill();
-    let _node = host.start(vec![flow(&remote, &gate)]);
-    host.wait(run, "going on", |run| run.state == RunState::DeadLettered || run.epoch.0 == 2);
-    std::thread::sleep(Duration::from_millis(300));
-    let now = host.run(run);
-    assert_ne!(now.state, RunState::DeadLettered, "{:?}", now.summary);
+    let node = host.start(vec![unordered(&remote, &limiter)]);
+    host.block_on("recovery to wait", limiter.is_waited_for());
+    host.let_another_pass(&node);
+    assert_eq!(host.run(run).state, RunState::Running);
+    limiter.permits.add_permits(1);
+    remote.gate.add_permits(1);
+    host.wait_for(run, RunState::Completed);
+    assert_eq!(remote.keys("/b").len(), 1);
 }
 
-/// 4c. Recovery with a stranger and a left-over entry: Running for ever, silently, and a shutdown takes all its grace.
 #[test]
-fn a_mismatch_beside_a_cancellation_token_is_parked_some_day() {
+fn a_mismatch_beside_a_token_that_never_comes_is_told_after_a_while() {
     let (host, remote) = (Host::new(), Remote::new());
-    let flow = |name: &'static str, remote: &Arc<Remote>| {
+    remote.script("/two", [Reply::Gate]);
+    let flow = |name: &'static str| {
         let remote = remote.clone();
-        Workflow::new("flow", move |cx: Context, _: serde_json::Value| {
+        Workflow::new("flow", move |cx: Context, _: Value| {
             let remote = remote.clone();
             async move {
                 let cancelled = tokio::sync::Notify::new();
+                let calls = async {
+                    cx.step(name, remote.post("/one")).await?;
+                    cx.step("two", remote.post("/two")).await
+                };
                 tokio::select! {
                     biased;
                     () = cancelled.notified() => Ok(0),
-                    done = async { cx.step(name, remote.post("/one")).await?; cx.step("two", remote.post("/two")).await } => done,
+                    done = calls => done,
                 }
             }
         })
     };
-    remote.script("/two", [Reply::Gate]);
-    let node = host.start(vec![flow("one", &remote)]);
+    let node = host.start(vec![flow("one")]);
     let run = host.accept(&["flow"], "null")[0];
     node.engine.poke();
-    while host.block_on("two", remote.next_arrival()) != "/two" {}
+    host.block_on("the second call", remote.arrival_at("/two"));
     node.kill();
-    let _node = host.start_as("build-2", vec![flow("uno", &remote)], Default::default());
-    for _ in 0..200 {
+    let _node = host.start_as("build-2", vec![flow("uno")], Default::default());
+    until(|| {
         host.clock.advance(Duration::from_secs(60));
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    assert_eq!(
-        host.run(run).state,
-        RunState::DeadLettered,
-        "after 3 h it is still that, and nothing tells why"
-    );
+        !host.run(run).state.is_open()
+    });
+    assert_eq!(host.run(run).dead_reason, Some(DeadReason::Mismatch));
 }
 
-/// 4d. Code that wakes itself takes the worker thread for itself.
 #[test]
-fn code_that_wakes_itself_lets_others_run() {
+fn code_that_wakes_itself_without_end_lets_others_run() {
     let (host, remote) = (Host::new(), Remote::new());
-    remote.script("/gate", [Reply::Gate]);
+    remote.script("/busy", [Reply::Gate]);
     let calls = remote.clone();
-    let busy = Workflow::new("busy", move |cx: Context, _: serde_json::Value| {
+    let busy = Workflow::new("busy", move |cx: Context, _: Value| {
         let remote = calls.clone();
         async move {
-            let mut call = cx.step("call", remote.post("/gate")).into_future();
+            let mut call = cx.step("call", remote.post("/busy")).into_future();
             std::future::poll_fn(move |cx| {
                 let polled = call.as_mut().poll(cx);
                 cx.waker().wake_by_ref();
@@ -119,20 +140,11 @@ fn code_that_wakes_itself_lets_others_run() {
             .await
         }
     });
-    let quick = Workflow::new("quick", |cx: Context, _: serde_json::Value| async move {
-        cx.step("x", async || Ok(1)).await
-    });
-    let node = host.start(vec![busy, quick]);
-    host.accept(&["busy"], "null");
+    let node = host.start(vec![busy]);
+    let run = host.accept(&["busy"], "null")[0];
     node.engine.poke();
-    host.block_on("the call", remote.next_arrival());
-    let run = host.accept(&["quick"], "null")[0];
-    node.engine.poke();
-    let state = Mutex::new(RunState::Queued);
-    for _ in 0..300 {
-        *state.lock().unwrap() = host.run(run).state;
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(*state.lock().unwrap(), RunState::Completed, "on one worker thread, after 3 s");
-    std::mem::forget(node);
+    host.block_on("the call", remote.arrival_at("/busy"));
+    host.let_another_pass(&node);
+    remote.gate.add_permits(1);
+    host.wait_for(run, RunState::Completed);
 }

@@ -1,4 +1,4 @@
-//! Waits, slots, order and shutdown.
+//! Waits, slots, and in what order runs go.
 
 use std::{
     sync::{
@@ -9,7 +9,7 @@ use std::{
 };
 
 use bowline_engine::{Context, EngineOptions, Workflow};
-use bowline_model::{EntryKind, RunState};
+use bowline_model::{Attempt, Effect, Repeat, RunState, Shape, Verdict};
 use serde_json::Value;
 
 use crate::{
@@ -75,12 +75,10 @@ fn the_older_run_goes_first_and_a_workflows_limit_stops_no_other() {
     let (limited, _) = one_call(&remote);
     let other =
         Workflow::new("other", |cx: Context, _: Value| async move { cx.step("b", async || Ok(1)).await });
-    let limited =
-        host.accept(&["flow"], "\"/first\"").into_iter().map(|run| (run, limited.clone())).next().unwrap();
-    let (first, flow) = limited;
+    let first = host.accept(&["flow"], "\"/first\"")[0];
     let second = host.accept(&["flow"], "\"/second\"")[0];
     let third = host.accept(&["flow"], "\"/third\"")[0];
-    let node = host.start(vec![flow.concurrency(1), other]);
+    let node = host.start(vec![limited.concurrency(1), other]);
     assert_eq!(host.block_on("the first", remote.next_arrival()), "/first");
     let free = host.accept(&["other"], "null")[0];
     node.engine.poke();
@@ -95,85 +93,55 @@ fn the_older_run_goes_first_and_a_workflows_limit_stops_no_other() {
 }
 
 #[test]
-fn a_shutdown_records_what_is_under_way_starts_nothing_new_and_gives_the_run_back() {
+fn a_slot_freed_while_a_claim_is_on_its_way_is_noticed() {
     let (host, remote) = (Host::new(), Remote::new());
-    remote.script("/a", [Reply::Gate]);
-    let flow = |remote: &Arc<Remote>| {
-        let remote = remote.clone();
-        Workflow::new("flow", move |cx: Context, _: Value| {
-            let remote = remote.clone();
-            async move {
-                cx.step("a", remote.post("/a")).await?;
-                cx.step("b", remote.post("/b")).await
-            }
-        })
-    };
-    let node = host.start(vec![flow(&remote)]);
+    remote.script("/first", [Reply::Gate]);
+    let first = host.accept(&["flow"], "\"/first\"")[0];
+    let node = host.start(vec![one_call(&remote).0.concurrency(1)]);
+    host.block_on("the first", remote.arrival_at("/first"));
+    host.store.before_claim.arm();
+    let second = host.accept(&["flow"], "\"/second\"")[0];
+    node.engine.poke();
+    host.block_on("the claim", host.store.before_claim.holds());
+    remote.gate.add_permits(1);
+    host.wait_for(first, RunState::Completed);
+    until(|| node.engine.progress().slots_free == node.engine.progress().slots);
+    host.store.before_claim.release();
+    host.wait_for(second, RunState::Completed);
+}
+
+/// An effect that is not ready yet, and says that it need not be waited for.
+struct NotYet(Arc<AtomicU32>);
+
+impl Effect for NotYet {
+    type Output = u64;
+
+    fn shape(&self) -> Shape {
+        Shape { fingerprint: None, repeat: Repeat::Safe }
+    }
+
+    async fn attempt(&self, _: Attempt) -> Verdict<u64> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Verdict::Wait { wait: Duration::ZERO, why: "not yet".into() }
+    }
+}
+
+#[test]
+fn a_wait_of_no_time_is_a_wait_and_does_not_spin() {
+    let (host, asked) = (Host::new(), Arc::new(AtomicU32::new(0)));
+    let counted = asked.clone();
+    let flow = Workflow::new("flow", move |cx: Context, _: Value| {
+        let effect = NotYet(counted.clone());
+        async move { cx.step("call", effect).await }
+    });
+    let node = host.start(vec![flow]);
     let run = host.accept(&["flow"], "null")[0];
     node.engine.poke();
-    host.block_on("the first call", remote.next_arrival());
-    let (engine, gate) = (node.engine.clone(), remote.clone());
-    std::thread::scope(|scope| {
-        scope.spawn(|| node.stop());
-        until(|| engine.progress().stopping);
-        gate.gate.add_permits(1);
-    });
-    let given_back = host.run(run);
-    assert_eq!((given_back.state, given_back.crashes), (RunState::Queued, 0));
-    assert_eq!(host.kinds(run), [EntryKind::StepDone]);
-    assert!(remote.keys("/b").is_empty(), "nothing new was started");
-    let _node = host.start(vec![flow(&remote)]);
-    host.wait_for(run, RunState::Completed);
-    assert_eq!((remote.keys("/a").len(), remote.keys("/b").len()), (1, 1));
-}
-
-#[test]
-fn what_outlasts_the_shutdowns_grace_is_noted_and_sent_again_under_its_key() {
-    let (host, remote) = (Host::new(), Remote::new());
-    remote.script("/a", [Reply::Gate]);
-    let node = host.start(vec![one_call(&remote).0]);
-    let run = host.accept(&["flow"], "\"/a\"")[0];
-    node.engine.poke();
-    host.block_on("the call", remote.next_arrival());
-    let engine = node.engine.clone();
-    std::thread::scope(|scope| {
-        scope.spawn(|| node.stop());
-        until(|| engine.progress().stopping);
-        // Past the grace, whenever the shutdown began to count it, and before the attempt's own time is over.
-        until(|| {
-            host.clock.advance(Duration::from_millis(5));
-            host.run(run).state != RunState::Running
-        });
-    });
-    let journal = host.journal(run);
-    assert_eq!(host.run(run).state, RunState::Queued);
-    assert_eq!(journal[0].kind, EntryKind::AttemptFailed);
-    let _node = host.start(vec![one_call(&remote).0]);
-    host.wait_for(run, RunState::Completed);
-    let keys = remote.keys("/a");
-    assert_eq!((keys.len(), &keys[0]), (2, &keys[1]));
-}
-
-#[test]
-fn a_store_that_fails_for_a_while_delays_runs_and_loses_nothing() {
-    let (host, remote) = (Host::new(), Remote::new());
-    remote.script("/a", [Reply::Gate]);
-    let node = host.start(vec![one_call(&remote).0]);
-    let run = host.accept(&["flow"], "\"/a\"")[0];
-    node.engine.poke();
-    host.block_on("the call", remote.next_arrival());
-    *host.store.broken.lock().unwrap() = true;
-    remote.gate.add_permits(1);
-    for _ in 0..50 {
-        host.clock.advance(Duration::from_millis(200));
-        std::thread::yield_now();
-    }
-    assert_eq!(host.run(run).state, RunState::Running);
-    *host.store.broken.lock().unwrap() = false;
+    host.wait_for(run, RunState::Waiting);
+    host.let_another_pass(&node);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "time stands still");
     until(|| {
         host.clock.advance(Duration::from_secs(1));
-        host.run(run).state != RunState::Running
+        asked.load(Ordering::SeqCst) > 1
     });
-    host.wait_for(run, RunState::Completed);
-    assert_eq!(remote.keys("/a").len(), 1);
 }
