@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`args`] | what can be said |
 //! | [`control`] | through the running server, or on the store itself if no server holds it |
-//! | [`operate`] | the commands on runs |
+//! | `operate` | the commands on runs |
 //! | [`send`] | posting a signed event |
 //! | [`render`] | how runs look |
 //! | [`error`] | how a failure is told |

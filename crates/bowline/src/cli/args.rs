@@ -139,8 +139,12 @@ pub struct SendArgs {
     /// The event's body; - reads the standard input
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
-    /// Where the app listens, if not on this machine as configured, e.g. https://hooks.example.com
-    #[arg(long, value_name = "URL")]
+    /// Where the app listens, if not on this machine as configured, e.g. <https://hooks.example.com>
+    #[arg(
+        long,
+        help = "Where the app listens, if not on this machine as configured, e.g. https://hooks.example.com",
+        value_name = "URL"
+    )]
     pub to: Option<String>,
 }
 
