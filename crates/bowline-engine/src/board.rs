@@ -8,16 +8,20 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     thread::{self, ThreadId},
-    time::Duration,
 };
 
 use bowline_model::{
-    Attempt, BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Error, Event, Failure,
-    Family, Fingerprint, Payload, Position, Repeat, RetryPolicy, Run, ScopePath, Seq, Shape, Verdict,
+    Attempt, BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Error, Event, Family,
+    Payload, Position, Run, ScopePath, Seq, Shape, Verdict,
 };
 use jiff::Timestamp;
 
-use crate::{journal::Journal, key::idempotency_key};
+use crate::{
+    fit::mismatch,
+    journal::Journal,
+    key::idempotency_key,
+    leaf::{Leaf, LeafId, LeafOptions, Outcome, Phase},
+};
 
 /// Most entries in one run's journal.
 pub(crate) const ENTRIES_MAX: i64 = 100_000;
@@ -25,68 +29,6 @@ pub(crate) const ENTRIES_MAX: i64 = 100_000;
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 /// Longest step name or key.
 const NAME_BYTES_MAX: usize = 512;
-
-pub(crate) type LeafId = u64;
-
-/// How a step wants to be run.
-#[derive(Clone)]
-pub(crate) struct LeafOptions {
-    pub(crate) policy: RetryPolicy,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) attempt_timeout: Duration,
-}
-
-/// A step that the code waits for.
-pub(crate) struct Leaf {
-    pub(crate) key: EntryKey,
-    pub(crate) shape: Shape,
-    pub(crate) options: LeafOptions,
-    pub(crate) output_type: &'static str,
-    pub(crate) idempotency_key: String,
-    pub(crate) phase: Phase,
-    /// Attempts made so far.
-    pub(crate) attempts: u32,
-    /// When the last outcome was made that the code had seen when it asked: nothing of this leaf was sent before.
-    pub(crate) asked_after: Option<Timestamp>,
-    /// Told to start, and not polled by the code then: it starts when the code comes back to it.
-    pub(crate) set_aside: bool,
-    /// Whether an entry says that it may have been in flight at the last crash.
-    pub(crate) in_flight_noted: bool,
-    /// When the schedule of attempts began.
-    pub(crate) since: Option<Timestamp>,
-    /// When the first attempt started.
-    pub(crate) first_sent: Option<Timestamp>,
-    /// When the attempt under way started.
-    pub(crate) started: Option<Timestamp>,
-    /// Since when an attempt may have had its effect.
-    pub(crate) unknown_since: Option<Timestamp>,
-    /// Whether an operator decided that it may be sent again, whatever the remote still knows.
-    pub(crate) consented: bool,
-    pub(crate) waker: Option<Waker>,
-}
-
-/// Where a leaf stands.
-pub(crate) enum Phase {
-    /// Wants its recorded outcome, or else an attempt.
-    Asked,
-    /// Wants another attempt then.
-    Backoff { due: Timestamp },
-    /// May make this attempt at its next poll.
-    Starting(Attempt),
-    /// An attempt is under way.
-    Running,
-    /// An attempt ended; the machine has not looked at it.
-    Arrived(Verdict<Payload>),
-    /// Has its outcome; the code takes it at its next poll.
-    Delivered(Outcome),
-}
-
-/// What the code receives.
-#[derive(Clone)]
-pub(crate) enum Outcome {
-    Done(Payload),
-    Failed(Failure),
-}
 
 /// Why the machine must stop the run: what the code did, said in words for a person.
 #[derive(Debug, Clone)]
@@ -98,7 +40,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    fn new(reason: DeadReason, message: String) -> Self {
+    pub(crate) fn new(reason: DeadReason, message: String) -> Self {
         Self { reason, message, entry: None }
     }
 }
@@ -453,45 +395,6 @@ impl BoardState {
         Ok(leaf)
     }
 
-    /// The key under which the journal knows the step: today's, or one of the names it had before.
-    fn recorded_name(&self, today: EntryKey, old_names: Vec<String>) -> EntryKey {
-        if old_names.is_empty() || self.journal.knows(&today) {
-            return today;
-        }
-        let mut before = old_names.into_iter().map(|name| EntryKey { name, ..today.clone() });
-        before.find(|key| self.journal.knows(key)).unwrap_or(today)
-    }
-
-    /// Compares what the code asks with what is recorded.
-    fn check_fits(&self, key: &EntryKey, shape: &Shape) -> Result<(), Stop> {
-        let (recorded, side) = match (self.journal.get(key), self.journal.tried(key)) {
-            (Some(entry), _) if self.journal.is_optional(entry.seq) => {
-                return match (&entry.meta.fingerprint, &shape.fingerprint) {
-                    (Some(recorded), Some(asked)) if !recorded.same_target(asked) => {
-                        Err(mismatch(both_sides(key, "recorded", recorded, asked)))
-                    }
-                    _ => Ok(()),
-                };
-            }
-            (Some(entry), _) => (&entry.meta.fingerprint, "recorded"),
-            (None, Some(tried)) => (&tried.fingerprint, "was attempted as"),
-            (None, None) => return Ok(()),
-        };
-        match (recorded, &shape.fingerprint) {
-            (recorded, asked) if recorded == asked => Ok(()),
-            (Some(recorded), Some(asked)) => Err(mismatch(both_sides(key, side, recorded, asked))),
-            (Some(recorded), None) => Err(mismatch(format!(
-                "step {key} {side} {recorded}, the code now runs a closure there; keep the old path for runs under way, \
-                 or give the new step its own name"
-            ))),
-            (None, Some(asked)) => Err(mismatch(format!(
-                "step {key} {side} a closure's, the code now asks {asked}; keep the old path for runs under way, or give \
-                 the new step its own name"
-            ))),
-            (None, None) => Ok(()),
-        }
-    }
-
     fn take_value<T: serde::de::DeserializeOwned>(&mut self, key: &EntryKey) -> Result<Option<T>, Stop> {
         let Some(entry) = self.journal.get(key) else { return Ok(None) };
         let value = entry.payload.as_ref().map(Payload::decode);
@@ -503,35 +406,6 @@ impl BoardState {
             None => Err(mismatch(format!("recorded value {key} has no value"))),
         }
     }
-}
-
-/// The message that shows both sides of a call that changed, and says what to add.
-fn both_sides(key: &EntryKey, side: &str, recorded: &Fingerprint, asked: &Fingerprint) -> String {
-    let same_target = recorded.same_target(asked);
-    let asks = if same_target {
-        format!("{asked}")
-    } else {
-        format!("{} {} {}", asked.method, asked.api, asked.path)
-    };
-    let was = if same_target {
-        format!("{recorded}")
-    } else {
-        format!("{} {} {}", recorded.method, recorded.api, recorded.path)
-    };
-    let hint = match &key.position {
-        Position::Nth(_) if !same_target => {
-            "the loop's order or the code changed; add .key(id) to steps in a loop"
-        }
-        Position::Nth(_) | Position::Key(_) if same_target => {
-            "what is sent must come from the event, recorded outcomes, cx.now() or cx.random(), not from the clock or a map's order"
-        }
-        Position::Nth(_) | Position::Key(_) => "give the new step its own name",
-    };
-    format!("step {key} {side} {was}, the code now asks {asks}: {hint}")
-}
-
-fn mismatch(message: String) -> Stop {
-    Stop::new(DeadReason::Mismatch, message)
 }
 
 pub(crate) fn too_many_entries() -> Stop {
@@ -560,15 +434,5 @@ impl Drop for PollGuard<'_> {
         let mut state = self.0.lock();
         state.polling = None;
         state.in_attempt = None;
-    }
-}
-
-impl Leaf {
-    /// Whether, and until when, an unknown effect of it may be repeated.
-    pub(crate) fn is_stale(&self, now: Timestamp) -> bool {
-        let (Repeat::Keyed { lifetime }, Some(since)) = (self.shape.repeat, self.unknown_since) else {
-            return false;
-        };
-        !self.consented && since.checked_add(lifetime).is_ok_and(|end| now > end)
     }
 }

@@ -14,7 +14,8 @@
 //! | `drive` | one run: does what the machine says, in the store and in time |
 //! | `machine` | one run, decided: polls its code, delivers one outcome, starts effects; no IO |
 //! | `board` | what the run's code asks for, and what it was given |
-//! | `journal` | what is recorded, and whether the code still fits it |
+//! | `leaf` | one step that the code waits for |
+//! | `journal`, `fit` | what is recorded, and whether the code still fits it |
 //! | [`context`], [`step`] | what a workflow's author holds |
 
 mod action;
@@ -23,8 +24,10 @@ pub mod context;
 mod dispatch;
 mod drive;
 pub mod engine;
+mod fit;
 mod journal;
 mod key;
+mod leaf;
 mod machine;
 #[cfg(test)]
 mod oracle;

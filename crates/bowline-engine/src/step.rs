@@ -20,7 +20,8 @@ use tracing::Instrument;
 use crate::{
     Context,
     action::Action,
-    board::{Asked, Board, LeafId, LeafOptions, NewLeaf, Outcome, PAYLOAD_BYTES_MAX, Turn},
+    board::{Asked, Board, NewLeaf, PAYLOAD_BYTES_MAX, Turn},
+    leaf::{LeafId, LeafOptions, Outcome},
 };
 
 /// A step, described; awaiting it runs it. Made by [`Context::step`].

@@ -1,0 +1,138 @@
+//! How a run leaves the machine: completed, as a dead letter, or given back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bowline_model::{DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Error, Failure, Payload, Result};
+
+use super::{End, Machine, Next, recovery::left_over};
+use crate::board::{BoardState, PAYLOAD_BYTES_MAX, Stop};
+
+impl Machine {
+    /// Drops the code where it stands and returns what must still be written: attempts under way are noted, because
+    /// they may have had their effect.
+    pub(crate) fn abandon(&mut self, why: &str) -> Vec<Entry> {
+        let board = self.board.clone();
+        let now = board.clock.now();
+        {
+            let mut state = board.lock();
+            state.ended = true;
+            let under_way = state.leaves.values().filter(|leaf| leaf.is_under_way());
+            let notes: Vec<_> = under_way.map(|leaf| (leaf.note(), leaf.started)).collect();
+            for ((key, mut meta), started) in notes {
+                meta.unknown_since = meta.unknown_since.or(started);
+                meta.failure = Some(Failure::unknown(why));
+                meta.next_at = Some(now);
+                board.append(&mut state, EntryKind::AttemptFailed, key, meta, None);
+            }
+        }
+        self.drop_code();
+        let mut state = board.lock();
+        self.hand_on_in_flight(&mut state);
+        std::mem::take(&mut state.unwritten)
+    }
+
+    /// Shutting down: what is under way may end, then the run goes back.
+    pub(super) fn give_back(&self, state: &mut BoardState) -> Next {
+        if state.has_attempts() {
+            return match state.unwritten.is_empty() {
+                true => Next::Idle { until: None },
+                false => Next::Write(std::mem::take(&mut state.unwritten)),
+            };
+        }
+        self.hand_on_in_flight(state);
+        Next::Release { entries: std::mem::take(&mut state.unwritten) }
+    }
+
+    pub(super) fn finish(&mut self, result: Result<Payload>) -> Next {
+        self.board.lock().ended = true;
+        self.drop_code();
+        let board = self.board.clone();
+        let mut state = board.lock();
+        if let Some(stop) = state.stop.clone() {
+            drop(state);
+            return self.finish_stopped(stop);
+        }
+        if let Some(left) = state.journal.first_required() {
+            let message = left_over(left, &board, std::iter::empty());
+            drop(state);
+            return self.finish_dead(DeadReason::Mismatch, message);
+        }
+        match result {
+            Ok(output) if output.as_bytes().len() > PAYLOAD_BYTES_MAX => {
+                drop(state);
+                let message = format!(
+                    "the workflow's output has {} bytes (limit {PAYLOAD_BYTES_MAX}); return what is needed, and keep the \
+                     rest elsewhere",
+                    output.as_bytes().len()
+                );
+                self.finish_dead(DeadReason::Limit, message)
+            }
+            Ok(output) => {
+                board.append(
+                    &mut state,
+                    EntryKind::Completed,
+                    EntryKey::run(),
+                    EntryMeta::default(),
+                    Some(output),
+                );
+                Next::Finish { entries: std::mem::take(&mut state.unwritten), end: End::Completed }
+            }
+            Err(error) => {
+                drop(state);
+                self.finish_failed(DeadReason::Failed, error)
+            }
+        }
+    }
+
+    pub(super) fn finish_stopped(&mut self, stop: Stop) -> Next {
+        let error = Error::permanent(stop.message);
+        let error = match stop.entry {
+            Some(key) => error.from_entry(key),
+            None => error,
+        };
+        self.finish_failed(stop.reason, error)
+    }
+
+    pub(super) fn finish_dead(&mut self, reason: DeadReason, message: String) -> Next {
+        self.finish_failed(reason, Error::permanent(message))
+    }
+
+    pub(super) fn finish_failed(&mut self, reason: DeadReason, error: Error) -> Next {
+        let entries = self.abandon("the run ended while this attempt was under way");
+        let board = self.board.clone();
+        let mut state = board.lock();
+        state.unwritten = entries;
+        let summary = summary(&error.to_string());
+        let meta = EntryMeta {
+            caused_by: error.entry().cloned(),
+            failure: Some(error.into_failure()),
+            note: Some(reason.as_str().to_owned()),
+            ..EntryMeta::default()
+        };
+        board.append(&mut state, EntryKind::DeadLettered, EntryKey::run(), meta, None);
+        Next::Finish { entries: std::mem::take(&mut state.unwritten), end: End::Dead { reason, summary } }
+    }
+
+    /// Drops the code; a panic in a destructor is as good as none here.
+    pub(super) fn drop_code(&mut self) {
+        if let Some(code) = self.code.take() {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(code)));
+        }
+    }
+}
+
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the workflow panicked: {}", text.unwrap_or("(no message)"))
+}
+
+/// The first line, cut at the bound of a run's row.
+fn summary(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut end = line.len().min(bowline_model::run::SUMMARY_BYTES_MAX);
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    line[..end].to_owned()
+}

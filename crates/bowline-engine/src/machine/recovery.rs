@@ -1,0 +1,102 @@
+//! Recovery: hands out what is recorded, finds out whether the code still fits it, and what was in flight.
+
+use bowline_model::{Entry, EntryKey, EntryKind, EntryMeta, Payload};
+use jiff::Timestamp;
+
+use super::{Machine, STRANGER_PATIENCE, attempts::hand_out};
+use crate::{
+    board::{Board, BoardState},
+    leaf::{Leaf, Outcome},
+};
+
+pub(super) enum Recovery {
+    Over,
+    WaitsForStranger,
+    Misfit(String),
+}
+
+impl Machine {
+    /// Hands out the lowest recorded entry that a leaf asks for.
+    pub(super) fn deliver_recorded(&mut self) -> bool {
+        if !self.recovering {
+            return false;
+        }
+        let mut state = self.board.lock();
+        let Some((id, entry)) = state.take_asked() else { return false };
+        state.last_seen_at = Some(entry.at);
+        let outcome = match (entry.payload, entry.meta.failure) {
+            (Some(value), None) => Outcome::Done(value),
+            (_, Some(failure)) => Outcome::Failed(failure),
+            (None, None) => Outcome::Done(Payload::from_stored("null")),
+        };
+        hand_out(&mut state, id, outcome);
+        self.must_poll = true;
+        true
+    }
+
+    /// Nothing recorded can be delivered. Either all is, or the code does not fit, or it waits for a stranger first.
+    pub(super) fn end_recovery(&mut self, now: Timestamp) -> Recovery {
+        let state = self.board.lock();
+        if let Some(left) = state.journal.first_required() {
+            let since = *self.unfit_since.get_or_insert(now);
+            let patient = since.checked_add(STRANGER_PATIENCE).is_ok_and(|end| now < end);
+            if patient && self.may_have_stranger(&state) {
+                return Recovery::WaitsForStranger;
+            }
+            return Recovery::Misfit(left_over(left, &self.board, state.leaves.values()));
+        }
+        self.unfit_since = None;
+        // Optional entries stay reachable, for a branch that asks for them later.
+        self.recovering = state.journal.has_recorded();
+        Recovery::Over
+    }
+
+    /// What was in flight at a crash was asked for by leaves that see nothing but what is recorded: those that are there
+    /// before the first new outcome. Each is noted, so that no later crash or retry forgets since when it is unknown.
+    pub(super) fn note_in_flight(&mut self, state: &mut BoardState) {
+        let Some(since) = self.in_flight_since else { return };
+        let mut notes = Vec::new();
+        for leaf in state.leaves.values_mut().filter(|leaf| leaf.started.is_none() && !leaf.in_flight_noted) {
+            leaf.in_flight_noted = true;
+            let sent = leaf.asked_after.map_or(since, |at| at.max(since));
+            leaf.unknown_since = match std::mem::take(&mut leaf.consented) {
+                // The operator's consent was to what came before.
+                true => Some(sent),
+                false => leaf.unknown_since.or(Some(sent)),
+            };
+            notes.push(leaf.note());
+        }
+        self.in_flight_noted |= !notes.is_empty();
+        for (key, meta) in notes {
+            self.board.append(state, EntryKind::InFlight, key, meta, None);
+        }
+    }
+
+    /// The run is given back before it is known which steps were in flight at the last crash: the next claim must know.
+    pub(super) fn hand_on_in_flight(&self, state: &mut BoardState) {
+        // Where steps have notes of their own, those are what counts.
+        if let Some(since) = self.in_flight_since.filter(|_| !self.in_flight_noted) {
+            let meta = EntryMeta { unknown_since: Some(since), ..EntryMeta::default() };
+            self.board.append(state, EntryKind::InFlight, EntryKey::run(), meta, None);
+        }
+    }
+}
+
+/// The message about a recorded entry that the code did not ask for.
+pub(super) fn left_over<'a>(left: &Entry, board: &Board, asking: impl Iterator<Item = &'a Leaf>) -> String {
+    let asked: Vec<_> = asking.take(3).map(|leaf| format!("step {}", leaf.key)).collect();
+    let now =
+        if asked.is_empty() { "ends without it".into() } else { format!("asks for {}", asked.join(", ")) };
+    let recorded = match &left.meta.fingerprint {
+        Some(call) => format!("step {} ({call})", left.key),
+        None if left.kind == EntryKind::Value => format!("value {}", left.key),
+        None => format!("step {}", left.key),
+    };
+    let hint = if left.build == board.build {
+        "this build recorded it, so the code is not deterministic: branch only on the event, recorded outcomes, \
+         cx.now() and cx.random(), and give steps of a loop a .key(id)"
+    } else {
+        "the code changed since: keep the old path for runs under way, or name the old step with .was(\"old name\")"
+    };
+    format!("{recorded} is recorded as entry {}, and the code now {now}: {hint}", left.seq)
+}
