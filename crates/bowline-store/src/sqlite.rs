@@ -12,7 +12,7 @@
 //! | `schema`, `period` | which tables there are |
 //! | `queue`, `threads`, `writer`, `transaction` | how a write gets to the disk |
 //! | `accept`, `claim`, `progress`, `operate`, `journal`, `node`, `tidy` | the writes |
-//! | `readers`, `read` | the reads |
+//! | `readers`, `read`, `fresh` | the reads |
 //! | `checkpoint`, `disk` | the log and the room |
 //! | `failure` | what tests let go wrong |
 
@@ -22,6 +22,7 @@ mod claim;
 mod disk;
 mod failure;
 mod fault;
+mod fresh;
 mod journal;
 mod lock;
 mod names;
@@ -62,6 +63,7 @@ use crate::{
 use checkpoint::{Checkpointer, Checkpoints, WalSize};
 use disk::Disk;
 use fault::Fault;
+use fresh::Fresh;
 use lock::Lock;
 use queue::{Queue, WhenFull, Write};
 use readers::{Readers, Snapshot};
@@ -84,6 +86,7 @@ pub struct SqliteStore {
     queue: Queue,
     /// None in memory: there the writer reads too.
     readers: Option<Readers>,
+    fresh: Arc<Fresh>,
     disk: Option<Disk>,
     options: SqliteOptions,
     clock: Arc<dyn Clock>,
@@ -136,6 +139,7 @@ impl SqliteStore {
         let (checkpoints, woken) = Checkpoints::new(Arc::clone(&wal), options.wal_bytes_alert);
         let writer = Writer::open(Some(path.clone()), options.clone(), Arc::clone(&clock), Arc::clone(&wal))?
             .with_checkpoints(Some(checkpoints));
+        let fresh = writer.fresh();
         let checkpointer = Checkpointer::open(&path, &options, wal)?;
         let (mut read_threads, mut write_threads) = (Threads::default(), Threads::default());
         let readers = Readers::start(&path, &options, &clock, &mut read_threads)?;
@@ -151,6 +155,7 @@ impl SqliteStore {
         Ok(Self {
             queue,
             readers: Some(readers),
+            fresh,
             disk,
             options,
             clock,
@@ -169,12 +174,14 @@ impl SqliteStore {
     /// None.
     pub fn in_memory(options: SqliteOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let writer = Writer::open(None, options.clone(), Arc::clone(&clock), Arc::default())?;
+        let fresh = writer.fresh();
         let (queue, jobs) = Queue::new(options.queue_len_max.get(), options.queue_bytes_max);
         let mut write_threads = Threads::default();
         write_threads.spawn("bowline-write", move || writer.run(jobs))?;
         Ok(Self {
             queue,
             readers: None,
+            fresh,
             disk: None,
             options,
             clock,
@@ -216,6 +223,23 @@ impl SqliteStore {
         }
     }
 
+    /// Runs that were just accepted from memory, the others from the disk.
+    async fn read_histories(&self, runs: &[RunId]) -> Result<Vec<Result<History, StoreError>>, StoreError> {
+        let fresh = self.fresh.take(runs);
+        let others: Vec<RunId> =
+            runs.iter().zip(&fresh).filter(|(_, fresh)| fresh.is_none()).map(|(run, _)| *run).collect();
+        let mut others = if others.is_empty() {
+            vec![].into_iter()
+        } else {
+            self.read(move |at| read::histories(at, &others)).await?.into_iter()
+        };
+        let merged = fresh.into_iter().filter_map(|fresh| match fresh {
+            Some(event) => Some(Ok(History { event, journal: vec![] })),
+            None => others.next(),
+        });
+        Ok(merged.collect())
+    }
+
     async fn accept_batch(&self, batch: Batch) -> Result<Vec<Accepted>, StoreError> {
         if let Some(disk) = &self.disk {
             disk.check()?;
@@ -227,6 +251,7 @@ impl SqliteStore {
 
     /// Tells the readers to end. They go before the writer, so that they hold up its last checkpoint in nothing.
     fn end_reads(&self) -> Threads {
+        self.fresh.close();
         if let Some(readers) = &self.readers {
             readers.close();
         }
@@ -311,8 +336,7 @@ impl Store for SqliteStore {
     }
 
     fn histories<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Result<History, StoreError>>> {
-        let runs = runs.to_vec();
-        Box::pin(self.read(move |at| read::histories(at, &runs)))
+        Box::pin(self.read_histories(runs))
     }
 
     fn write(&self, write: RunWrite) -> Answer<'_, Written> {

@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::{Fault, refused},
+    fresh::Kept,
     journal, period,
     queue::Write,
     row::{BLOB_BYTES_MAX, nanos, time},
@@ -48,6 +49,15 @@ impl Write for Accept {
         let runs = self.batch.events.iter().flat_map(|event| &event.runs);
         let events: usize = self.batch.events.iter().map(event_bytes).sum();
         replays + events + runs.map(|run| journal::bytes(&run.journal)).sum::<usize>()
+    }
+
+    fn committed(&mut self, answers: &Vec<Accepted>, fresh: &mut Kept) {
+        for (event, answer) in self.batch.events.drain(..).zip(answers) {
+            match answer {
+                Accepted::New { event: id, runs } => fresh.add(*id, event, runs),
+                Accepted::Duplicate { .. } => {}
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use bowline_model::{RunId, RunState};
 
 use super::{
     fault::{Fault, refused},
+    fresh::Kept,
     journal,
     progress::{Standing, Step, ended, standing},
     queue::Write,
@@ -48,6 +49,10 @@ impl Write for Operation {
 
     fn payload_bytes(&self) -> usize {
         journal::bytes(&self.entries)
+    }
+
+    fn committed(&mut self, (): &(), fresh: &mut Kept) {
+        fresh.remove(self.run);
     }
 }
 

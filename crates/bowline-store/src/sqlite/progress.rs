@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::{Fault, refused, unreadable},
+    fresh::Kept,
     journal, period,
     queue::Write,
     row::{RUN_COLUMNS, nanos, time},
@@ -60,6 +61,10 @@ impl Write for RunWrite {
 
     fn payload_bytes(&self) -> usize {
         journal::bytes(&self.entries)
+    }
+
+    fn committed(&mut self, _: &Written, fresh: &mut Kept) {
+        fresh.remove(self.run);
     }
 }
 

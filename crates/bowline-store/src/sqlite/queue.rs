@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::{fault::Fault, transaction::Tx};
+use super::{fault::Fault, fresh::Kept, transaction::Tx};
 use crate::{StoreError, StoreErrorKind};
 
 /// One write of the store: checks first, then changes, so that a refusal leaves its neighbours unharmed.
@@ -17,6 +17,9 @@ pub(super) trait Write: Send + 'static {
 
     /// Roughly the memory it holds, beyond a constant.
     fn payload_bytes(&self) -> usize;
+
+    /// Brings what is kept in memory up to what committed. Called before anybody is answered.
+    fn committed(&mut self, _out: &Self::Out, _fresh: &mut Kept) {}
 
     /// What to write when it committed and its caller is gone.
     fn undo(_out: Self::Out) -> Option<Box<dyn Job>> {
@@ -31,6 +34,8 @@ pub(super) trait Job: Send {
     /// # Errors
     /// If the transaction must be rolled back.
     fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault>;
+    /// See [`Write::committed`].
+    fn committed(&mut self, fresh: &mut Kept);
     /// Tells the caller the outcome. Only after the commit. Returns what to write if the caller is gone.
     fn answer(self: Box<Self>) -> Option<Box<dyn Job>>;
     /// Tells the caller that nothing was written.
@@ -48,6 +53,9 @@ impl<W: Write> Job for Unattended<W> {
     fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
         self.0.apply(tx).map(|_| ())
     }
+
+    /// Giving a claimed run back leaves its journal as it was.
+    fn committed(&mut self, _fresh: &mut Kept) {}
 
     fn answer(self: Box<Self>) -> Option<Box<dyn Job>> {
         None
@@ -83,6 +91,12 @@ impl<W: Write> Job for Request<W> {
             Err(fault) => return Err(fault),
         });
         Ok(())
+    }
+
+    fn committed(&mut self, fresh: &mut Kept) {
+        if let Some(Ok(out)) = &self.outcome {
+            self.write.committed(out, fresh);
+        }
     }
 
     fn answer(self: Box<Self>) -> Option<Box<dyn Job>> {

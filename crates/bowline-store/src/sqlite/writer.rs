@@ -13,6 +13,7 @@ use super::{
     checkpoint::{Checkpoints, WalSize, checkpoint_truncate},
     failure::{self, Failure},
     fault::{Fault, is_in_doubt, store_error},
+    fresh::Fresh,
     names::Names,
     options::SqliteOptions,
     period::Periods,
@@ -30,6 +31,7 @@ pub(super) struct Writer {
     open: Option<Open>,
     wal: Arc<WalSize>,
     checkpoints: Option<Checkpoints>,
+    fresh: Arc<Fresh>,
 }
 
 /// A connection, and what is known of the tables behind it.
@@ -58,7 +60,12 @@ impl Writer {
         wal: Arc<WalSize>,
     ) -> Result<Self, StoreError> {
         let open = open(path.as_deref(), &options, &*clock, &wal)?;
-        Ok(Self { path, options, clock, open: Some(open), wal, checkpoints: None })
+        Ok(Self { path, options, clock, open: Some(open), wal, checkpoints: None, fresh: Arc::default() })
+    }
+
+    /// What the writer keeps of what it accepted last.
+    pub(super) fn fresh(&self) -> Arc<Fresh> {
+        Arc::clone(&self.fresh)
     }
 
     /// Tells the writer whom to ask for checkpoints.
@@ -119,7 +126,10 @@ impl Writer {
     }
 
     /// Answers what was committed. Where a caller has left who would have had to go on, that is undone.
-    fn answer(&mut self, batch: Vec<Box<dyn Job>>) {
+    fn answer(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        let mut fresh = self.fresh.lock();
+        batch.iter_mut().for_each(|job| job.committed(&mut fresh));
+        drop(fresh);
         for undo in batch.into_iter().filter_map(Job::answer) {
             self.write_singly(undo);
         }

@@ -75,6 +75,8 @@ macro_rules! promises {
                     knows_nothing_of_what_is_not_there
                     reads_histories_in_the_order_asked
                     reads_the_other_histories_when_one_is_missing
+                    reads_a_new_runs_history_as_often_as_asked
+                    reads_what_was_written_before_the_history_was_first_read
                     lists_runs_newest_first_page_by_page
                     lists_runs_by_state_and_workflow
                     lists_the_runs_of_an_event

@@ -3,6 +3,7 @@
 mod batches;
 mod bounds;
 mod disk;
+mod fresh;
 mod killing;
 mod opening;
 

@@ -1,7 +1,7 @@
 //! What can be asked.
 
-use bowline_model::{Event, EventId, NewRun, RunId, RunState};
-use bowline_store::{Batch, RunFilter, StoreErrorKind, Transition};
+use bowline_model::{Event, EventId, NewEvent, NewRun, RunId, RunState};
+use bowline_store::{Accepted, Batch, RunFilter, StoreErrorKind, Transition};
 
 use crate::bench::{Bench, at, done, event, ids, run_of};
 
@@ -38,6 +38,38 @@ pub(crate) async fn reads_the_other_histories_when_one_is_missing(bench: &mut Be
     assert_eq!(histories[0].as_ref().unwrap_err().kind(), StoreErrorKind::NotFound);
     let Event { dedupe_key, .. } = &histories[1].as_ref().unwrap().event;
     assert_eq!(dedupe_key, "1");
+}
+
+pub(crate) async fn reads_a_new_runs_history_as_often_as_asked(bench: &mut Bench) {
+    let new = NewEvent {
+        headers: vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "\"2\"".to_owned())],
+        ..event("1", vec![run_of("a"), run_of("b")])
+    };
+    let Accepted::New { event, runs } = bench.try_accept(new).await.unwrap() else { panic!("it is new") };
+    let stored = bench.store().event(event).await.unwrap().unwrap();
+    assert_eq!(stored.headers.len(), 2);
+    for _ in 0..2 {
+        for history in bench.store().histories(&runs).await.unwrap() {
+            let history = history.unwrap();
+            assert_eq!((&history.event, history.journal.len()), (&stored, 0));
+        }
+    }
+}
+
+pub(crate) async fn reads_what_was_written_before_the_history_was_first_read(bench: &mut Bench) {
+    let written = bench.queue("1", "a").await;
+    let ended = bench.queue("2", "a").await;
+    let operated = bench.queue("3", "b").await;
+    for run in bench.claim("a", at(1)).await {
+        let transition = (run.id == ended).then_some(Transition::Complete);
+        bench.write(&run, vec![done(1, "x")], transition, at(2)).await.unwrap();
+    }
+    let queued = bench.run(operated).await;
+    let operation = bench.operation(&queued, RunState::Queued, vec![done(1, "x")], at(2));
+    bench.store().operate(operation).await.unwrap();
+    for history in bench.store().histories(&[written, ended, operated]).await.unwrap() {
+        assert_eq!(history.unwrap().journal, [done(1, "x")]);
+    }
 }
 
 pub(crate) async fn lists_runs_newest_first_page_by_page(bench: &mut Bench) {
