@@ -40,13 +40,14 @@ impl Driver {
     pub(crate) async fn drive(mut self) {
         loop {
             // Before the code is polled: from here on no effect may start.
-            match self.shared.stopping() {
+            let stopping = self.shared.stopping();
+            match stopping {
                 Stopping::No => {}
                 Stopping::Drain => self.machine.drain(),
                 Stopping::Abandon => return self.abandon().await,
             }
             match self.machine.next(self.shared.clock.now()) {
-                Next::Idle { until } => self.idle(until).await,
+                Next::Idle { until } => self.idle(until, stopping).await,
                 Next::Write(entries) => {
                     if self.write(entries, None).await.is_err() {
                         return;
@@ -66,12 +67,8 @@ impl Driver {
         }
     }
 
-    /// Waits until the run is woken, `until` has come, or the shutdown goes a step further.
-    async fn idle(&mut self, until: Option<Timestamp>) {
-        let stopping = self.shared.stopping();
-        if stopping != Stopping::No && !self.machine.is_draining() {
-            return;
-        }
+    /// Waits until the run is woken, `until` has come, or the shutdown is further than what was `seen` of it.
+    async fn idle(&mut self, until: Option<Timestamp>, seen: Stopping) {
         if until.is_none() && !self.told_of_stranger && self.machine.waits_for_stranger() {
             self.told_of_stranger = true;
             tracing::info!("waits for something outside its steps: a restart would begin that wait anew");
@@ -87,7 +84,7 @@ impl Driver {
         }
         let woken = pin!(poll_fn(|cx| waker.poll_woken(cx)));
         let timer = pin!(self.shared.sleep_until(until));
-        let stopped = pin!(self.shared.stopping_after(stopping));
+        let stopped = pin!(self.shared.stopping_after(seen));
         select(woken, select(timer, stopped)).await;
         self.slot.get_or_insert_with(|| self.shared.slots.take(&self.workflow));
     }

@@ -119,10 +119,6 @@ impl Machine {
         self.draining = true;
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining
-    }
-
     /// The last sequence number of the journal, unwritten entries included.
     pub(crate) fn journal_len(&self) -> i64 {
         self.board.lock().journal.len()

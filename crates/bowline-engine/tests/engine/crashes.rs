@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bowline_engine::{Context, Workflow};
 use bowline_model::{DeadReason, RunState};
+use serde_json::Value;
 
 use crate::{
     node::{Host, until},
@@ -102,20 +103,69 @@ fn progress_clears_a_runs_name() {
 #[test]
 fn a_poison_run_is_found_behind_a_slow_innocent() {
     let (host, remote) = (Host::new(), Remote::new());
-    remote.script("/charge/slow", vec![Reply::Gate; 20]);
-    remote.script("/charge/poison", vec![Reply::Gate; 20]);
+    remote.script("/charge/slow", vec![Reply::Gate; 4]);
+    remote.script("/charge/poison", vec![Reply::Gate; 4]);
     let slow = host.accept(&["flow"], "\"slow\"")[0];
     let poison = host.accept(&["flow"], "\"poison\"")[0];
-    for _death in 0..8 {
+    for _ in 0..2 {
         let node = host.start(vec![two_calls(&remote)]);
-        until(|| {
-            // The slow one takes as long as an attempt may; the poison kills the process as soon as it runs.
-            host.clock.advance(Duration::from_secs(1));
-            remote.has_arrived("/charge/poison") || host.run(poison).state == RunState::DeadLettered
-        });
+        host.block_on("both charges", remote.next_arrival());
+        host.block_on("both charges", remote.next_arrival());
         node.kill();
     }
-    let (slow, poison) = (host.run(slow), host.run(poison));
-    assert_eq!(poison.dead_reason, Some(DeadReason::Poison), "slow {}/{}", slow.crashes_alone, slow.crashes);
-    assert_ne!(slow.state, RunState::DeadLettered);
+    let node = host.start(vec![two_calls(&remote)]);
+    host.block_on("the slow one", remote.arrival_at("/charge/slow"));
+    for _ in 0..65 {
+        // As long as its attempt may take, and less than it may be alone.
+        host.clock.advance(Duration::from_secs(1));
+        let (slow, poison) = (host.run(slow).state, host.run(poison).state);
+        assert!(
+            poison == RunState::Queued || slow != RunState::Running,
+            "the poison is not let in beside it"
+        );
+    }
+    host.wait_for(slow, RunState::Waiting);
+    host.block_on("the poison alone", remote.arrival_at("/charge/poison"));
+    node.kill();
+    let node = host.start(vec![two_calls(&remote)]);
+    host.block_on("the poison alone again", remote.arrival_at("/charge/poison"));
+    node.kill();
+    let _node = host.start(vec![two_calls(&remote)]);
+    assert_eq!(host.end(poison).dead_reason, Some(DeadReason::Poison));
+    host.clock.advance(Duration::from_secs(10));
+    host.block_on("the slow one, tried again", remote.arrival_at("/charge/slow"));
+    remote.gate.add_permits(1);
+    host.wait_for(slow, RunState::Completed);
+}
+
+#[test]
+fn a_suspect_that_takes_very_long_keeps_the_others_out_for_a_while_and_not_for_ever() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/export", vec![Reply::Gate; 3]);
+    let flow = || {
+        let remote = remote.clone();
+        Workflow::new("export", move |cx: Context, _: Value| {
+            let call = remote.post("/export");
+            async move { cx.step("export", call).attempt_timeout(Duration::from_secs(7200)).await }
+        })
+    };
+    let run = host.accept(&["export"], "null")[0];
+    // It is not alone: else it would be poison.
+    let other = host.accept(&["export"], "null")[0];
+    for _ in 0..2 {
+        let node = host.start(vec![flow()]);
+        host.block_on("both exports", remote.next_arrival());
+        host.block_on("both exports", remote.next_arrival());
+        remote.script("/export", vec![Reply::Gate; 3]);
+        node.kill();
+    }
+    let fresh = host.accept(&["flow"], "\"fresh\"")[0];
+    let _node = host.start(vec![flow(), two_calls(&remote)]);
+    host.block_on("the first suspect alone", remote.arrival_at("/export"));
+    assert_eq!((host.run(other).state, host.run(fresh).state), (RunState::Queued, RunState::Queued));
+    until(|| {
+        host.clock.advance(Duration::from_secs(1));
+        host.run(fresh).state == RunState::Completed
+    });
+    assert_eq!(host.run(run).state, RunState::Running);
 }

@@ -64,12 +64,6 @@ impl Remote {
     pub(crate) async fn arrival_at(&self, path: &str) {
         while self.next_arrival().await != path {}
     }
-
-    /// Whether an attempt at that path has arrived; what arrived before it is passed over.
-    pub(crate) fn has_arrived(&self, path: &str) -> bool {
-        let mut arrived = self.arrived.lock().unwrap();
-        std::iter::from_fn(|| arrived.try_recv().ok()).any(|at| at == path)
-    }
 }
 
 /// A call to the remote.
