@@ -32,6 +32,8 @@ pub(crate) struct Measured {
     pub(crate) memory_peak_bytes: u64,
     /// CPU time of the bench itself per event: load and CRM.
     pub(crate) cpu_of_bench_per_run: Duration,
+    /// Cores that other programs kept busy meanwhile.
+    pub(crate) cores_of_others: f64,
     /// Calls that the CRM got beyond one per event.
     pub(crate) repeats: usize,
 }
@@ -59,24 +61,58 @@ fn load_and_watch(server: &Running, args: &Args, crm: &Crm, requests: Requests) 
 
     let all = crm.expect(warm_up + events);
     let requests = Rc::new(requests.measured);
-    let bench_before = usage::cpu(std::process::id())?;
-    let began_at = SystemClock.monotonic();
+    let before = Clocks::read(pid)?;
     let acknowledged = load::send(server.port, &requests, args.connections)?;
     let arrivals = all.wait(ARRIVE_WITHIN)?;
-    let bench_cpu = usage::cpu(std::process::id())?.saturating_sub(bench_before);
+    let passed = Clocks::read(pid)?.since(before);
 
     let cpu = usage::cpu_when_quiet(pid)?.saturating_sub(cpu_before);
     server.check_finished(warm_up + events)?;
     Ok(Measured {
-        accepted_per_s: per_second(events, acknowledged.last_at - began_at),
-        completed_per_s: per_second(events, arrivals.last_at - began_at),
+        accepted_per_s: per_second(events, acknowledged.last_at - before.at),
+        completed_per_s: per_second(events, arrivals.last_at - before.at),
         ack_p50: percentile(&acknowledged.latencies, 50),
         ack_p99: percentile(&acknowledged.latencies, 99),
         cpu_per_run: cpu / u32::try_from(events)?,
         memory_peak_bytes: usage::memory_peak_bytes(pid)?,
-        cpu_of_bench_per_run: bench_cpu / u32::try_from(events)?,
+        cpu_of_bench_per_run: passed.bench / u32::try_from(events)?,
+        cores_of_others: passed.others().as_secs_f64() / passed.at.as_secs_f64(),
         repeats: arrivals.repeats,
     })
+}
+
+/// Who had used how much CPU, and when.
+#[derive(Debug, Clone, Copy)]
+struct Clocks {
+    at: Duration,
+    server: Duration,
+    bench: Duration,
+    machine: Duration,
+}
+
+impl Clocks {
+    fn read(server: u32) -> Result<Self> {
+        Ok(Self {
+            server: usage::cpu(server)?,
+            bench: usage::cpu(std::process::id())?,
+            machine: usage::cpu_of_machine()?,
+            at: SystemClock.monotonic(),
+        })
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            at: self.at.saturating_sub(earlier.at),
+            server: self.server.saturating_sub(earlier.server),
+            bench: self.bench.saturating_sub(earlier.bench),
+            machine: self.machine.saturating_sub(earlier.machine),
+        }
+    }
+
+    /// What neither the server nor the bench used.
+    fn others(self) -> Duration {
+        self.machine.saturating_sub(self.server + self.bench)
+    }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "numbers of events are far below 2^52")]

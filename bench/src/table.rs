@@ -59,10 +59,11 @@ fn write_report(out: &mut String, args: &Args, machine: &str, rounds: &[Round]) 
             .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
         let repeats: usize = rounds.iter().map(|round| round[place].repeats).sum();
         let bench = median(of(|m| m.cpu_of_bench_per_run.as_secs_f64() * 1e6));
+        let others = median(of(|m| m.cores_of_others));
         writeln!(
             out,
             "- {}: {lowest:.0} to {highest:.0} completed/s, {repeats} repeated calls; load and CRM took {bench:.0} µs of \
-             CPU per event",
+             CPU per event; other programs kept {others:.2} cores busy",
             contender.name(),
         )?;
     }

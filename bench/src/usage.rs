@@ -20,8 +20,24 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let (Some(Ok(user)), Some(Ok(system))) = (ticks.next(), ticks.next()) else {
         return Err(format!("/proc/{pid}/stat is not as expected: {stat}").into());
     };
-    Ok(Duration::from_secs(1) * u32::try_from(user + system)?
-        / u32::try_from(rustix::param::clock_ticks_per_second())?)
+    ticks_to_time(user + system)
+}
+
+/// CPU time of all programs on the machine so far, the kernel's own work and what a hypervisor took included.
+pub(crate) fn cpu_of_machine() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).unwrap_or("");
+    let ticks: Vec<u64> = line.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+    let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = ticks[..] else {
+        return Err(format!("/proc/stat is not as expected: {line}").into());
+    };
+    ticks_to_time(user + nice + system + irq + softirq + steal)
+}
+
+fn ticks_to_time(ticks: u64) -> Result<Duration> {
+    let per_second = u32::try_from(rustix::param::clock_ticks_per_second())?;
+    Ok(Duration::from_secs(1) * u32::try_from(ticks)? / per_second)
 }
 
 /// The most memory it ever had resident, in bytes.
