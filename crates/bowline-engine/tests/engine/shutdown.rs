@@ -11,12 +11,15 @@ use crate::{
     remote::{Remote, Reply},
 };
 
+/// What an attempt may take: longer than any grace.
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// A workflow of one call to the path that is its input.
 fn one_call(remote: &Arc<Remote>) -> Workflow {
     let remote = remote.clone();
     Workflow::new("flow", move |cx: Context, path: String| {
         let remote = remote.clone();
-        async move { cx.step("call", remote.post(&path)).attempt_timeout(Duration::from_secs(60)).await }
+        async move { cx.step("call", remote.post(&path)).attempt_timeout(HOUR).await }
     })
 }
 
@@ -68,6 +71,8 @@ fn what_outlasts_the_shutdowns_grace_is_noted_and_sent_again_under_its_key() {
     let journal = host.journal(run);
     assert_eq!(host.run(run).state, RunState::Queued);
     assert_eq!(journal[0].kind, EntryKind::AttemptFailed);
+    let failure = journal[0].meta.failure.as_ref().unwrap().to_string();
+    assert!(failure.starts_with("the process stopped while this attempt was under way"), "{failure}");
     let _node = host.start(vec![one_call(&remote)]);
     host.wait_for(run, RunState::Completed);
     let keys = remote.keys("/a");
@@ -84,8 +89,8 @@ fn the_grace_ends_for_a_run_whose_write_was_held_up_too() {
     let two = Workflow::new("two", move |cx: Context, _: Value| {
         let remote = calls.clone();
         async move {
-            let a = cx.step("a", remote.post("/a")).attempt_timeout(Duration::from_secs(60));
-            let b = cx.step("b", remote.post("/b")).attempt_timeout(Duration::from_secs(60));
+            let a = cx.step("a", remote.post("/a")).attempt_timeout(HOUR);
+            let b = cx.step("b", remote.post("/b")).attempt_timeout(HOUR);
             tokio::try_join!(a.into_future(), b.into_future())
         }
     });
