@@ -81,9 +81,27 @@ fn malformed<I>(error: &serde_path_to_error::Error<serde_json::Error>) -> Failur
         "the event does not fit {}: at `{}`: {}; let the type accept it, deploy, and retry the run",
         std::any::type_name::<I>(),
         error.path(),
-        error.inner()
+        without_value(&error.inner().to_string())
     );
     Failure::refused(message).permanent()
+}
+
+/// serde's message quotes the value that did not fit. It is somebody's data: logs and lists say what it is, not what is
+/// in it; the event itself has it.
+fn without_value(message: &str) -> String {
+    for kind in ["invalid type: ", "invalid value: "] {
+        let Some((found, expected)) =
+            message.strip_prefix(kind).and_then(|rest| rest.rsplit_once(", expected "))
+        else {
+            continue;
+        };
+        let what = found.split(['"', '`']).next().unwrap_or_default().trim();
+        return format!("{kind}{what}, expected {expected}");
+    }
+    match message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected ")) {
+        Some((_, expected)) => format!("unknown variant, expected {expected}"),
+        None => message.to_owned(),
+    }
 }
 
 impl fmt::Debug for Workflow {
@@ -135,6 +153,22 @@ mod tests {
     fn reads_straight_or_by_tree_as_forgivingly() {
         assert_eq!(of(r#"{"amount": 1, "other": null}"#), Ok(Payment { amount: 1 }));
         assert_eq!(of(r#"{"amount": 1, "amount": 2}"#), Ok(Payment { amount: 2 }));
+    }
+
+    #[test]
+    fn says_what_did_not_fit_and_not_the_value() {
+        for (message, shown) in [
+            (
+                "invalid type: string \"jenny@private.example\", expected u64",
+                "invalid type: string, expected u64",
+            ),
+            ("invalid type: integer `5`, expected a string", "invalid type: integer, expected a string"),
+            ("invalid type: null, expected a map at line 1", "invalid type: null, expected a map at line 1"),
+            ("unknown variant `x`, expected `a` or `b`", "unknown variant, expected `a` or `b`"),
+            ("missing field `id`", "missing field `id`"),
+        ] {
+            assert_eq!(without_value(message), shown);
+        }
     }
 
     #[test]

@@ -132,9 +132,10 @@ impl SqliteStore {
         options: SqliteOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let path = path.as_ref().to_owned();
+        let path = lock::real_path(path.as_ref());
         let lock = Arc::new(Lock::take(&path)?);
         create_private(&path)?;
+        refuse_second_name(&path)?;
         let wal = Arc::new(WalSize::default());
         let (checkpoints, woken) = Checkpoints::new(Arc::clone(&wal), options.wal_bytes_alert);
         let writer = Writer::open(Some(path.clone()), options.clone(), Arc::clone(&clock), Arc::clone(&wal))?
@@ -296,6 +297,22 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
             format!("cannot create the store {}: {e}; check the folder's permissions", path.display());
         StoreError::new(StoreErrorKind::Unavailable, message)
     })
+}
+
+/// A hard link is a second name that the lock cannot see.
+fn refuse_second_name(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::MetadataExt;
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.nlink() > 1 => {
+            let message = format!(
+                "the store {} has {} names (hard links): two servers could own it at once; remove the others, or copy it",
+                path.display(),
+                metadata.nlink()
+            );
+            Err(StoreError::new(StoreErrorKind::Incompatible, message))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// A read where there is no file for readers to share.

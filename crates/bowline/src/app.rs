@@ -98,13 +98,18 @@ impl<S: Send + Sync + 'static> App<S> {
     /// # Panics
     /// If the machine gives no thread for the runtime.
     pub fn main(self) -> ExitCode {
-        // A missing file is the usual case; a broken one is reported with the other problems.
-        let dotenv = dotenvy::dotenv();
+        // Of the working directory only: a parent's file is somebody else's.
+        let dotenv = dotenvy::from_path(".env");
         let variables = Variables::environment();
-        if let Err(error) = dotenv
-            && !error.not_found()
-        {
-            variables.problem(".env", format!("cannot be read: {error}"));
+        match dotenv {
+            Ok(()) => {}
+            Err(error) if error.not_found() => {}
+            Err(dotenvy::Error::Io(error)) => variables.problem(".env", format!("cannot be read: {error}")),
+            // The error quotes the line, and the line may be a secret.
+            Err(_) => variables.problem(
+                ".env",
+                "has a line that is not NAME=value; put quotes around a value with blanks (what follows the line is not read)",
+            ),
         }
         start::main(self, variables)
     }

@@ -85,6 +85,11 @@ fn store(variables: &Variables) -> StoreConfig {
         variables.problem(NAME, "names no file; write sqlite:PATH, as sqlite:bowline.db");
     } else {
         config.path = PathBuf::from(path);
+        let folder = config.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            variables
+                .problem(NAME, format!("names a file in a folder that is not there: {}", folder.display()));
+        }
     }
     for option in query.split('&').filter(|option| !option.is_empty()) {
         match option.split_once('=') {

@@ -59,7 +59,11 @@ impl Refusal {
     }
 
     pub(super) fn no_such_run(run: RunId) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no run {run}"), "GET /api/runs lists them")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no run {run}"),
+            "`runs` lists them (GET /api/runs)",
+        )
     }
 
     pub(super) fn no_such_event(run: &Run) -> Self {

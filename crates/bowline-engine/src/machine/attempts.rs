@@ -66,6 +66,10 @@ impl Machine {
                     meta.unknown_since = leaf.unknown_since;
                 }
                 leaf.phase = Phase::Backoff { due };
+                tracing::warn!(
+                    step = %key, attempt = meta.attempts, run = %board.run.id, workflow = %board.run.workflow, next = %due,
+                    "attempt failed: {failure}"
+                );
                 meta.failure = Some(failure);
                 meta.next_at = Some(due);
                 board.append(&mut state, EntryKind::AttemptFailed, key, meta, None);

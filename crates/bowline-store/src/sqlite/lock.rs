@@ -101,9 +101,22 @@ impl Lock {
 
 /// `bowline.db` → `bowline.db-lock`.
 fn lock_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
+    let mut name = OsString::from(real_path(path));
     name.push("-lock");
     name.into()
+}
+
+/// The file itself, where the path leads there by links: two names of one store have one lock.
+pub(super) fn real_path(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    // Not there yet: its folder is what may be a link.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        (Ok(_) | Err(_), _) => path.to_owned(),
+    }
 }
 
 fn held(path: &Path) -> StoreError {

@@ -128,3 +128,20 @@ async fn marks_the_file_and_leaves_no_log_behind() {
     assert_eq!(ask(&path, "PRAGMA user_version"), 1);
     assert!(!folder.path().join("bowline.db-wal").exists());
 }
+
+#[test]
+fn one_file_has_one_owner_by_whatever_name_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("bowline.db"), folder.path().join("link.db"));
+    let held = SqliteStore::open(&path, options(), Arc::new(TestClock::default())).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let refused = SqliteStore::open(&link, options(), Arc::new(TestClock::default())).unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Locked);
+    assert_eq!(lock_holder(&link), lock_holder(&path));
+    std::fs::remove_file(&link).unwrap();
+    std::fs::hard_link(&path, &link).unwrap();
+    let refused = SqliteStore::open(&link, options(), Arc::new(TestClock::default())).unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Incompatible);
+    assert!(refused.to_string().contains("has 2 names (hard links)"), "{refused}");
+    drop(held);
+}
