@@ -2,16 +2,16 @@
 //!
 //! | Request | Answer |
 //! |---|---|
-//! | `GET /api/runs?state=dead,waiting&workflow=w&limit=50&before=9` | [`RunList`](crate::view::RunList), newest first |
+//! | `GET /api/runs?state=dead,waiting&workflow=w&limit=50&before=9` | [`RunList`], newest first |
 //! | `GET /api/runs/{id}?payloads=true` | [`RunView`] |
-//! | `GET /api/runs/{id}/event` | the [`Event`](bowline_model::Event) with its body |
-//! | `POST /api/runs/{id}/retry` | [`Retried`](crate::commands::Retried) |
-//! | `POST /api/runs/{id}/replay` | [`Replayed`](crate::commands::Replayed) |
-//! | `POST /api/runs/{id}/discard` | [`Discarded`](crate::commands::Discarded) |
-//! | `POST /api/dead/retry` | [`BulkRetried`](crate::commands::BulkRetried) |
-//! | `GET /api/status` | [`Status`](crate::health::Status) |
+//! | `GET /api/runs/{id}/event` | the [`Event`] with its body |
+//! | `POST /api/runs/{id}/retry` | [`Retried`] |
+//! | `POST /api/runs/{id}/replay` | [`Replayed`] |
+//! | `POST /api/runs/{id}/discard` | [`Discarded`] |
+//! | `POST /api/dead/retry` | [`BulkRetried`] |
+//! | `GET /api/status` | [`Status`] |
 //! | `GET /health/live` | 200 while the process answers |
-//! | `GET /health/ready` | [`Readiness`](crate::health::Readiness): 200, or 503 with the reasons |
+//! | `GET /health/ready` | [`Readiness`]: 200, or 503 with the reasons |
 //!
 //! Bodies are those of [`request`]; an error is an [`ErrorBody`].
 //!
