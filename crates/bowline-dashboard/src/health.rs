@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+pub use bowline_model::Progress;
 use bowline_model::{BoxFuture, BuildId, Clock};
 use bowline_store::{Store, StoreError, StoreErrorKind};
 use futures_util::future::{Either, select};
@@ -16,23 +17,6 @@ pub const STORE_DEADLINE: Duration = Duration::from_secs(2);
 pub const BEAT_AGE_MAX: Duration = Duration::from_secs(90);
 /// How long a run that could go on may wait while nothing at all is driven.
 pub const CLAIMABLE_AGE_MAX: Duration = Duration::from_secs(60);
-
-/// What the engine says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// How long ago the dispatcher last went round. It does so at least every third of [`BEAT_AGE_MAX`], idle or not.
-    pub dispatcher_beat_age: Duration,
-    /// The dispatcher's last claim failed.
-    pub claims_fail: bool,
-    /// Runs that it can drive at once.
-    pub slots: usize,
-    /// How many more it could take now.
-    pub slots_free: usize,
-    /// Waiting runs whose code is kept in memory.
-    pub resting: usize,
-    /// It takes no more work: the server is shutting down.
-    pub stopping: bool,
-}
 
 /// Asks the engine how it stands.
 pub type AskProgress = Arc<dyn Fn() -> BoxFuture<'static, Progress> + Send + Sync>;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{BuildId, Clock, Epoch, Run, RunId};
+use bowline_model::{BuildId, Clock, Epoch, Progress, Run, RunId};
 use bowline_store::{Store, StoreError};
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use tokio::{
 use tracing::Instrument;
 
 use crate::{
-    Progress, Workflows,
+    Workflows,
     dispatch::Dispatcher,
     slots::{SlotGuard, Slots},
 };

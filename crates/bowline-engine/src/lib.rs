@@ -31,7 +31,6 @@ mod leaf;
 mod machine;
 #[cfg(test)]
 mod oracle;
-pub mod progress;
 mod settle;
 mod slots;
 pub mod step;
@@ -41,6 +40,5 @@ pub mod workflow;
 pub use action::{Action, ViaAttempt, ViaEffect, ViaFn};
 pub use context::Context;
 pub use engine::{Engine, EngineOptions};
-pub use progress::Progress;
 pub use step::Step;
 pub use workflow::{Workflow, Workflows};

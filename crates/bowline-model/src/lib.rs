@@ -13,6 +13,7 @@
 //! | [`generation`] | under which key a step sends, after operators' retries |
 //! | [`effect`] | the port between engine and client: one attempt, one verdict |
 //! | [`retry`] | the one retry schedule, decided purely |
+//! | [`progress`] | whether the engine makes progress, as readiness asks |
 //! | [`error`] | failures as data |
 //! | [`clock`] | the one source of time and randomness |
 //! | [`credential`] | where refreshed tokens live |
@@ -26,6 +27,7 @@ pub mod error;
 pub mod event;
 pub mod generation;
 pub mod ids;
+pub mod progress;
 pub mod retry;
 pub mod run;
 pub mod secret;
@@ -37,6 +39,7 @@ pub use entry::{Entry, EntryKey, EntryKind, EntryMeta, Family, Fingerprint, Payl
 pub use error::{CallFailure, Certainty, Error, Failure, Result};
 pub use event::{Event, NewEvent};
 pub use ids::{BuildId, Epoch, EventId, NodeId, RunId, Seq, WorkflowName};
+pub use progress::Progress;
 pub use retry::RetryPolicy;
 pub use run::{DeadReason, KeySeed, NewRun, Run, RunState};
 pub use secret::Secret;

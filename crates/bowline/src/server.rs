@@ -3,10 +3,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use bowline_dashboard::{Admin, health::Progress};
+use bowline_dashboard::Admin;
 use bowline_engine::{Engine, EngineOptions};
 use bowline_ingress::{Door, ServeLimits, serve};
-use bowline_model::Clock;
+use bowline_model::{Clock, Progress};
 use bowline_store::{SqliteStore, Store, StoreError};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -111,15 +111,7 @@ impl Parts {
     fn admin(&self, app: &BuiltApp, store: Arc<dyn Store>) -> axum::Router {
         let (asked, poked) = (self.engine.clone(), self.engine.clone());
         let progress = move || -> bowline_model::BoxFuture<'static, Progress> {
-            let progress = asked.progress();
-            Box::pin(std::future::ready(Progress {
-                dispatcher_beat_age: progress.dispatcher_beat_age,
-                claims_fail: progress.claims_fail,
-                slots: progress.slots,
-                slots_free: progress.slots_free,
-                resting: progress.resting,
-                stopping: progress.stopping,
-            }))
+            Box::pin(std::future::ready(asked.progress()))
         };
         let admin = Admin::new(
             store,
