@@ -16,6 +16,7 @@ pub struct Variables {
     lookup: Arc<Lookup>,
     problems: Arc<Mutex<BTreeMap<String, String>>>,
     found: Arc<Mutex<BTreeSet<String>>>,
+    stand_ins: bool,
 }
 
 impl Variables {
@@ -26,7 +27,27 @@ impl Variables {
 
     /// Any other source.
     pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { lookup: Arc::new(lookup), problems: Arc::default(), found: Arc::default() }
+        Self { lookup: Arc::new(lookup), problems: Arc::default(), found: Arc::default(), stand_ins: false }
+    }
+
+    /// The same variables for tests: what is required and absent has a stand-in, and is no problem.
+    ///
+    /// ```
+    /// use bowline_model::Variables;
+    ///
+    /// let variables = Variables::new(|_| None).with_stand_ins();
+    /// assert_eq!(variables.require("CRM_API_KEY", "the API key of crm").as_deref(), Some("test-CRM_API_KEY"));
+    /// assert_eq!(variables.get("CRM_API_KEY"), None);
+    /// assert!(variables.problems().is_empty());
+    /// ```
+    pub fn with_stand_ins(mut self) -> Self {
+        self.stand_ins = true;
+        self
+    }
+
+    /// Whether absent variables have stand-ins.
+    pub fn is_testing(&self) -> bool {
+        self.stand_ins
     }
 
     /// The variable's value, trimmed. Empty counts as absent.
@@ -40,12 +61,24 @@ impl Variables {
     }
 
     /// The variable's value; if it is absent, that is a problem, with `purpose` to tell people what it is for.
+    ///
+    /// Its stand-in in tests is `test-NAME`.
     pub fn require(&self, name: &str, purpose: &str) -> Option<String> {
+        self.require_or(name, purpose, || format!("test-{name}"))
+    }
+
+    /// As [`require`](Variables::require), for variables with a form of their own: in tests, `stand_in` makes a value
+    /// that fits where the variable is absent.
+    pub fn require_or(&self, name: &str, purpose: &str, stand_in: impl FnOnce() -> String) -> Option<String> {
         let value = self.get(name);
-        if value.is_none() {
-            self.problem(name, format!("is not set: {purpose}"));
+        if value.is_some() {
+            return value;
         }
-        value
+        if self.stand_ins {
+            return Some(stand_in());
+        }
+        self.problem(name, format!("is not set: {purpose}"));
+        None
     }
 
     /// Records that a variable (or another setting) is wrong. The first problem of a name is kept.
@@ -69,5 +102,32 @@ impl Variables {
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Variables").field("problems", &self.problems()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one() -> Variables {
+        Variables::new(|name| (name == "SET").then(|| " value ".to_owned()))
+    }
+
+    #[test]
+    fn what_is_required_and_absent_is_a_problem_or_has_a_stand_in() {
+        let (live, test) = (one(), one().with_stand_ins());
+        assert!(!live.is_testing() && test.clone().is_testing());
+        for variables in [&live, &test] {
+            assert_eq!(variables.require("SET", "a purpose").as_deref(), Some("value"));
+            assert_eq!(variables.get("ABSENT"), None);
+            assert_eq!(variables.found(), ["SET"]);
+        }
+        assert_eq!(live.require("ABSENT", "a purpose"), None);
+        assert_eq!(live.require_or("ABSENT TOO", "another", || unreachable!("not in a test")), None);
+        assert_eq!(test.require("ABSENT", "a purpose").as_deref(), Some("test-ABSENT"));
+        assert_eq!(test.require_or("ABSENT", "", || "a form".into()).as_deref(), Some("a form"));
+        assert_eq!(test.require_or("SET", "", || unreachable!("it is set")).as_deref(), Some("value"));
+        assert_eq!(live.problems().len(), 2);
+        assert_eq!(test.problems(), [], "stand-ins are no problems");
     }
 }
