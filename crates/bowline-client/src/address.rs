@@ -57,9 +57,26 @@ impl Address {
     /// # Errors
     /// As [`Address::base`].
     pub(crate) fn secret(text: &str, http_hosts: &[String]) -> Result<Self, String> {
-        let url = checked(text, http_hosts)?;
+        checked(text, http_hosts).map(Self::secret_at)
+    }
+
+    fn secret_at(url: Url) -> Self {
         let host = host_and_port(&url);
-        Ok(Self::Secret(SecretUrl { url: Secret::new(url), host }))
+        Self::Secret(SecretUrl { url: Secret::new(url), host })
+    }
+
+    /// The place below another base that stands for this address: with the same path, or the base itself for a secret.
+    pub(crate) fn diverted_to(&self, base: &Self) -> Self {
+        let Self::Base(base) = base else { return base.clone() };
+        match self {
+            Self::Base(url) => {
+                let path = format!("{}{}", base.path().trim_end_matches('/'), url.path());
+                let mut url = base.clone();
+                url.set_path(path.trim_end_matches('/'));
+                Self::Base(url)
+            }
+            Self::Secret(_) => Self::secret_at(base.clone()),
+        }
     }
 
     /// The full URL of a call, without its query.

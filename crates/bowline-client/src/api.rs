@@ -34,6 +34,7 @@ use crate::{
 /// |---|---|
 /// | [`base_url`](Api::base_url), [`base_url_env`](Api::base_url_env), [`secret_url_env`](Api::secret_url_env) | none; one of them is needed |
 /// | [`header_key_env`](Api::header_key_env), [`bearer_env`](Api::bearer_env), [`basic_env`](Api::basic_env), [`basic_key_env`](Api::basic_key_env), [`query_key_env`](Api::query_key_env) | no credential |
+/// | [`divert`](Api::divert) | calls go where the URL says |
 /// | [`allow_http`](Api::allow_http) | https only, but for loopback |
 /// | [`trust_authority`](Api::trust_authority) | the system's certificate authorities |
 /// | [`idempotency`](Api::idempotency) | header `Idempotency-Key` on POST and PATCH |
@@ -94,11 +95,7 @@ impl Api {
 
     /// As [`base_url`](Api::base_url), from a variable.
     pub fn base_url_env(self, variable: &str) -> Self {
-        self.with(|settings| {
-            if let Some(url) = settings.require(variable, "base URL") {
-                settings.set_address(Source::Variable(variable), Address::base(&url, &settings.http_hosts));
-            }
-        })
+        self.with(|settings| settings.read_address(variable, "base URL", Address::base))
     }
 
     /// A URL that is a secret as a whole, as those of chat hooks are. Calls go exactly there, with the path `""`. Only its
@@ -121,11 +118,23 @@ impl Api {
 
     /// As [`secret_url`](Api::secret_url), from a variable.
     pub fn secret_url_env(self, variable: &str) -> Self {
-        self.with(|settings| {
-            if let Some(url) = settings.require(variable, "secret URL") {
-                settings.set_address(Source::Variable(variable), Address::secret(&url, &settings.http_hosts));
-            }
-        })
+        self.with(|settings| settings.read_address(variable, "secret URL", Address::secret))
+    }
+
+    /// Sends all calls to that base URL instead: for tests, and for a staging system that stands in for several.
+    ///
+    /// Goes before the URL, whose variable is then neither needed nor read. A base URL in the code keeps its path, so
+    /// that a mock sees the paths that the remote would see; a secret URL stays one as far as journals, errors and logs
+    /// are concerned, and its calls arrive at the base itself. Credentials are sent as ever: divert to what may have them.
+    ///
+    /// ```
+    /// use bowline_client::Api;
+    ///
+    /// let crm = Api::new("crm").divert("http://127.0.0.1:4010").base_url("https://crm.example.com/v1");
+    /// assert!(format!("{crm:?}").contains("127.0.0.1:4010"));
+    /// ```
+    pub fn divert(self, base: &str) -> Self {
+        self.with(|settings| settings.divert(base))
     }
 
     /// Allows plain http to that host, by name. Goes before the URL.

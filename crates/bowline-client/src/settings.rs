@@ -19,6 +19,9 @@ const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Largest answer.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Where an Api is whose URL has a stand-in: at a host that never exists (RFC 6761 §6.4), so that nothing leaves.
+const STAND_IN_URL: &str = "https://stand-in.invalid";
+
 /// Where a setting came from, so that its problem can be named.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
@@ -33,6 +36,8 @@ pub(crate) struct Settings {
     /// The problems of this Api, by variable or option.
     pub(crate) problems: Vec<(String, String)>,
     pub(crate) address: Option<Address>,
+    /// Where calls go instead of where the URL says.
+    diverted: Option<Address>,
     pub(crate) http_hosts: Vec<String>,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) scrub: Scrub,
@@ -54,6 +59,7 @@ impl Settings {
             variables,
             problems: vec![],
             address: None,
+            diverted: None,
             http_hosts: vec![],
             credentials: vec![],
             scrub: Scrub::default(),
@@ -79,20 +85,61 @@ impl Settings {
     }
 
     pub(crate) fn require(&mut self, variable: &str, what: &str) -> Option<String> {
+        self.require_or(variable, what, || format!("test-{variable}"))
+    }
+
+    fn require_or(
+        &mut self,
+        variable: &str,
+        what: &str,
+        stand_in: impl FnOnce() -> String,
+    ) -> Option<String> {
         let purpose = format!("the {what} of {}", self.name);
-        let value = self.variables.require(variable, &purpose);
+        let value = self.variables.require_or(variable, &purpose, stand_in);
         if value.is_none() {
             self.problems.push((variable.to_owned(), format!("is not set: {purpose}")));
         }
         value
     }
 
+    /// Takes the address in that variable, which is not looked at if calls are diverted.
+    pub(crate) fn read_address(
+        &mut self,
+        variable: &str,
+        what: &str,
+        read: fn(&str, &[String]) -> Result<Address, String>,
+    ) {
+        let stand_in = || STAND_IN_URL.to_owned();
+        let url = match self.diverted {
+            Some(_) => Some(stand_in()),
+            None => self.require_or(variable, what, stand_in),
+        };
+        if let Some(url) = url {
+            self.set_address(Source::Variable(variable), read(&url, &self.http_hosts));
+        }
+    }
+
     pub(crate) fn set_address(&mut self, source: Source<'_>, address: Result<Address, String>) {
         match address {
             Ok(address) => {
+                let address = match &self.diverted {
+                    Some(base) => address.diverted_to(base),
+                    None => address,
+                };
                 address.secrets().iter().for_each(|secret| self.scrub.add(secret));
                 self.address = Some(address);
             }
+            Err(what) => self.problem(source, what),
+        }
+    }
+
+    pub(crate) fn divert(&mut self, base: &str) {
+        let source = Source::Code("divert");
+        if self.address.is_some() {
+            return self.problem(source, "comes after the URL: put it before".into());
+        }
+        match Address::base(base, &self.http_hosts) {
+            Ok(base) => self.diverted = Some(base),
             Err(what) => self.problem(source, what),
         }
     }
