@@ -4,13 +4,17 @@ use std::{collections::BTreeMap, fmt, process::ExitCode, sync::Arc, time::Durati
 
 use bowline_engine::Workflows;
 use bowline_ingress::Route;
-use bowline_model::{BuildId, Clock, SystemClock, Variables, WorkflowName};
+use bowline_model::{BuildId, Clock, Variables, WorkflowName};
 
 use crate::{
-    Setup, Source, Workflow, build_id::build_id, config::Config, server::ServeOptions, start, time::days,
+    OpenOptions, Setup, Source, Workflow, build_id::build_id, config::Config, server::ServeOptions, start,
+    time::days, workflow::Declared,
 };
 
 type MakeSystems<S> = dyn Fn(&mut Setup) -> S + Send + Sync;
+
+/// The workflows that an app knows, by name.
+pub(crate) type DeclaredWorkflows<S> = BTreeMap<WorkflowName, Declared<S>>;
 
 /// An app whose systems are `S`. The same value is what `main` serves and what tests start.
 ///
@@ -42,6 +46,7 @@ pub struct App<S> {
     version: String,
     systems: Box<MakeSystems<S>>,
     webhooks: Vec<(String, Source<S>)>,
+    workflows: Vec<Declared<S>>,
     serve: ServeOptions,
 }
 
@@ -58,6 +63,7 @@ impl<S: Send + Sync + 'static> App<S> {
             version: "0.0.0".to_owned(),
             systems: Box::new(systems),
             webhooks: vec![],
+            workflows: vec![],
             serve: ServeOptions { retention: RETENTION, ..ServeOptions::default() },
         }
     }
@@ -72,6 +78,12 @@ impl<S: Send + Sync + 'static> App<S> {
     /// Receives webhooks at that path.
     pub fn webhook(mut self, path: impl Into<String>, source: Source<S>) -> Self {
         self.webhooks.push((path.into(), source));
+        self
+    }
+
+    /// Knows a workflow that no event starts, but [`OpenApp::start`](crate::OpenApp::start) does.
+    pub fn workflow<I, O>(mut self, workflow: Workflow<S, I, O>) -> Self {
+        self.workflows.push(workflow.into_declared());
         self
     }
 
@@ -122,13 +134,14 @@ impl<S: Send + Sync + 'static> App<S> {
         &self.version
     }
 
-    /// Builds the app from these variables. What is missing is recorded there.
-    pub(crate) fn build(&self, variables: &Variables) -> BuiltApp {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut setup = Setup::new(&self.name, &self.version, variables.clone(), clock.clone());
+    /// Builds the app in these surroundings. What is missing is recorded in their variables.
+    pub(crate) fn build(&self, options: &OpenOptions) -> BuiltApp {
+        let variables = &options.variables;
+        let mut setup = Setup::new(&self.name, &self.version, options);
         let systems = Arc::new((self.systems)(&mut setup));
+        self.tell_twins(variables);
         let mut workflows = Workflows::default();
-        for (name, workflow) in self.unique_workflows(variables) {
+        for (name, workflow) in self.declared_workflows() {
             tracing::debug!(workflow = %name, "declared");
             workflows.insert(workflow.bind(systems.clone()));
         }
@@ -138,29 +151,40 @@ impl<S: Send + Sync + 'static> App<S> {
             variables.problem("routes", errors.to_string());
         }
         BuiltApp {
-            build: build_id(&self.version),
+            build: options.build.clone().unwrap_or_else(|| build_id(&self.version)),
             config: Config::read(variables),
             name: self.name.clone(),
             workflows,
             routes,
-            clock,
+            clock: options.clock.clone(),
             serve: self.serve.clone(),
         }
     }
 
-    /// The declared workflows by name. Two of one name are one only if they are the same value.
-    fn unique_workflows(&self, variables: &Variables) -> BTreeMap<WorkflowName, &Workflow<S>> {
-        let mut by_name: BTreeMap<WorkflowName, &Workflow<S>> = BTreeMap::new();
-        for workflow in self.webhooks.iter().flat_map(|(_, source)| source.workflows()) {
-            let known = by_name.entry(workflow.name().clone()).or_insert(workflow);
-            if !known.is_same(workflow) {
+    /// The declared workflows by name; of several the first.
+    pub(crate) fn declared_workflows(&self) -> DeclaredWorkflows<S> {
+        let mut by_name = DeclaredWorkflows::new();
+        for workflow in self.every_declared() {
+            by_name.entry(workflow.name().clone()).or_insert_with(|| workflow.clone());
+        }
+        by_name
+    }
+
+    fn every_declared(&self) -> impl Iterator<Item = &Declared<S>> {
+        self.webhooks.iter().flat_map(|(_, source)| source.workflows()).chain(&self.workflows)
+    }
+
+    /// Two workflows of one name are one only if they are the same value.
+    fn tell_twins(&self, variables: &Variables) {
+        let by_name = self.declared_workflows();
+        for workflow in self.every_declared() {
+            if !by_name.get(workflow.name()).is_some_and(|known| known.is_same(workflow)) {
                 variables.problem(
                     format!("workflow {}", workflow.name()),
                     "is declared twice: give each its own name, or declare it once and pass a clone",
                 );
             }
         }
-        by_name
     }
 }
 

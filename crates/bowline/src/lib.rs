@@ -7,7 +7,9 @@ mod app;
 mod build_id;
 pub mod cli;
 pub mod config;
+mod housekeeping;
 mod logs;
+mod open;
 mod server;
 mod setup;
 mod source;
@@ -17,8 +19,12 @@ mod workflow;
 
 pub use app::App;
 pub use bowline_client::{Api, Call, Response};
+pub use bowline_dashboard::Admin;
 pub use bowline_engine::{Context, Step};
-pub use bowline_model::{Attempt, Certainty, Error, Event, Failure, Result, RetryPolicy, RunId, Secret};
+pub use bowline_model::{
+    Attempt, Certainty, Error, Event, Failure, Result, RetryPolicy, RunId, RunState, Secret,
+};
+pub use open::{OpenApp, OpenError, OpenOptions};
 pub use setup::Setup;
 pub use source::{Source, Stripe};
 pub use workflow::{Workflow, workflow};

@@ -1,41 +1,52 @@
 //! What an app's constructor is given: its systems and settings, from the environment.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bowline_client::Api;
 use bowline_model::{Clock, Secret, Variables};
 
+use crate::{OpenOptions, open::Divert};
+
 /// Hands out what an app is made of, and collects what is missing: all of it is named at once.
-#[derive(Debug)]
 pub struct Setup {
     app: String,
     version: String,
     variables: Variables,
-    clock: ClockHandle,
+    clock: Arc<dyn Clock>,
+    divert: Arc<Divert>,
 }
 
-/// A clock without a `Debug` of its own.
-#[derive(Clone)]
-struct ClockHandle(Arc<dyn Clock>);
-
-impl std::fmt::Debug for ClockHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("app", &self.app)
+            .field("variables", &self.variables)
+            .finish_non_exhaustive()
     }
 }
 
 impl Setup {
-    pub(crate) fn new(app: &str, version: &str, variables: Variables, clock: Arc<dyn Clock>) -> Self {
-        Self { app: app.to_owned(), version: version.to_owned(), variables, clock: ClockHandle(clock) }
+    pub(crate) fn new(app: &str, version: &str, options: &OpenOptions) -> Self {
+        Self {
+            app: app.to_owned(),
+            version: version.to_owned(),
+            variables: options.variables.clone(),
+            clock: options.clock.clone(),
+            divert: options.divert.clone(),
+        }
     }
 
     /// A remote system of that name, to be configured with the methods of [`Api`].
     ///
     /// The name is recorded with every call to it: keep it across builds.
     pub fn api(&mut self, name: &str) -> Api {
-        Api::with_variables(name, self.variables.clone())
+        let api = Api::with_variables(name, self.variables.clone())
             .app(&self.app, &self.version)
-            .clock(self.clock.0.clone())
+            .clock(self.clock.clone());
+        match (self.divert)(name) {
+            Some(base) => api.divert(&base),
+            None => api,
+        }
     }
 
     /// The value of a variable. If it is not set, that is reported with all other problems, and the text is empty.

@@ -5,14 +5,14 @@ use std::{fmt, sync::Arc};
 use bowline_ingress::{Provider, Route, providers};
 use bowline_model::{Secret, Variables};
 
-use crate::Workflow;
+use crate::{Workflow, workflow::Declared};
 
 type MakeProvider = dyn Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync;
 
 /// A provider of webhooks with the workflows that its events start. Made by a provider such as [`Stripe`].
 pub struct Source<S> {
     provider: Arc<MakeProvider>,
-    subscriptions: Vec<(String, Workflow<S>)>,
+    subscriptions: Vec<(String, Declared<S>)>,
     body_bytes_max: Option<usize>,
 }
 
@@ -25,8 +25,8 @@ impl<S> Source<S> {
     /// `payment_intent.*`, or all with `*`.
     ///
     /// An event may start several workflows, each once. Events that start none are answered 200 and not stored.
-    pub fn on(mut self, pattern: &str, workflow: Workflow<S>) -> Self {
-        self.subscriptions.push((pattern.to_owned(), workflow));
+    pub fn on<I, O>(mut self, pattern: &str, workflow: Workflow<S, I, O>) -> Self {
+        self.subscriptions.push((pattern.to_owned(), workflow.into_declared()));
         self
     }
 
@@ -36,7 +36,7 @@ impl<S> Source<S> {
         self
     }
 
-    pub(crate) fn workflows(&self) -> impl Iterator<Item = &Workflow<S>> {
+    pub(crate) fn workflows(&self) -> impl Iterator<Item = &Declared<S>> {
         self.subscriptions.iter().map(|(_, workflow)| workflow)
     }
 

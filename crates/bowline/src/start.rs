@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use bowline_model::{SystemClock, Variables};
 
 use crate::{
-    App,
+    App, OpenError, OpenOptions,
     app::BuiltApp,
     build_id::build_id,
     cli::{self, Checked, CliContext, Error},
@@ -53,7 +53,7 @@ fn quiet(variables: &Variables) -> Variables {
 }
 
 async fn serve<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> cli::Result {
-    let built = app.build(variables);
+    let built = app.build(&OpenOptions::default().variables(variables.clone()));
     refuse_problems(variables)?;
     logs::init(&built.config);
     warn_of_choices(&built);
@@ -66,12 +66,8 @@ fn refuse_problems(variables: &Variables) -> cli::Result {
     if problems.is_empty() {
         return Ok(());
     }
-    let list: Vec<_> = problems.iter().map(|(name, what)| format!("{name} {what}")).collect();
-    let message = match list.as_slice() {
-        [one] => one.clone(),
-        many => format!("{} settings are missing or wrong:\n  {}", many.len(), many.join("\n  ")),
-    };
-    Err(Error::new(message).hint("set it in the environment or in .env; `check` shows every setting"))
+    Err(Error::new(OpenError::Settings(problems).to_string())
+        .hint("set it in the environment or in .env; `check` shows every setting"))
 }
 
 fn warn_of_choices(app: &BuiltApp) {
@@ -87,7 +83,7 @@ fn warn_of_choices(app: &BuiltApp) {
 }
 
 fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<Checked> {
-    let built = app.build(variables);
+    let built = app.build(&OpenOptions::default().variables(variables.clone()));
     let problems = variables.problems();
     let mut checked: Vec<Checked> = problems
         .iter()
@@ -117,7 +113,7 @@ fn sign<S: Send + Sync + 'static>(
     body: &[u8],
     now: jiff::Timestamp,
 ) -> cli::Result<Vec<(http::HeaderName, http::HeaderValue)>> {
-    let built = app.build(variables);
+    let built = app.build(&OpenOptions::default().variables(variables.clone()));
     let Some(route) = built.routes.iter().find(|route| route.path() == path) else {
         refuse_problems(variables)?;
         let known: Vec<_> = built.routes.iter().map(|route| route.path()).collect();

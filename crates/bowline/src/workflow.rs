@@ -1,6 +1,6 @@
 //! A workflow as an app declares it: a name and a method.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{any::TypeId, fmt, future::Future, marker::PhantomData, sync::Arc};
 
 use bowline_engine::Context;
 use bowline_model::{Result, WorkflowName};
@@ -8,16 +8,34 @@ use serde::{Serialize, de::DeserializeOwned};
 
 type Bind<S> = dyn Fn(Arc<S>) -> bowline_engine::Workflow + Send + Sync;
 
-/// A workflow of an app whose systems are `S`. Made by [`workflow`].
-pub struct Workflow<S> {
+/// A workflow of an app whose systems are `S`: it takes an `I` and yields an `O`. Made by [`workflow`].
+pub struct Workflow<S, I, O> {
+    declared: Declared<S>,
+    types: PhantomData<fn(I) -> O>,
+}
+
+impl<S, I, O> Clone for Workflow<S, I, O> {
+    fn clone(&self) -> Self {
+        Self { declared: self.declared.clone(), types: PhantomData }
+    }
+}
+
+/// A workflow as the app keeps it, whatever it takes and yields.
+pub(crate) struct Declared<S> {
     name: WorkflowName,
     concurrency_max: Option<usize>,
+    code: TypeId,
     bind: Arc<Bind<S>>,
 }
 
-impl<S> Clone for Workflow<S> {
+impl<S> Clone for Declared<S> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), concurrency_max: self.concurrency_max, bind: self.bind.clone() }
+        Self {
+            name: self.name.clone(),
+            concurrency_max: self.concurrency_max,
+            code: self.code,
+            bind: self.bind.clone(),
+        }
     }
 }
 
@@ -39,7 +57,7 @@ impl<S> Clone for Workflow<S> {
 ///
 /// let greet = workflow("greet", Greeter::greet).concurrency(8);
 /// ```
-pub fn workflow<S, F, Fut, I, O>(name: &'static str, code: F) -> Workflow<S>
+pub fn workflow<S, F, Fut, I, O>(name: &'static str, code: F) -> Workflow<S, I, O>
 where
     S: Send + Sync + 'static,
     F: Fn(Arc<S>, Context, I) -> Fut + Send + Sync + 'static,
@@ -52,20 +70,45 @@ where
         let code = code.clone();
         bowline_engine::Workflow::new(name, move |cx, input: I| code(systems.clone(), cx, input))
     };
-    Workflow { name: WorkflowName::from(name), concurrency_max: None, bind: Arc::new(bind) }
+    let declared = Declared {
+        name: WorkflowName::from(name),
+        concurrency_max: None,
+        code: TypeId::of::<F>(),
+        bind: Arc::new(bind),
+    };
+    Workflow { declared, types: PhantomData }
 }
 
-impl<S> Workflow<S> {
+impl<S, I, O> Workflow<S, I, O> {
     /// At most this many runs of it at a time; the others wait on disk, the older first. Without it only the
     /// engine's own limit counts.
     pub fn concurrency(mut self, runs_max: usize) -> Self {
-        self.concurrency_max = Some(runs_max);
+        self.declared.concurrency_max = Some(runs_max);
         self
     }
 
     /// Its name.
     pub fn name(&self) -> &WorkflowName {
+        &self.declared.name
+    }
+
+    pub(crate) fn declared(&self) -> &Declared<S> {
+        &self.declared
+    }
+
+    pub(crate) fn into_declared(self) -> Declared<S> {
+        self.declared
+    }
+}
+
+impl<S> Declared<S> {
+    pub(crate) fn name(&self) -> &WorkflowName {
         &self.name
+    }
+
+    /// Whether both run the same function.
+    pub(crate) fn has_code_of(&self, other: &Self) -> bool {
+        self.code == other.code
     }
 
     /// Whether both are clones of one declaration.
@@ -82,7 +125,13 @@ impl<S> Workflow<S> {
     }
 }
 
-impl<S> fmt::Debug for Workflow<S> {
+impl<S, I, O> fmt::Debug for Workflow<S, I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.declared.fmt(f)
+    }
+}
+
+impl<S> fmt::Debug for Declared<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Workflow").field("name", &self.name).finish_non_exhaustive()
     }

@@ -1,0 +1,371 @@
+//! An app that is open in this process: its store, its engine, and what it offers to the program around it.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::Router;
+use bowline_dashboard::Admin;
+use bowline_engine::Engine;
+use bowline_ingress::{Door, RouteErrors};
+use bowline_model::{BuildId, Clock, Progress, SystemClock, Variables};
+use bowline_store::{Store, StoreError};
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    App,
+    app::{BuiltApp, DeclaredWorkflows},
+    housekeeping::tidy,
+    server::open_store,
+};
+
+/// With what an app is opened; [`default`](Default::default) is what a program in production wants.
+#[derive(Clone)]
+pub struct OpenOptions {
+    pub(crate) variables: Variables,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) build: Option<BuildId>,
+    pub(crate) divert: Arc<Divert>,
+    store: Place,
+    housekeeping: Housekeeping,
+}
+
+/// Where the Api of that name is, if not where the app says.
+pub(crate) type Divert = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+#[derive(Clone)]
+enum Place {
+    /// As `BOWLINE_STORE` says.
+    Configured,
+    File(PathBuf),
+    Given(Arc<dyn Store>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Housekeeping {
+    On,
+    Off,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            variables: Variables::environment(),
+            clock: Arc::new(SystemClock),
+            build: None,
+            divert: Arc::new(|_| None),
+            store: Place::Configured,
+            housekeeping: Housekeeping::On,
+        }
+    }
+}
+
+impl OpenOptions {
+    /// Variables from elsewhere than the process's environment.
+    pub fn variables(mut self, variables: Variables) -> Self {
+        self.variables = variables;
+        self
+    }
+
+    /// The SQLite file, instead of what `BOWLINE_STORE` says.
+    pub fn store_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.store = Place::File(path.into());
+        self
+    }
+
+    /// A store that is open already. [`OpenApp::shutdown`] does not close it.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Place::Given(store);
+        self
+    }
+
+    /// Time and chance from elsewhere than the machine: for tests.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What the journal calls this build, instead of the app's version and a digest of the executable.
+    pub fn build(mut self, build: BuildId) -> Self {
+        self.build = Some(build);
+        self
+    }
+
+    /// Sends the calls of the Apis that `to` knows by name there, whatever base URL the app gives them: for tests and
+    /// rehearsals.
+    pub fn divert(mut self, to: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.divert = Arc::new(to);
+        self
+    }
+
+    /// Leaves old runs where they are, and sends no alerts: for tests that move the clock.
+    pub fn without_housekeeping(mut self) -> Self {
+        self.housekeeping = Housekeeping::Off;
+        self
+    }
+}
+
+impl fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenOptions").field("build", &self.build).finish_non_exhaustive()
+    }
+}
+
+/// Why an app cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Settings are missing or wrong: all of them, by name.
+    #[error("{}", problems_text(.0))]
+    Settings(Vec<(String, String)>),
+    /// The store cannot be opened, or is held by another process.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The routes do not go together.
+    #[error("{0}")]
+    Routes(#[from] RouteErrors),
+}
+
+/// One problem on a line of its own, or several under a heading.
+fn problems_text(problems: &[(String, String)]) -> String {
+    let list: Vec<_> = problems.iter().map(|(name, what)| format!("{name} {what}")).collect();
+    match list.as_slice() {
+        [one] => one.clone(),
+        many => format!("{} settings are missing or wrong:\n  {}", many.len(), many.join("\n  ")),
+    }
+}
+
+/// An app that is open in this process: it accepts events, drives runs, and can be asked. Clones are handles to the
+/// same app.
+///
+/// Made by [`App::open`]; it needs a Tokio runtime, and drives its runs there until [`shutdown`](Self::shutdown).
+/// [`App::main`] is this with sockets, signals and a command line around it.
+///
+/// ```no_run
+/// use bowline::prelude::*;
+///
+/// struct Shop { crm: Api }
+/// impl Shop {
+///     async fn welcome(self: Arc<Self>, cx: Context, email: String) -> Result<()> {
+///         cx.step("create contact", self.crm.post("/contacts").json(&email)).await?;
+///         Ok(())
+///     }
+/// }
+///
+/// # async fn serve() -> std::result::Result<(), Box<dyn std::error::Error>> {
+/// let welcome = workflow("welcome", Shop::welcome);
+/// let app = App::new("shop", |setup| Shop { crm: setup.api("crm").base_url_env("CRM_BASE_URL") })
+///     .workflow(welcome.clone())
+///     .webhook("/webhooks/stripe", Stripe::secret_env("STRIPE_WEBHOOK_SECRET").on("customer.created", welcome.clone()))
+///     .open()
+///     .await?;
+///
+/// // Bowline's webhook routes beside the program's own.
+/// let router = axum::Router::new().route("/", axum::routing::get(async || "shop")).merge(app.clone().into_router());
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let server = tokio::spawn(async move { axum::serve(listener, router).await });
+///
+/// # server.abort();
+/// app.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Durability
+/// What was accepted or started is on disk. If the process dies, or all handles are dropped without a shutdown, the
+/// next process that opens the store goes on with it.
+pub struct OpenApp<S> {
+    node: Arc<Node>,
+    workflows: Arc<DeclaredWorkflows<S>>,
+}
+
+impl<S> Clone for OpenApp<S> {
+    fn clone(&self) -> Self {
+        Self { node: self.node.clone(), workflows: self.workflows.clone() }
+    }
+}
+
+impl<S> fmt::Debug for OpenApp<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenApp").field("engine", &self.node.engine).finish_non_exhaustive()
+    }
+}
+
+impl<S: Send + Sync + 'static> App<S> {
+    /// Opens the app inside this program: reads the environment, opens the store, and begins to drive runs.
+    ///
+    /// It opens no socket: see [`OpenApp::into_router`].
+    ///
+    /// # Errors
+    /// [`OpenError`]: all missing settings at once; a store that cannot be opened or that another process holds.
+    pub async fn open(&self) -> Result<OpenApp<S>, OpenError> {
+        self.open_with(OpenOptions::default()).await
+    }
+
+    /// As [`open`](Self::open), with other surroundings.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with(&self, options: OpenOptions) -> Result<OpenApp<S>, OpenError> {
+        let built = self.build(&options);
+        let problems = options.variables.problems();
+        if !problems.is_empty() {
+            return Err(OpenError::Settings(problems));
+        }
+        let mut store_config = built.config.store.clone();
+        let (store, ours): (Arc<dyn Store>, _) = match options.store {
+            Place::Given(store) => (store, Owner::Another),
+            Place::Configured => (Arc::new(open_store(&store_config, built.clock.clone())?), Owner::Us),
+            Place::File(path) => {
+                store_config.path = path;
+                (Arc::new(open_store(&store_config, built.clock.clone())?), Owner::Us)
+            }
+        };
+        let node = Node::start(&built, store, ours).await?;
+        if options.housekeeping == Housekeeping::On {
+            node.keep_house(&built);
+        }
+        Ok(OpenApp { node: Arc::new(node), workflows: Arc::new(self.declared_workflows()) })
+    }
+}
+
+impl<S> OpenApp<S> {
+    /// The app's webhook routes, without a fallback, to be merged into the router of a larger program.
+    ///
+    /// That program's server owns the sockets and their deadlines; bodies are limited in bytes by each route.
+    pub fn into_router(self) -> Router {
+        self.node.door.routes()
+    }
+
+    /// The pages and the API for operators. There is no login: serve it where only operators reach it.
+    pub fn admin(&self) -> Admin {
+        self.node.admin()
+    }
+
+    /// How the engine is doing.
+    pub fn progress(&self) -> Progress {
+        self.node.engine.progress()
+    }
+
+    /// Stops: who waits for a run's result is told that it goes on later, what is being accepted is finished, calls
+    /// under way may end within the app's grace, and the store is closed (unless it was given).
+    ///
+    /// Stop the server that serves [`into_router`](Self::into_router) first.
+    pub async fn shutdown(&self) {
+        self.node.stop_accepting();
+        self.node.finish().await;
+        self.node.close().await;
+    }
+}
+
+/// Who closes the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Us,
+    Another,
+}
+
+/// What runs between the sockets and the store.
+pub(crate) struct Node {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) build: BuildId,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) door: Door,
+    owner: Owner,
+    stopping: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Node {
+    pub(crate) async fn start(
+        app: &BuiltApp,
+        store: Arc<dyn Store>,
+        owner: Owner,
+    ) -> Result<Self, OpenError> {
+        // Before anything runs: routes that do not go together must not leave an engine behind.
+        bowline_ingress::route::check(&app.routes)?;
+        let engine = Engine::start(
+            store.clone(),
+            app.clock.clone(),
+            app.build.clone(),
+            app.workflows.clone(),
+            app.serve.engine.clone(),
+        );
+        let engine = Arc::new(engine.await?);
+        let poked = engine.clone();
+        let door = Door::new(
+            store.clone(),
+            app.clock.clone(),
+            app.build.clone(),
+            app.routes.clone(),
+            Arc::new(move || poked.poke()),
+        )?;
+        Ok(Self {
+            store,
+            clock: app.clock.clone(),
+            build: app.build.clone(),
+            engine,
+            door,
+            owner,
+            stopping: watch::Sender::new(false),
+            tasks: Mutex::default(),
+        })
+    }
+
+    /// Begins what goes on beside the runs.
+    pub(crate) fn keep_house(&self, app: &BuiltApp) {
+        self.spawn(tidy(
+            self.store.clone(),
+            self.clock.clone(),
+            app.serve.retention,
+            self.stopping.subscribe(),
+        ));
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(task);
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    pub(crate) fn admin(&self) -> Admin {
+        let (asked, poked) = (self.engine.clone(), self.engine.clone());
+        let progress = move || -> bowline_model::BoxFuture<'static, Progress> {
+            Box::pin(std::future::ready(asked.progress()))
+        };
+        Admin::new(
+            self.store.clone(),
+            self.clock.clone(),
+            self.build.clone(),
+            Arc::new(progress),
+            Arc::new(move || poked.poke()),
+        )
+    }
+
+    /// Lets go of who waits here for a result, so that the sockets can be closed.
+    pub(crate) fn stop_accepting(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Ends what is under way. The sockets are closed already.
+    pub(crate) async fn finish(&self) {
+        self.door.finish().await;
+        self.engine.shutdown().await;
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the app failed");
+            }
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        if self.owner == Owner::Us
+            && let Err(error) = self.store.close().await
+        {
+            tracing::error!(%error, "the store was not closed well; the next start recovers");
+        }
+    }
+}
