@@ -13,6 +13,7 @@
 //! | `queue`, `threads`, `writer`, `transaction` | how a write gets to the disk |
 //! | `accept`, `claim`, `progress`, `operate`, `journal`, `node`, `tidy` | the writes |
 //! | `readers`, `read`, `fresh` | the reads |
+//! | `ends` | who waits for a run's end |
 //! | `checkpoint`, `disk` | the log and the room |
 //! | `failure` | what tests let go wrong |
 
@@ -20,6 +21,7 @@ mod accept;
 mod checkpoint;
 mod claim;
 mod disk;
+mod ends;
 mod failure;
 mod fault;
 mod fresh;
@@ -62,6 +64,7 @@ use crate::{
 };
 use checkpoint::{Checkpointer, Checkpoints, WalSize};
 use disk::Disk;
+use ends::Ends;
 use fault::Fault;
 use fresh::Fresh;
 use lock::Lock;
@@ -87,6 +90,7 @@ pub struct SqliteStore {
     /// None in memory: there the writer reads too.
     readers: Option<Readers>,
     fresh: Arc<Fresh>,
+    ends: Arc<Ends>,
     disk: Option<Disk>,
     options: SqliteOptions,
     clock: Arc<dyn Clock>,
@@ -140,7 +144,7 @@ impl SqliteStore {
         let (checkpoints, woken) = Checkpoints::new(Arc::clone(&wal), options.wal_bytes_alert);
         let writer = Writer::open(Some(path.clone()), options.clone(), Arc::clone(&clock), Arc::clone(&wal))?
             .with_checkpoints(Some(checkpoints));
-        let fresh = writer.fresh();
+        let (fresh, ends) = (writer.fresh(), writer.ends());
         let checkpointer = Checkpointer::open(&path, &options, wal)?;
         let (mut read_threads, mut write_threads) = (Threads::default(), Threads::default());
         let readers = Readers::start(&path, &options, &clock, &mut read_threads)?;
@@ -157,6 +161,7 @@ impl SqliteStore {
             queue,
             readers: Some(readers),
             fresh,
+            ends,
             disk,
             options,
             clock,
@@ -175,7 +180,7 @@ impl SqliteStore {
     /// None.
     pub fn in_memory(options: SqliteOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let writer = Writer::open(None, options.clone(), Arc::clone(&clock), Arc::default())?;
-        let fresh = writer.fresh();
+        let (fresh, ends) = (writer.fresh(), writer.ends());
         let (queue, jobs) = Queue::new(options.queue_len_max.get(), options.queue_bytes_max);
         let mut write_threads = Threads::default();
         write_threads.spawn("bowline-write", move || writer.run(jobs))?;
@@ -183,6 +188,7 @@ impl SqliteStore {
             queue,
             readers: None,
             fresh,
+            ends,
             disk: None,
             options,
             clock,
@@ -241,6 +247,19 @@ impl SqliteStore {
         Ok(merged.collect())
     }
 
+    /// Looks, waits, looks again.
+    async fn wait_for_end(&self, run: RunId) -> Result<Run, StoreError> {
+        loop {
+            let waiter = self.ends.wait_for(run).ok_or_else(queue::closed)?;
+            let told = waiter.told();
+            match self.read(move |at| read::run(at, run)).await? {
+                Some(found) if !found.state.is_open() => return Ok(found),
+                Some(_) => told.await,
+                None => return Err(operate::no_such_run(run)),
+            }
+        }
+    }
+
     async fn accept_batch(&self, batch: Batch) -> Result<Vec<Accepted>, StoreError> {
         if let Some(disk) = &self.disk {
             disk.check()?;
@@ -253,6 +272,7 @@ impl SqliteStore {
     /// Tells the readers to end. They go before the writer, so that they hold up its last checkpoint in nothing.
     fn end_reads(&self) -> Threads {
         self.fresh.close();
+        self.ends.close();
         if let Some(readers) = &self.readers {
             readers.close();
         }
@@ -370,6 +390,10 @@ impl Store for SqliteStore {
 
     fn run(&self, run: RunId) -> Answer<'_, Option<Run>> {
         Box::pin(self.read(move |at| read::run(at, run)))
+    }
+
+    fn ended(&self, run: RunId) -> Answer<'_, Run> {
+        Box::pin(self.wait_for_end(run))
     }
 
     fn runs(&self, filter: RunFilter) -> Answer<'_, Vec<Run>> {

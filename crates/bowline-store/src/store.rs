@@ -65,6 +65,14 @@ pub trait Store: Send + Sync + 'static {
     /// One run.
     fn run(&self, run: RunId) -> Answer<'_, Option<Run>>;
 
+    /// The run, once it is not open any more: completed, cancelled or a dead letter; at once if it is so already. Says
+    /// so after the commit of its end, and no sooner. A run that is opened again before the answer was looked up is
+    /// waited for anew. It may take for ever: the caller brings the deadline, and drops the future.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such run; `Unavailable` when the store is closed.
+    fn ended(&self, run: RunId) -> Answer<'_, Run>;
+
     /// Runs, newest first.
     fn runs(&self, filter: RunFilter) -> Answer<'_, Vec<Run>>;
 

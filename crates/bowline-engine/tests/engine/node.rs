@@ -234,6 +234,9 @@ impl Store for Watched {
     fn run(&self, run: RunId) -> Answer<'_, Option<Run>> {
         self.inner.run(run)
     }
+    fn ended(&self, run: RunId) -> Answer<'_, Run> {
+        self.inner.ended(run)
+    }
     fn runs(&self, filter: RunFilter) -> Answer<'_, Vec<Run>> {
         self.inner.runs(filter)
     }

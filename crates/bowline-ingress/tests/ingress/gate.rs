@@ -69,6 +69,10 @@ impl Store for Gated {
         self.inner.run(run)
     }
 
+    fn ended(&self, run: RunId) -> Answer<'_, Run> {
+        self.inner.ended(run)
+    }
+
     fn runs(&self, filter: RunFilter) -> Answer<'_, Vec<Run>> {
         self.inner.runs(filter)
     }

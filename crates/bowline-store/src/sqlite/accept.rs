@@ -6,9 +6,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::{Fault, refused},
-    fresh::Kept,
     journal, period,
-    queue::Write,
+    queue::{News, Write},
     row::{BLOB_BYTES_MAX, nanos, time},
     transaction::Tx,
 };
@@ -51,10 +50,10 @@ impl Write for Accept {
         replays + events + runs.map(|run| journal::bytes(&run.journal)).sum::<usize>()
     }
 
-    fn committed(&mut self, answers: &Vec<Accepted>, fresh: &mut Kept) {
+    fn committed(&mut self, answers: &Vec<Accepted>, news: &mut News<'_>) {
         for (event, answer) in self.batch.events.drain(..).zip(answers) {
             match answer {
-                Accepted::New { event: id, runs } => fresh.add(*id, event, runs),
+                Accepted::New { event: id, runs } => news.fresh.add(*id, event, runs),
                 Accepted::Duplicate { .. } => {}
             }
         }

@@ -4,14 +4,13 @@ use bowline_model::{RunId, RunState};
 
 use super::{
     fault::{Fault, refused},
-    fresh::Kept,
     journal,
     progress::{Standing, Step, ended, standing},
-    queue::Write,
+    queue::{News, Write},
     row::{RUN_COLUMNS, nanos},
     transaction::Tx,
 };
-use crate::{Operation, StoreErrorKind};
+use crate::{Operation, StoreError, StoreErrorKind};
 
 impl Write for Operation {
     type Out = ();
@@ -51,8 +50,11 @@ impl Write for Operation {
         journal::bytes(&self.entries)
     }
 
-    fn committed(&mut self, (): &(), fresh: &mut Kept) {
-        fresh.remove(self.run);
+    fn committed(&mut self, (): &(), news: &mut News<'_>) {
+        news.fresh.remove(self.run);
+        if !self.to.is_open() {
+            news.ended.push(self.run);
+        }
     }
 }
 
@@ -73,8 +75,11 @@ impl Operation {
     }
 }
 
-fn no_such_run(run: RunId) -> Fault {
-    refused(StoreErrorKind::NotFound, format!("no run {run} is stored; it may be older than the retention"))
+pub(super) fn no_such_run(run: RunId) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::NotFound,
+        format!("no run {run} is stored; it may be older than the retention"),
+    )
 }
 
 fn forget_reason(tx: &Tx<'_>, run: RunId) -> rusqlite::Result<()> {

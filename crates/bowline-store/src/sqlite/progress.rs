@@ -6,9 +6,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::{Fault, refused, unreadable},
-    fresh::Kept,
     journal, period,
-    queue::Write,
+    queue::{News, Write},
     row::{RUN_COLUMNS, nanos, time},
     transaction::Tx,
 };
@@ -63,8 +62,11 @@ impl Write for RunWrite {
         journal::bytes(&self.entries)
     }
 
-    fn committed(&mut self, _: &Written, fresh: &mut Kept) {
-        fresh.remove(self.run);
+    fn committed(&mut self, written: &Written, news: &mut News<'_>) {
+        news.fresh.remove(self.run);
+        if !written.state.is_open() {
+            news.ended.push(self.run);
+        }
     }
 }
 

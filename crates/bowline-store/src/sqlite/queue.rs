@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bowline_model::RunId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{fault::Fault, fresh::Kept, transaction::Tx};
@@ -18,13 +19,20 @@ pub(super) trait Write: Send + 'static {
     /// Roughly the memory it holds, beyond a constant.
     fn payload_bytes(&self) -> usize;
 
-    /// Brings what is kept in memory up to what committed. Called before anybody is answered.
-    fn committed(&mut self, _out: &Self::Out, _fresh: &mut Kept) {}
+    /// Says what committed. Called before anybody is answered.
+    fn committed(&mut self, _out: &Self::Out, _news: &mut News<'_>) {}
 
     /// What to write when it committed and its caller is gone.
     fn undo(_out: Self::Out) -> Option<Box<dyn Job>> {
         None
     }
+}
+
+/// What a commit changed of what is kept in memory.
+pub(super) struct News<'f> {
+    pub(super) fresh: &'f mut Kept,
+    /// Runs that are open no more.
+    pub(super) ended: Vec<RunId>,
 }
 
 /// A write with its caller, as the writer thread sees it.
@@ -35,7 +43,7 @@ pub(super) trait Job: Send {
     /// If the transaction must be rolled back.
     fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault>;
     /// See [`Write::committed`].
-    fn committed(&mut self, fresh: &mut Kept);
+    fn committed(&mut self, news: &mut News<'_>);
     /// Tells the caller the outcome. Only after the commit. Returns what to write if the caller is gone.
     fn answer(self: Box<Self>) -> Option<Box<dyn Job>>;
     /// Tells the caller that nothing was written.
@@ -55,7 +63,7 @@ impl<W: Write> Job for Unattended<W> {
     }
 
     /// Giving a claimed run back leaves its journal as it was.
-    fn committed(&mut self, _fresh: &mut Kept) {}
+    fn committed(&mut self, _news: &mut News<'_>) {}
 
     fn answer(self: Box<Self>) -> Option<Box<dyn Job>> {
         None
@@ -93,9 +101,9 @@ impl<W: Write> Job for Request<W> {
         Ok(())
     }
 
-    fn committed(&mut self, fresh: &mut Kept) {
+    fn committed(&mut self, news: &mut News<'_>) {
         if let Some(Ok(out)) = &self.outcome {
-            self.write.committed(out, fresh);
+            self.write.committed(out, news);
         }
     }
 

@@ -11,13 +11,14 @@ use tokio::sync::mpsc;
 
 use super::{
     checkpoint::{Checkpoints, WalSize, checkpoint_truncate},
+    ends::Ends,
     failure::{self, Failure},
     fault::{Fault, is_in_doubt, store_error},
     fresh::Fresh,
     names::Names,
     options::SqliteOptions,
     period::Periods,
-    queue::{Job, closed},
+    queue::{Job, News, closed},
     schema,
     transaction::{Ledger, Tx},
 };
@@ -32,6 +33,7 @@ pub(super) struct Writer {
     wal: Arc<WalSize>,
     checkpoints: Option<Checkpoints>,
     fresh: Arc<Fresh>,
+    ends: Arc<Ends>,
 }
 
 /// A connection, and what is known of the tables behind it.
@@ -60,12 +62,18 @@ impl Writer {
         wal: Arc<WalSize>,
     ) -> Result<Self, StoreError> {
         let open = open(path.as_deref(), &options, &*clock, &wal)?;
-        Ok(Self { path, options, clock, open: Some(open), wal, checkpoints: None, fresh: Arc::default() })
+        let (fresh, ends) = (Arc::default(), Arc::default());
+        Ok(Self { path, options, clock, open: Some(open), wal, checkpoints: None, fresh, ends })
     }
 
     /// What the writer keeps of what it accepted last.
     pub(super) fn fresh(&self) -> Arc<Fresh> {
         Arc::clone(&self.fresh)
+    }
+
+    /// Whom the writer tells of runs that ended.
+    pub(super) fn ends(&self) -> Arc<Ends> {
+        Arc::clone(&self.ends)
     }
 
     /// Tells the writer whom to ask for checkpoints.
@@ -127,9 +135,12 @@ impl Writer {
 
     /// Answers what was committed. Where a caller has left who would have had to go on, that is undone.
     fn answer(&mut self, mut batch: Vec<Box<dyn Job>>) {
-        let mut fresh = self.fresh.lock();
-        batch.iter_mut().for_each(|job| job.committed(&mut fresh));
-        drop(fresh);
+        let ended = {
+            let mut news = News { fresh: &mut self.fresh.lock(), ended: vec![] };
+            batch.iter_mut().for_each(|job| job.committed(&mut news));
+            news.ended
+        };
+        self.ends.tell(&ended);
         for undo in batch.into_iter().filter_map(Job::answer) {
             self.write_singly(undo);
         }

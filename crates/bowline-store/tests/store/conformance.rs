@@ -2,6 +2,7 @@
 
 pub(crate) mod accepting;
 pub(crate) mod claiming;
+pub(crate) mod ending;
 pub(crate) mod operating;
 pub(crate) mod reading;
 pub(crate) mod recovering;
@@ -70,6 +71,18 @@ macro_rules! promises {
                     refuses_a_journal_that_has_grown
                     says_that_a_run_is_not_there
                     never_makes_a_run_running
+                }
+                ending {
+                    tells_of_every_kind_of_end_with_the_ended_run
+                    tells_at_once_of_a_run_that_ended_before
+                    tells_of_no_end_while_a_run_goes_on
+                    tells_all_who_wait_for_a_run_and_nobody_else
+                    tells_the_rest_when_some_who_waited_left
+                    waits_for_a_retried_dead_letter_again
+                    tells_of_a_waiting_run_that_an_operator_cancels
+                    tells_of_the_end_of_a_write_that_was_answered_late
+                    knows_no_end_of_a_run_that_is_not_there
+                    keeps_nobody_waiting_who_waits_at_a_close
                 }
                 reading {
                     knows_nothing_of_what_is_not_there
