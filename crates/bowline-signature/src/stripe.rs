@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use crate::{
     Error, SigningSecret,
-    hmac::{self, SHA256_BYTES},
+    age::{self, Unit},
+    header::{self, Candidates},
+    hmac::{self, Algorithm},
 };
 
 /// The header that carries the signature.
@@ -17,10 +19,10 @@ pub const HEADER: &str = "stripe-signature";
 /// How old a webhook may be unless said otherwise: what Stripe's SDKs allow.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 /// Longest header that is looked at. Stripe's are about 200 bytes long.
-pub const HEADER_BYTES_MAX: usize = 4096;
+pub const HEADER_BYTES_MAX: usize = header::BYTES_MAX;
 /// Most `v1` signatures that are compared. Stripe sends one for each secret that is valid at the time: two while one
 /// is being replaced.
-pub const SIGNATURES_MAX: usize = 16;
+pub const SIGNATURES_MAX: usize = header::SIGNATURES_MAX;
 
 const FORM: &str = "t=<seconds>,v1=<64 hex digits>";
 
@@ -61,23 +63,18 @@ impl Stripe {
     pub fn verify(&self, header: impl AsRef<[u8]>, body: &[u8], now: Timestamp) -> Result<Timestamp, Error> {
         let header = Header::parse(header.as_ref())?;
         let signed = [header.timestamp_text, b".", body];
-        if !hmac::any_sha256_matches(&self.secrets, &signed, &header.signatures) {
+        if !hmac::any_matches(Algorithm::Sha256, &self.secrets, &signed, &header.signatures) {
             return Err(Error::Mismatch { secrets: self.secrets.len() });
         }
         // Last, so that only who knows a secret learns anything of this machine's clock.
-        let age = Duration::from_secs(
-            u64::try_from(now.as_second().saturating_sub(header.timestamp.as_second())).unwrap_or(0),
-        );
-        if age.as_secs() > self.tolerance.as_secs() {
-            return Err(Error::TooOld { age, age_max: self.tolerance });
-        }
+        age::not_too_old(header.timestamp, now, self.tolerance)?;
         Ok(header.timestamp)
     }
 
     /// The value of the `stripe-signature` header with which Stripe would send this body now.
     pub fn sign(&self, body: &[u8], now: Timestamp) -> String {
-        let timestamp = now.as_second().to_string();
-        let mac = hmac::sha256(&self.secrets[0], &[timestamp.as_bytes(), b".", body]);
+        let timestamp = Unit::Seconds.text(now);
+        let mac = hmac::sign(Algorithm::Sha256, &self.secrets[0], &[timestamp.as_bytes(), b".", body]);
         format!("t={timestamp},v1={}", hex::encode(mac))
     }
 }
@@ -86,18 +83,14 @@ impl Stripe {
 struct Header<'a> {
     timestamp_text: &'a [u8],
     timestamp: Timestamp,
-    signatures: Vec<[u8; SHA256_BYTES]>,
+    signatures: Vec<Vec<u8>>,
 }
 
 impl<'a> Header<'a> {
     fn parse(header: &'a [u8]) -> Result<Self, Error> {
-        if header.len() > HEADER_BYTES_MAX {
-            let bytes = header.len();
-            return Err(Error::HeaderTooLong { header: HEADER, bytes, bytes_max: HEADER_BYTES_MAX });
-        }
+        let header = header::bounded(HEADER, header)?;
         let mut timestamp_text = None;
-        let mut signatures = Vec::new();
-        let mut signatures_seen = 0;
+        let mut signatures = Candidates::new();
         for item in header.split(|byte| *byte == b',') {
             match split_once(item.trim_ascii()) {
                 Some((b"t", value)) => {
@@ -106,23 +99,19 @@ impl<'a> Header<'a> {
                     }
                 }
                 Some((b"v1", value)) => {
-                    signatures_seen += 1;
-                    if signatures_seen > SIGNATURES_MAX {
-                        let signatures_max = SIGNATURES_MAX;
-                        return Err(Error::TooManySignatures { header: HEADER, signatures_max });
-                    }
-                    signatures.extend(decode(value));
+                    signatures.push(HEADER, header::hex(value, Algorithm::Sha256.bytes()))?;
                 }
                 // `v0` is for Stripe's test tools, and others may come: the docs say to ignore them, so that nobody
                 // can make a receiver fall back to a weaker scheme.
                 Some(_) | None => {}
             }
         }
-        let timestamp_text = timestamp_text.ok_or(malformed("has no timestamp"))?;
-        if signatures.is_empty() {
-            return Err(malformed("has no v1 signature of 64 hex digits"));
-        }
-        Ok(Self { timestamp_text, timestamp: seconds(timestamp_text)?, signatures })
+        let timestamp_text = timestamp_text.ok_or_else(|| malformed("has no timestamp"))?;
+        let timestamp =
+            Unit::Seconds.parse(timestamp_text).ok_or_else(|| malformed(Unit::Seconds.problem()))?;
+        let signatures =
+            signatures.decoded().ok_or_else(|| malformed("has no v1 signature of 64 hex digits"))?;
+        Ok(Self { timestamp_text, timestamp, signatures })
     }
 }
 
@@ -131,22 +120,6 @@ fn split_once(item: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&item[..equals], &item[equals + 1..]))
 }
 
-/// What is not hex, or not as long as a signature, is not one, and does not spoil its neighbours.
-fn decode(signature: &[u8]) -> Option<[u8; SHA256_BYTES]> {
-    let mut bytes = [0; SHA256_BYTES];
-    hex::decode_to_slice(signature, &mut bytes).ok()?;
-    Some(bytes)
-}
-
-fn seconds(text: &[u8]) -> Result<Timestamp, Error> {
-    // Digits only: `parse` would also take a sign.
-    let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits
-        .and_then(|digits| digits.parse().ok())
-        .and_then(|seconds| Timestamp::from_second(seconds).ok())
-        .ok_or(malformed("has a timestamp that is not a number of seconds"))
-}
-
 fn malformed(problem: &'static str) -> Error {
-    Error::HeaderMalformed { header: HEADER, problem, form: FORM }
+    Error::HeaderMalformed { header: HEADER.to_owned(), problem, form: FORM.into() }
 }
