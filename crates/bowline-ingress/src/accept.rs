@@ -9,7 +9,17 @@ use jiff::Timestamp;
 
 use crate::VerifiedEvent;
 
+/// What [`accept`] answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The event's id: the sender's, or the one that was drawn.
+    pub id: String,
+    /// Whether the event is new, and its runs.
+    pub accepted: Accepted,
+}
+
 /// Puts an event on disk with one run for each of the workflows, or finds that it is there already.
+/// An event to which its sender gives no id gets one, at random: it is new, whatever came before.
 ///
 /// # Durability
 /// On `Ok`, the event and its runs are on disk, and survive any crash. On an error nothing was written. After a crash
@@ -23,10 +33,12 @@ pub async fn accept(
     build: &BuildId,
     event: VerifiedEvent,
     workflows: Vec<WorkflowName>,
-) -> Result<Accepted, StoreError> {
+) -> Result<Receipt, StoreError> {
     let runs = workflows.into_iter().map(|workflow| new_run(workflow, clock, build)).collect();
-    let batch = Batch { events: vec![new_event(event, runs)], ..Batch::default() };
-    only(store.accept(batch).await?)
+    let event = new_event(event, runs, clock);
+    let id = event.dedupe_key.clone();
+    let batch = Batch { events: vec![event], ..Batch::default() };
+    Ok(Receipt { id, accepted: only(store.accept(batch).await?)? })
 }
 
 /// Puts a new run of a stored event on disk. `run` is like the one that is replayed; its seed is
@@ -64,19 +76,30 @@ fn new_run(workflow: WorkflowName, clock: &dyn Clock, build: &BuildId) -> NewRun
     }
 }
 
-fn new_event(event: VerifiedEvent, runs: Vec<NewRun>) -> NewEvent {
+fn new_event(event: VerifiedEvent, runs: Vec<NewRun>, clock: &dyn Clock) -> NewEvent {
+    let received_at = event.received_at;
+    let (dedupe_key, dedupe_until) = match event.envelope.id {
+        Some(id) => (id, received_at.checked_add(event.dedupe_for).unwrap_or(Timestamp::MAX)),
+        // It cannot come again, and need not be remembered.
+        None => (draw_id(clock), received_at),
+    };
     NewEvent {
         source: event.source,
         provider: event.provider.to_owned(),
         kind: event.envelope.kind,
-        dedupe_key: event.envelope.id,
-        dedupe_until: event.received_at.checked_add(event.dedupe_for).unwrap_or(Timestamp::MAX),
-        received_at: event.received_at,
+        dedupe_key,
+        dedupe_until,
+        received_at,
         headers: event.headers,
         body: event.body,
-        input_pointer: event.input_pointer.to_owned(),
+        input_pointer: event.input_pointer,
         runs,
     }
+}
+
+fn draw_id(clock: &dyn Clock) -> String {
+    let bits = u128::from(clock.random()) << 64 | u128::from(clock.random());
+    uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string()
 }
 
 /// The one answer to one question.

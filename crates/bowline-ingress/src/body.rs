@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{reply::Refusal, serve::BodyTooSlow};
+use crate::{problem::Refusal, serve::BodyTooSlow};
 
 /// Bodies in memory, all requests together: past it, requests are answered 503.
 pub(crate) const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;

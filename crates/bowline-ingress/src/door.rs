@@ -11,16 +11,21 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use bowline_model::{BuildId, Clock, WorkflowName};
+use bowline_model::{BuildId, Clock, EventId, WorkflowName};
 use bowline_store::{Accepted, Store};
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::{
-    Route, RouteErrors, VerifiedEvent, accept, body,
-    reply::{self, Refusal, Status},
+    RawRequest, Receipt, Repeat, Route, RouteErrors, VerifiedEvent, accept,
+    address::Address,
+    body, cors,
+    problem::Refusal,
+    reply::{self, Status},
     request_id, route,
+    waiting::WaitingRoom,
 };
 
 /// The webhook routes of an app, over one store.
@@ -28,12 +33,19 @@ use crate::{
 /// | Answer | When |
 /// |---|---|
 /// | 200 `accepted`, `duplicate` | the event and its runs are on disk |
+/// | 200 with a result | the route [waits](Route::wait), and the run has completed |
 /// | 200 `ignored` | genuine, and no workflow subscribes to its type; nothing is stored |
+/// | 202 with `Location` | the route waits, and the run goes on; ask there again |
 /// | 400 | genuine, and has no id or type; or the body ended too early |
 /// | 401 | not genuine, or too old |
-/// | 404, 405, 408, 413, 415 | no such route, not POST, too slow, too large, not the provider's content type |
+/// | 403 | a page asks whether it may send, and may not |
+/// | 404, 405, 408, 413, 415 | no such route or run, another method, too slow, too large, another content type |
+/// | 410 | the route waits, and the result is no longer kept |
+/// | 422 | genuine, and the body is not valid; or an idempotency key comes again with another body |
 /// | 503 with `Retry-After` | the store is full, busy or away; or too many bodies at once |
-/// | 500 | a fault of this program, which the log shows |
+/// | 500 | the route waits, and the run failed; or a fault of this program, which the log shows |
+///
+/// From 400 on, the body is problem+json (RFC 9457): `detail` says what, `hint` what to do, `errors` where.
 ///
 /// # Durability
 /// `accepted` and `duplicate` are sent after the store's commit: a crash at any time later loses nothing. At a crash
@@ -49,6 +61,7 @@ struct Desk {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     build: BuildId,
+    waiting: WaitingRoom,
     on_accepted: Arc<dyn Fn() + Send + Sync>,
     /// One permit per byte of a body in memory.
     bodies: Arc<Semaphore>,
@@ -74,7 +87,9 @@ impl Door {
         let bodies_bytes_max =
             body::BODIES_BYTES_MAX.max(largest.saturating_mul(2)).min(Semaphore::MAX_PERMITS);
         let bodies = Arc::new(Semaphore::new(bodies_bytes_max));
-        let desk = Desk { store, clock, build, on_accepted, bodies, accepting: TaskTracker::new() };
+        let waiting = WaitingRoom::new(Arc::clone(&store), Arc::clone(&clock));
+        let accepting = TaskTracker::new();
+        let desk = Desk { store, clock, build, waiting, on_accepted, bodies, accepting };
         Ok(Self { routes: routes.into_iter().map(Arc::new).collect(), desk: Arc::new(desk) })
     }
 
@@ -91,6 +106,12 @@ impl Door {
         self.with_request_ids(self.bare())
     }
 
+    /// Answers the requests that wait for a result with 202, and lets no more wait. Call it when the shutdown begins:
+    /// else the server's end waits for them.
+    pub fn stop_waiting(&self) {
+        self.desk.waiting.close();
+    }
+
     /// Waits for what is being accepted for senders who have hung up. Call it after the server has ended and before the
     /// store is closed.
     pub async fn finish(&self) {
@@ -101,8 +122,12 @@ impl Door {
     fn bare(&self) -> Router {
         self.routes.iter().fold(Router::new(), |router, route| {
             let (desk, at) = (Arc::clone(&self.desk), Arc::clone(route));
-            let handler = move |request: Request| answer(Arc::clone(&desk), Arc::clone(&at), request);
-            router.route(route.path(), any(handler))
+            let sent = move |request: Request| answer(Arc::clone(&desk), Arc::clone(&at), request);
+            let router = router.route(route.path(), any(sent));
+            let Some(addresses) = route.addresses() else { return router };
+            let (desk, at) = (Arc::clone(&self.desk), Arc::clone(route));
+            let asked = move |request: Request| answer_at(Arc::clone(&desk), Arc::clone(&at), request);
+            router.route(&addresses, any(asked))
         })
     }
 
@@ -122,28 +147,46 @@ async fn no_such_route(request: Request) -> Response {
     refuse(Refusal::NoSuchRoute, "none", &parts.headers, &mut body).await
 }
 
+/// What is sent to a route.
 async fn answer(desk: Arc<Desk>, route: Arc<Route>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    match desk.receive(&route, &parts, &mut body).await {
+    let received = desk.receive(&route, &parts, &mut body).await;
+    finish(&route, &parts, &mut body, received).await
+}
+
+/// Who asks for the result of one of a route's runs.
+async fn answer_at(desk: Arc<Desk>, route: Arc<Route>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let looked = desk.look(&route, &parts).await;
+    let mut response = finish(&route, &parts, &mut body, looked).await;
+    response.headers_mut().insert(header::CACHE_CONTROL, reply::NO_STORE);
+    response
+}
+
+async fn finish(
+    route: &Route,
+    parts: &Parts,
+    body: &mut Body,
+    answer: Result<Response, Refusal>,
+) -> Response {
+    let mut response = match answer {
         Ok(response) => response,
-        Err(refusal) => refuse(refusal, route.path(), &parts.headers, &mut body).await,
-    }
+        Err(refusal) => {
+            let challenge = refusal.is_unauthentic().then(|| route.provider().challenge()).flatten();
+            let mut response = refuse(refusal, route.path(), &parts.headers, body).await;
+            if let Some(challenge) = challenge {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            response
+        }
+    };
+    cors::open_to_pages(route, &parts.headers, &mut response);
+    response
 }
 
 /// Logs the refusal, and lets the sender finish, so that it reads the answer.
 async fn refuse(refusal: Refusal, route: &str, headers: &HeaderMap, body: &mut Body) -> Response {
-    let (status, reason) = (refusal.status().as_u16(), refusal.reason());
-    match &refusal {
-        Refusal::NoSuchRoute | Refusal::Method => tracing::debug!(route, status, reason, "refused"),
-        Refusal::Store(_) | Refusal::Lost => tracing::error!(route, status, reason, "refused"),
-        Refusal::MediaType { .. }
-        | Refusal::Encoded
-        | Refusal::BodyTooLarge { .. }
-        | Refusal::BodyTooSlow { .. }
-        | Refusal::BodyBroken
-        | Refusal::Rejected(_)
-        | Refusal::Crowded => tracing::warn!(route, status, reason, "refused"),
-    }
+    refusal.log(route);
     // Who waits for "100 Continue" has not begun to send, and reading the body would ask for it.
     if refusal.leaves_body() && !headers.contains_key(header::EXPECT) {
         body::discard(body).await;
@@ -153,25 +196,61 @@ async fn refuse(refusal: Refusal, route: &str, headers: &HeaderMap, body: &mut B
 
 impl Desk {
     async fn receive(&self, route: &Route, parts: &Parts, body: &mut Body) -> Result<Response, Refusal> {
+        if parts.method == Method::OPTIONS {
+            return cors::preflight(route, parts, "POST", Refusal::Method(methods_of(route)));
+        }
         check_head(route, parts)?;
         let body::Held { bytes, share } = body::read(body, route.body_limit(), &self.bodies).await?;
         let now = self.clock.now();
         let event = VerifiedEvent::verify(&**route.provider(), route.path(), &parts.headers, bytes, now)
             .map_err(Refusal::Rejected)?;
 
-        let id = event.id().to_owned();
         let workflows = route.workflows_for(event.kind());
         if workflows.is_empty() {
-            tracing::debug!(route = route.path(), event = id, kind = event.kind(), "ignored");
-            return Ok(reply::answer(Status::Ignored, &id, &[]));
+            let (id, kind) = (event.id(), event.kind());
+            tracing::debug!(route = route.path(), event = id, kind, "ignored");
+            return Ok(reply::receipt(Status::Ignored, id, &[]));
         }
-        let (status, runs) = match self.accept(event, workflows, share).await? {
+        let only_this_body = (event.envelope.repeat == Repeat::SameBody).then(|| event.body.clone());
+        let Receipt { id, accepted } = self.accept(event, workflows, share).await?;
+        let (status, runs) = match accepted {
             Accepted::New { runs, .. } => (Status::Accepted, runs),
-            Accepted::Duplicate { runs, .. } => (Status::Duplicate, runs),
+            Accepted::Duplicate { event, runs } => {
+                self.check_repetition(event, only_this_body).await?;
+                (Status::Duplicate, runs)
+            }
         };
         let run_ids: Vec<String> = runs.iter().map(ToString::to_string).collect();
         tracing::info!(route = route.path(), event = id, runs = run_ids.join(","), "{}", status.as_str());
-        Ok(reply::answer(status, &id, &runs))
+        match (route.wait_limit(), &runs[..]) {
+            (Some(limit), [run]) => self.waiting.answer(route, parts, *run, limit).await,
+            (Some(_) | None, _) => Ok(reply::receipt(status, Some(&id), &runs)),
+        }
+    }
+
+    async fn look(&self, route: &Route, parts: &Parts) -> Result<Response, Refusal> {
+        if parts.method == Method::OPTIONS {
+            return cors::preflight(route, parts, "GET", Refusal::Method(methods_of_addresses(route)));
+        }
+        if parts.method != Method::GET && parts.method != Method::HEAD {
+            return Err(Refusal::Method(methods_of_addresses(route)));
+        }
+        let asked = RawRequest { headers: &parts.headers, body: b"" };
+        route.provider().authenticate(&asked, self.clock.now()).map_err(Refusal::Rejected)?;
+        let segment = parts.uri.path().rsplit('/').next().unwrap_or_default();
+        let address = Address::parse(segment).ok_or(Refusal::NoSuchRun)?;
+        self.waiting.answer_at(route, parts, &address).await
+    }
+
+    /// Whether an event that is known may come with this body.
+    async fn check_repetition(&self, known: EventId, only: Option<Bytes>) -> Result<(), Refusal> {
+        let Some(body) = only else { return Ok(()) };
+        let first = self.store.event(known).await.map_err(Refusal::Store)?;
+        // What is no longer kept cannot be compared.
+        match first.is_none_or(|first| is_same_json(&first.body, &body)) {
+            true => Ok(()),
+            false => Err(Refusal::KeyReused),
+        }
     }
 
     /// In a task of its own: a sender who hangs up drops the request, and the engine must be woken all the same once
@@ -181,12 +260,12 @@ impl Desk {
         event: VerifiedEvent,
         workflows: Vec<WorkflowName>,
         share: Option<OwnedSemaphorePermit>,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<Receipt, Refusal> {
         let (store, clock, build) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.build.clone());
         let on_accepted = Arc::clone(&self.on_accepted);
         let accepting = async move {
             let answer = accept(&*store, &*clock, &build, event, workflows).await;
-            if matches!(answer, Ok(Accepted::New { .. })) {
+            if matches!(answer, Ok(Receipt { accepted: Accepted::New { .. }, .. })) {
                 on_accepted();
             }
             drop(share);
@@ -202,7 +281,7 @@ impl Desk {
 /// What can be refused before the body is read.
 fn check_head(route: &Route, parts: &Parts) -> Result<(), Refusal> {
     if parts.method != Method::POST {
-        return Err(Refusal::Method);
+        return Err(Refusal::Method(methods_of(route)));
     }
     let expected = route.provider().media_type();
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -215,4 +294,18 @@ fn check_head(route: &Route, parts: &Parts) -> Result<(), Refusal> {
         return Err(Refusal::Encoded);
     }
     Ok(())
+}
+
+fn methods_of(route: &Route) -> &'static str {
+    if route.origins().is_empty() { "POST" } else { "POST, OPTIONS" }
+}
+
+fn methods_of_addresses(route: &Route) -> &'static str {
+    if route.origins().is_empty() { "GET, HEAD" } else { "GET, HEAD, OPTIONS" }
+}
+
+/// Whether both say the same: a client that writes its JSON anew may order the names in another way.
+fn is_same_json(first: &[u8], second: &[u8]) -> bool {
+    let read = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).ok();
+    first == second || matches!((read(first), read(second)), (Some(first), Some(second)) if first == second)
 }

@@ -11,11 +11,16 @@
 //! | [`serve`](mod@serve) | sockets: deadlines, a cap on connections, an orderly end |
 //! | [`door`] | from a request to an answer |
 //! | [`route`] | one webhook's path, provider, subscriptions and limits |
+//! | [`waiting`] | answers with a run's result |
 //! | [`provider`], [`providers`] | who sent it, and is it genuine |
+//! | [`verified`] | the proof that somebody was asked |
 //! | [`scrub`](mod@scrub) | which headers are kept with an event |
 //! | [`accept`](mod@accept) | the only place where events become runs |
 
+mod address;
 mod body;
+mod cors;
+mod problem;
 mod reply;
 mod request_id;
 
@@ -26,9 +31,12 @@ pub mod providers;
 pub mod route;
 pub mod scrub;
 pub mod serve;
+pub mod verified;
+pub mod waiting;
 
-pub use accept::{accept, accept_replay, draw_key_seed};
+pub use accept::{Receipt, accept, accept_replay, draw_key_seed};
 pub use door::Door;
-pub use provider::{Envelope, Provider, RawRequest, Rejection, SignError, VerifiedEvent};
+pub use provider::{Envelope, FieldError, Provider, RawRequest, Rejection, Repeat, SignError};
 pub use route::{Route, RouteErrors};
 pub use serve::{ServeLimits, serve};
+pub use verified::VerifiedEvent;

@@ -1,20 +1,14 @@
-//! Who sent a request, and is it genuine: the port that every provider fills, and the proof that it was asked.
+//! Who sent a request, and is it genuine: the port that every provider fills.
 
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use bowline_model::event::DEDUPE_KEY_BYTES_MAX;
-use bytes::Bytes;
 use jiff::Timestamp;
-
-use crate::scrub::scrub;
-
-/// Longest type of an event.
-pub const KIND_BYTES_MAX: usize = 256;
+use serde::{Deserialize, Serialize};
 
 /// A sender of webhooks: how it signs, and how it names its events.
 ///
-/// [`VerifiedEvent::verify`] asks [`authenticate`](Self::authenticate) first, and [`envelope`](Self::envelope) only of
+/// [`VerifiedEvent::verify`](crate::VerifiedEvent::verify) asks [`authenticate`](Self::authenticate) first, and [`envelope`](Self::envelope) only of
 /// what is genuine.
 pub trait Provider: Send + Sync + 'static {
     /// What the event's record calls it, e.g. `stripe`. Never changes.
@@ -29,7 +23,7 @@ pub trait Provider: Send + Sync + 'static {
     fn dedupe_for(&self) -> Duration;
 
     /// Which part of the body a workflow receives, as a JSON pointer (RFC 6901).
-    fn input_pointer(&self) -> &'static str;
+    fn input_pointer(&self) -> &str;
 
     /// Whether this provider sent exactly these bytes, and not too long ago.
     ///
@@ -40,8 +34,19 @@ pub trait Provider: Send + Sync + 'static {
     /// What the provider calls the event.
     ///
     /// # Errors
-    /// [`Rejection::unroutable`] if the request does not say.
+    /// [`Rejection::unroutable`] if the request does not say; [`Rejection::Invalid`] if the body is not what it must be.
     fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection>;
+
+    /// What a 401 tells the sender to authenticate with (RFC 9110 § 11.6.1), if the scheme has a name.
+    fn challenge(&self) -> Option<HeaderValue> {
+        None
+    }
+
+    /// Headers, besides the body's type, that a page in a browser sends here: what it is allowed to when it asks first
+    /// (CORS).
+    fn headers_of_pages(&self) -> Vec<HeaderName> {
+        vec![]
+    }
 
     /// The headers with which the provider would send this body now.
     ///
@@ -62,13 +67,37 @@ pub struct RawRequest<'a> {
 /// What the provider calls an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// Its id: the same on every redelivery.
-    pub id: String,
+    /// Its id: the same on every redelivery. `None` if the sender names none: the event is never taken for another.
+    pub id: Option<String>,
     /// Its type, e.g. `payment_intent.succeeded`.
     pub kind: String,
+    /// What it means if the id comes again.
+    pub repeat: Repeat,
 }
 
-/// Why a request was not taken for an event. Its text may be logged and sent back.
+impl Envelope {
+    /// An event with that id, of which repetitions are redeliveries.
+    pub fn new(id: impl Into<String>, kind: impl Into<String>) -> Self {
+        Self { id: Some(id.into()), kind: kind.into(), repeat: Repeat::Redelivery }
+    }
+
+    /// An event to which its sender gives no id.
+    pub fn without_id(kind: impl Into<String>) -> Self {
+        Self { id: None, kind: kind.into(), repeat: Repeat::Redelivery }
+    }
+}
+
+/// What it means if an id comes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// A redelivery, whatever is in it: the first one counts.
+    Redelivery,
+    /// The same request again. With another body the sender has confused two requests: answered 422.
+    SameBody,
+}
+
+/// Why a request was not taken for an event. Its text may be logged and sent back; the errors of
+/// [`Invalid`](Self::Invalid) are only sent back, because they may quote the body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// It cannot be shown to come from the provider: answered 401.
@@ -82,6 +111,12 @@ pub enum Rejection {
     Unroutable {
         /// Fact, value, hint.
         reason: String,
+    },
+    /// It is genuine, and its body is not what the route takes: answered 422.
+    #[error("the body is not valid: {} error{}", .errors.len(), if .errors.len() == 1 { "" } else { "s" })]
+    Invalid {
+        /// What is wrong where.
+        errors: Vec<FieldError>,
     },
 }
 
@@ -97,6 +132,15 @@ impl Rejection {
     }
 }
 
+/// What is wrong with a part of a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldError {
+    /// Where, as a JSON pointer in a URI's fragment (RFC 6901 § 6): `#/email`; `#` is the whole body.
+    pub pointer: String,
+    /// What, for people.
+    pub detail: String,
+}
+
 /// What is known of a provider here is not enough to sign as it would.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot sign as {provider}: {reason}")]
@@ -110,82 +154,4 @@ impl SignError {
     pub fn new(provider: &'static str, reason: impl Into<String>) -> Self {
         Self { provider, reason: reason.into() }
     }
-}
-
-/// An event that its provider vouches for. [`verify`](Self::verify) is the only way to one: whoever holds it knows that
-/// the signature was checked.
-#[derive(Debug, Clone)]
-pub struct VerifiedEvent {
-    pub(crate) source: String,
-    pub(crate) provider: &'static str,
-    pub(crate) envelope: Envelope,
-    pub(crate) dedupe_for: Duration,
-    pub(crate) received_at: Timestamp,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Bytes,
-    pub(crate) input_pointer: &'static str,
-}
-
-impl VerifiedEvent {
-    /// Asks the provider whether the request is genuine and what it is. `source` is the route's path, `received_at`
-    /// the time at which the body's last byte was read.
-    ///
-    /// ```compile_fail
-    /// // There is no other way:
-    /// let event = bowline_ingress::VerifiedEvent { source: "/webhooks/stripe".into() };
-    /// ```
-    ///
-    /// # Errors
-    /// [`Rejection`] if the request is not genuine, or its id or type is missing, empty, too long, or has control
-    /// characters.
-    pub fn verify(
-        provider: &dyn Provider,
-        source: &str,
-        headers: &HeaderMap,
-        body: Bytes,
-        received_at: Timestamp,
-    ) -> Result<Self, Rejection> {
-        let request = RawRequest { headers, body: &body };
-        provider.authenticate(&request, received_at)?;
-        let envelope = provider.envelope(&request)?;
-        check_text("id", &envelope.id, DEDUPE_KEY_BYTES_MAX)?;
-        check_text("type", &envelope.kind, KIND_BYTES_MAX)?;
-        Ok(Self {
-            source: source.to_owned(),
-            provider: provider.name(),
-            envelope,
-            dedupe_for: provider.dedupe_for(),
-            received_at,
-            headers: scrub(headers),
-            input_pointer: provider.input_pointer(),
-            body,
-        })
-    }
-
-    /// The provider's id of the event.
-    pub fn id(&self) -> &str {
-        &self.envelope.id
-    }
-
-    /// The provider's type of the event.
-    pub fn kind(&self) -> &str {
-        &self.envelope.kind
-    }
-}
-
-/// Ids and types are shown on terminals and pages: no control characters, and no novels.
-fn check_text(what: &str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
-    if text.is_empty() {
-        return Err(Rejection::unroutable(format!("the event's {what} is empty")));
-    }
-    if text.len() > bytes_max {
-        let bytes = text.len();
-        return Err(Rejection::unroutable(format!(
-            "the event's {what} has {bytes} bytes (limit {bytes_max})"
-        )));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(Rejection::unroutable(format!("the event's {what} has control characters")));
-    }
-    Ok(())
 }

@@ -1,17 +1,22 @@
-//! What senders are answered: a status and a small JSON.
+//! What senders are told of an event and its run, if nothing is wrong.
 
 use std::time::Duration;
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bowline_model::RunId;
-use bowline_store::StoreError;
+use bowline_model::{Payload, RunId};
 use serde::Serialize;
 
-use crate::Rejection;
+/// Carries the run's id in every answer about one run.
+pub(crate) const RUN: HeaderName = HeaderName::from_static("bowline-run");
+
+/// When to ask again for a run that is under way.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// An answer about a run holds for the moment, and for whoever asked.
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// What became of an event: answered 200.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -37,154 +42,44 @@ impl Status {
 }
 
 /// `{"status":"accepted","event":"evt_1","runs":[17]}`
-pub(crate) fn answer(status: Status, event: &str, runs: &[RunId]) -> Response {
+pub(crate) fn receipt(status: Status, event: Option<&str>, runs: &[RunId]) -> Response {
     #[derive(Serialize)]
-    struct Answer<'a> {
+    struct Receipt<'a> {
         status: Status,
-        event: &'a str,
+        event: Option<&'a str>,
         runs: &'a [RunId],
     }
-    Json(Answer { status, event, runs }).into_response()
+    Json(Receipt { status, event, runs }).into_response()
 }
 
-/// Why a request was not answered 200.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    NoSuchRoute,
-    Method,
-    MediaType {
-        expected: &'static str,
-    },
-    Encoded,
-    BodyTooLarge {
-        bytes_max: usize,
-    },
-    BodyTooSlow {
-        limit: Duration,
-    },
-    BodyBroken,
-    Rejected(Rejection),
-    /// Too many bodies in memory.
-    Crowded,
-    Store(StoreError),
-    /// The accepting task panicked, or the runtime ends.
-    Lost,
+/// The run's output, as the journal has it.
+pub(crate) fn result(run: RunId, output: &Payload) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    let mut response = ([(header::CONTENT_TYPE, json)], output.as_bytes().clone()).into_response();
+    about(run, response.headers_mut());
+    response
 }
 
-/// When to come back if only memory is short.
-const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
-
-impl Refusal {
-    pub(crate) fn status(&self) -> StatusCode {
-        match self {
-            Self::NoSuchRoute => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::MediaType { .. } | Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyBroken | Self::Rejected(Rejection::Unroutable { .. }) => StatusCode::BAD_REQUEST,
-            Self::Rejected(Rejection::Unauthentic { .. }) => StatusCode::UNAUTHORIZED,
-            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(error) if error.retry_after().is_some() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+/// The run is on disk, and under way: its result will be at `location`.
+pub(crate) fn under_way(run: RunId, location: Option<HeaderValue>) -> Response {
+    #[derive(Serialize)]
+    struct UnderWay {
+        status: Status,
+        run: RunId,
     }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Crowded => Some(CROWDED_RETRY_AFTER),
-            Self::Store(error) => error.retry_after(),
-            Self::NoSuchRoute
-            | Self::Method
-            | Self::MediaType { .. }
-            | Self::Encoded
-            | Self::BodyTooLarge { .. }
-            | Self::BodyTooSlow { .. }
-            | Self::BodyBroken
-            | Self::Rejected(_)
-            | Self::Lost => None,
-        }
+    let mut response =
+        (StatusCode::ACCEPTED, Json(UnderWay { status: Status::Accepted, run })).into_response();
+    let headers = response.headers_mut();
+    about(run, headers);
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+    if let Some(location) = location {
+        headers.insert(header::LOCATION, location);
     }
-
-    /// Whether the sender may still be busy sending the body.
-    pub(crate) fn leaves_body(&self) -> bool {
-        match self {
-            Self::NoSuchRoute
-            | Self::Method
-            | Self::MediaType { .. }
-            | Self::Encoded
-            | Self::BodyTooLarge { .. }
-            | Self::Crowded => true,
-            Self::BodyTooSlow { .. } | Self::BodyBroken | Self::Rejected(_) | Self::Store(_) | Self::Lost => {
-                false
-            }
-        }
-    }
-
-    /// For the log: the whole reason. Holds nothing of the body.
-    pub(crate) fn reason(&self) -> String {
-        match self {
-            Self::Store(error) => error.to_string(),
-            Self::NoSuchRoute
-            | Self::Method
-            | Self::MediaType { .. }
-            | Self::Encoded
-            | Self::BodyTooLarge { .. }
-            | Self::BodyTooSlow { .. }
-            | Self::BodyBroken
-            | Self::Rejected(_)
-            | Self::Crowded
-            | Self::Lost => self.words().0,
-        }
-    }
-
-    /// Fact and hint for the sender. A store's own words stay here: they may name files.
-    fn words(&self) -> (String, &'static str) {
-        match self {
-            Self::NoSuchRoute => ("no webhook route at this path".into(), "check the URL's path"),
-            Self::Method => ("webhooks are sent with POST".into(), "use POST"),
-            Self::MediaType { expected } => {
-                (format!("the content type is not {expected}"), "set the Content-Type header")
-            }
-            Self::Encoded => ("the body is compressed".into(), "send it without Content-Encoding"),
-            Self::BodyTooLarge { bytes_max } => (
-                format!("the body is larger than {bytes_max} bytes"),
-                "raise the route's limit if it is genuine",
-            ),
-            Self::BodyTooSlow { limit } => {
-                (format!("the body did not arrive within {} s", limit.as_secs()), "send it again")
-            }
-            Self::BodyBroken => ("the body ended too early".into(), "send it again"),
-            Self::Rejected(rejection @ Rejection::Unauthentic { .. }) => {
-                (rejection.to_string(), "nothing was stored; the provider will send it again")
-            }
-            Self::Rejected(rejection @ Rejection::Unroutable { .. }) => {
-                (rejection.to_string(), "nothing was stored; check what the provider sends to this path")
-            }
-            Self::Crowded => ("too many large requests at once".into(), "send it again later"),
-            Self::Store(_) | Self::Lost => ("the event could not be stored".into(), "send it again later"),
-        }
-    }
+    response
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Problem<'a> {
-            error: &'a str,
-            hint: &'a str,
-        }
-        let (error, hint) = self.words();
-        let mut response = (self.status(), Json(Problem { error: &error, hint })).into_response();
-        let headers = response.headers_mut();
-        if matches!(self, Self::Method) {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
-        }
-        if let Some(wait) = self.retry_after() {
-            // Rounded up: coming back too early helps nobody.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
+/// The headers of every answer about one run.
+pub(crate) fn about(run: RunId, headers: &mut HeaderMap) {
+    headers.insert(RUN, HeaderValue::from(run.0));
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
 }

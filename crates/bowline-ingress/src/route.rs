@@ -1,10 +1,10 @@
 //! One webhook route: its path, its provider, which events start which workflows, and its limits.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use bowline_model::WorkflowName;
 
-use crate::Provider;
+use crate::{Provider, cors};
 
 /// How large a body may be unless the route says otherwise.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -34,12 +34,21 @@ pub struct Route {
     provider: Arc<dyn Provider>,
     subscriptions: Vec<(Pattern, WorkflowName)>,
     body_bytes_max: usize,
+    wait: Option<Duration>,
+    origins: Vec<String>,
 }
 
 impl Route {
     /// A route at that path, which begins with `/`. [`check`] says what is wrong with it.
     pub fn new(path: impl Into<String>, provider: Arc<dyn Provider>) -> Self {
-        Self { path: path.into(), provider, subscriptions: vec![], body_bytes_max: BODY_BYTES_MAX }
+        Self {
+            path: path.into(),
+            provider,
+            subscriptions: vec![],
+            body_bytes_max: BODY_BYTES_MAX,
+            wait: None,
+            origins: vec![],
+        }
     }
 
     /// Events of these types start that workflow. `pattern` is a type (`payment_intent.succeeded`), all types below a
@@ -56,6 +65,28 @@ impl Route {
         self
     }
 
+    /// Answers with the run's result: 200 with the workflow's output, once its completion is on disk. If that takes
+    /// longer than `limit`, by the app's clock: 202 with the run's address (`Location`), where the same result can be
+    /// asked for with GET, under the same authentication. A repetition of an event attaches to its run.
+    ///
+    /// Whoever may send to this route and knows an event's id gets the result of its run: on an open route, return
+    /// nothing that is not for everybody.
+    ///
+    /// # Durability
+    /// The event is on disk before the wait begins. A sender who hangs up, a limit that passes, a shutdown, or a crash
+    /// after that loses nothing: the run goes on.
+    pub fn wait(mut self, limit: Duration) -> Self {
+        self.wait = Some(limit);
+        self
+    }
+
+    /// Lets pages of this origin (`https://www.example.com`) send here from a browser and read the answers. Call it
+    /// once for each. Browsers send no cookies along.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
     /// Where it is.
     pub fn path(&self) -> &str {
         &self.path
@@ -69,6 +100,21 @@ impl Route {
     /// How large a body may be.
     pub fn body_limit(&self) -> usize {
         self.body_bytes_max
+    }
+
+    /// For how long a request waits for its run's result; `None` if it does not.
+    pub fn wait_limit(&self) -> Option<Duration> {
+        self.wait
+    }
+
+    /// The origins whose pages may send here.
+    pub fn origins(&self) -> &[String] {
+        &self.origins
+    }
+
+    /// Where the results of its runs can be asked for, if requests wait for them.
+    pub(crate) fn addresses(&self) -> Option<String> {
+        self.wait.map(|_| format!("{}/runs/{{address}}", self.path.trim_end_matches('/')))
     }
 
     /// The workflows that an event of this type starts: each once, in the order of [`on`](Self::on).
@@ -98,6 +144,18 @@ impl Route {
         if self.body_bytes_max == 0 {
             problems.push(format!("route {path:?} allows bodies of 0 bytes; every event would be refused"));
         }
+        let workflows: HashSet<_> = self.subscriptions.iter().map(|(_, workflow)| workflow).collect();
+        if self.wait.is_some() && workflows.len() > 1 {
+            let workflows = workflows.len();
+            problems.push(format!(
+                "route {path:?} waits for one result, and may start {workflows} workflows; wait on a route that starts one"
+            ));
+        }
+        for origin in &self.origins {
+            if let Some(what) = cors::problem(origin) {
+                problems.push(format!("route {path:?} allows origin {origin:?}, which {what}"));
+            }
+        }
         for (pattern, workflow) in &self.subscriptions {
             if let Pattern::Invalid(text) = pattern {
                 problems.push(format!(
@@ -116,6 +174,8 @@ impl fmt::Debug for Route {
             .field("provider", &self.provider.name())
             .field("subscriptions", &self.subscriptions)
             .field("body_bytes_max", &self.body_bytes_max)
+            .field("wait", &self.wait)
+            .field("origins", &self.origins)
             .finish()
     }
 }
@@ -176,9 +236,12 @@ impl RouteErrors {
 pub fn check(routes: &[Route]) -> Result<(), RouteErrors> {
     let mut problems: Vec<String> = routes.iter().flat_map(Route::problems).collect();
     let mut paths = HashSet::new();
-    for Route { path, .. } in routes {
-        if !paths.insert(path) {
+    for route in routes {
+        let path = &route.path;
+        if !paths.insert(path.clone()) {
             problems.push(format!("route {path:?} is there twice; put all its workflows on one route"));
+        } else if route.addresses().is_some_and(|addresses| !paths.insert(addresses)) {
+            problems.push(format!("route {path:?} has the runs of another route, but for a '/' at its end"));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(RouteErrors(problems)) }

@@ -62,7 +62,7 @@ impl Provider for Stripe {
         DEDUPE_FOR
     }
 
-    fn input_pointer(&self) -> &'static str {
+    fn input_pointer(&self) -> &str {
         INPUT_POINTER
     }
 
@@ -96,7 +96,7 @@ impl Provider for Stripe {
                 place(&error)
             ))
         })?;
-        Ok(Envelope { id: event.id.into_owned(), kind: event.kind.into_owned() })
+        Ok(Envelope::new(event.id, event.kind))
     }
 
     fn sign(&self, body: &[u8], now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {

@@ -14,11 +14,14 @@ use crate::{
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// It was refused so, in JSON that says what is wrong and what to do.
-fn refused(reply: &Reply, status: u16, error: &str) {
+/// It was refused so, in a problem+json that says what is wrong and what to do.
+pub(crate) fn refused(reply: &Reply, status: u16, error: &str) {
     assert_eq!(reply.status, status, "{reply:?}");
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
     let problem = reply.json();
-    let said = problem["error"].as_str().expect("text");
+    assert_eq!((&problem["type"], &problem["status"]), (&"about:blank".into(), &status.into()), "{reply:?}");
+    assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()), "{reply:?}");
+    let said = problem["detail"].as_str().expect("text");
     assert!(said.contains(error), "{error:?} is not in {said:?}");
     assert!(problem["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{reply:?}");
     assert!(reply.header("x-request-id").is_some());
@@ -87,7 +90,7 @@ async fn a_signed_event_that_does_not_say_what_it_is_is_400() {
 async fn an_unknown_path_is_404() {
     let site = open().await;
     for path in ["/", "/webhooks", "/webhooks/stripe/", "/Webhooks/stripe", "/webhooks/stripe/x"] {
-        refused(&site.deliver_to(path, payment("evt_1")).await, 404, "no webhook route");
+        refused(&site.deliver_to(path, payment("evt_1")).await, 404, "no route at this path");
     }
     assert!(site.stored_nothing().await);
 }

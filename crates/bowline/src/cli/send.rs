@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bowline_dashboard::admin::ErrorBody;
 use bowline_model::RunId;
 use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use jiff::Timestamp;
@@ -32,7 +31,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// send.
 pub type Sign = dyn Fn(&str, &[u8], Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>> + Send + Sync;
 
-/// What the door answers.
+/// What the door answers if it takes the event.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Receipt {
     /// `accepted`, `duplicate` or `ignored`.
@@ -43,6 +42,30 @@ pub struct Receipt {
     /// The runs it started.
     #[serde(default)]
     pub runs: Vec<RunId>,
+}
+
+/// What the door answers if it does not: problem+json (RFC 9457).
+#[derive(Debug, Deserialize)]
+struct Problem {
+    detail: String,
+    #[serde(default)]
+    hint: Option<String>,
+    #[serde(default)]
+    errors: Vec<FieldError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FieldError {
+    pointer: String,
+    detail: String,
+}
+
+impl Problem {
+    /// The fact, and what is wrong where, one a line.
+    fn text(&self) -> String {
+        let errors = self.errors.iter().map(|error| format!("\n  {}: {}", error.pointer, error.detail));
+        self.detail.clone() + &errors.collect::<String>()
+    }
 }
 
 pub(super) async fn send(context: &CliContext, args: &SendArgs) -> Result {
@@ -93,8 +116,8 @@ async fn post(
 
 /// The app's own words, and its own hint if it gives one.
 fn refused(status: StatusCode, answer: &[u8]) -> Error {
-    let said = serde_json::from_slice::<ErrorBody>(answer).ok();
-    let why = said.as_ref().map_or_else(|| render::excerpt(answer), |said| said.error.clone());
+    let said = serde_json::from_slice::<Problem>(answer).ok();
+    let why = said.as_ref().map_or_else(|| render::excerpt(answer), Problem::text);
     let error = Error::new(format!("the app answered {status}: {why}"));
     match (status, said.and_then(|said| said.hint)) {
         (StatusCode::UNAUTHORIZED, _) => {

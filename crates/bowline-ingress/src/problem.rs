@@ -1,0 +1,296 @@
+//! Why a request is refused, and how its sender is told: problem+json (RFC 9457).
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bowline_model::RunId;
+use bowline_store::StoreError;
+use serde::Serialize;
+
+use crate::{FieldError, Rejection};
+
+/// Most errors of one body that are told.
+pub(crate) const ERRORS_MAX: usize = 100;
+/// Longest pointer or text of one error that is told.
+pub(crate) const ERROR_TEXT_BYTES_MAX: usize = 512;
+
+/// The media type of every refusal.
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// When to come back if only memory is short.
+const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a request was not answered 2xx.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    NoSuchRoute,
+    /// Not an address of a run, or not one of this route, or nobody was given it.
+    NoSuchRun,
+    /// What is allowed.
+    Method(&'static str),
+    /// A page of that origin asks whether it may.
+    Origin,
+    MediaType {
+        expected: &'static str,
+    },
+    Encoded,
+    BodyTooLarge {
+        bytes_max: usize,
+    },
+    BodyTooSlow {
+        limit: Duration,
+    },
+    BodyBroken,
+    Rejected(Rejection),
+    /// A known idempotency key with another body.
+    KeyReused,
+    /// Too many bodies in memory.
+    Crowded,
+    /// The run ended, and not well.
+    RunFailed(RunId),
+    /// The run ended long ago.
+    RunGone(RunId),
+    Store(StoreError),
+    /// A run cannot be read.
+    Unread(StoreError),
+    /// The accepting task panicked, or the runtime ends.
+    Lost,
+}
+
+impl Refusal {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchRoute | Self::NoSuchRun => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::MediaType { .. } | Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyBroken | Self::Rejected(Rejection::Unroutable { .. }) => StatusCode::BAD_REQUEST,
+            Self::Rejected(Rejection::Unauthentic { .. }) => StatusCode::UNAUTHORIZED,
+            Self::Rejected(Rejection::Invalid { .. }) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RunGone(_) => StatusCode::GONE,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(error) | Self::Unread(error) if error.retry_after().is_some() => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Store(_) | Self::Unread(_) | Self::Lost | Self::RunFailed(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    /// Whether the sender should be told how to authenticate.
+    pub(crate) fn is_unauthentic(&self) -> bool {
+        matches!(self, Self::Rejected(Rejection::Unauthentic { .. }))
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Crowded => Some(CROWDED_RETRY_AFTER),
+            Self::Store(error) | Self::Unread(error) => error.retry_after(),
+            Self::NoSuchRoute
+            | Self::NoSuchRun
+            | Self::Method(_)
+            | Self::Origin
+            | Self::MediaType { .. }
+            | Self::Encoded
+            | Self::BodyTooLarge { .. }
+            | Self::BodyTooSlow { .. }
+            | Self::BodyBroken
+            | Self::Rejected(_)
+            | Self::KeyReused
+            | Self::RunFailed(_)
+            | Self::RunGone(_)
+            | Self::Lost => None,
+        }
+    }
+
+    /// Whether the sender may still be busy sending the body.
+    pub(crate) fn leaves_body(&self) -> bool {
+        match self {
+            Self::NoSuchRoute
+            | Self::NoSuchRun
+            | Self::Method(_)
+            | Self::Origin
+            | Self::MediaType { .. }
+            | Self::Encoded
+            | Self::BodyTooLarge { .. }
+            | Self::Crowded => true,
+            Self::BodyTooSlow { .. }
+            | Self::BodyBroken
+            | Self::Rejected(_)
+            | Self::KeyReused
+            | Self::RunFailed(_)
+            | Self::RunGone(_)
+            | Self::Store(_)
+            | Self::Unread(_)
+            | Self::Lost => false,
+        }
+    }
+
+    /// Writes it into the log: the whole reason, and nothing of the body.
+    pub(crate) fn log(&self, route: &str) {
+        let (status, reason) = (self.status().as_u16(), self.reason());
+        match self {
+            Self::NoSuchRoute | Self::NoSuchRun | Self::Method(_) | Self::RunGone(_) => {
+                tracing::debug!(route, status, reason, "refused");
+            }
+            // The run's own end is in the log already.
+            Self::RunFailed(_) => tracing::debug!(route, status, reason, "answered"),
+            Self::Store(_) | Self::Unread(_) | Self::Lost => {
+                tracing::error!(route, status, reason, "refused")
+            }
+            Self::Origin
+            | Self::MediaType { .. }
+            | Self::Encoded
+            | Self::BodyTooLarge { .. }
+            | Self::BodyTooSlow { .. }
+            | Self::BodyBroken
+            | Self::Rejected(_)
+            | Self::KeyReused
+            | Self::Crowded => tracing::warn!(route, status, reason, "refused"),
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Store(error) | Self::Unread(error) => error.to_string(),
+            Self::NoSuchRoute
+            | Self::NoSuchRun
+            | Self::Method(_)
+            | Self::Origin
+            | Self::MediaType { .. }
+            | Self::Encoded
+            | Self::BodyTooLarge { .. }
+            | Self::BodyTooSlow { .. }
+            | Self::BodyBroken
+            | Self::Rejected(_)
+            | Self::KeyReused
+            | Self::Crowded
+            | Self::RunFailed(_)
+            | Self::RunGone(_)
+            | Self::Lost => self.words().0,
+        }
+    }
+
+    /// Fact and hint for the sender. A store's own words stay here: they may name files.
+    fn words(&self) -> (String, &'static str) {
+        match self {
+            Self::NoSuchRoute => ("no route at this path".into(), "check the URL's path"),
+            Self::NoSuchRun => {
+                ("no run at this address".into(), "use the Location of the answer to the POST")
+            }
+            Self::Method(allowed) => (format!("this path takes {allowed}"), "use an allowed method"),
+            Self::Origin => {
+                ("pages of this origin may not send here".into(), "the route's allow_origin says which may")
+            }
+            Self::MediaType { expected } => {
+                (format!("the content type is not {expected}"), "set the Content-Type header")
+            }
+            Self::Encoded => ("the body is compressed".into(), "send it without Content-Encoding"),
+            Self::BodyTooLarge { bytes_max } => (
+                format!("the body is larger than {bytes_max} bytes"),
+                "raise the route's limit if it is genuine",
+            ),
+            Self::BodyTooSlow { limit } => {
+                (format!("the body did not arrive within {} s", limit.as_secs()), "send it again")
+            }
+            Self::BodyBroken => ("the body ended too early".into(), "send it again"),
+            Self::Rejected(rejection) => (rejection.to_string(), hint(rejection)),
+            Self::KeyReused => (
+                "this Idempotency-Key came before with another body".into(),
+                "nothing was stored; use a new key for each request, and the same one only to repeat it",
+            ),
+            Self::Crowded => ("too many large requests at once".into(), "send it again later"),
+            Self::RunFailed(run) => (
+                format!("run {run} did not complete"),
+                "the event is stored; an operator sees the reason and can retry the run",
+            ),
+            Self::RunGone(run) => (
+                format!("run {run} ended, and its result is no longer kept"),
+                "an id is remembered for longer than a result; use a new one to do it again",
+            ),
+            Self::Unread(_) => ("the run cannot be read now".into(), "ask again later"),
+            Self::Store(_) | Self::Lost => ("the event could not be stored".into(), "send it again later"),
+        }
+    }
+}
+
+fn hint(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::Unauthentic { .. } => "nothing was stored; send it again with what this route asks for",
+        Rejection::Unroutable { .. } => "nothing was stored; check what is sent to this path",
+        Rejection::Invalid { .. } => "nothing was stored; correct the body and send it again",
+    }
+}
+
+/// The body of every refusal.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    hint: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Told<'a>>,
+}
+
+/// A [`FieldError`] within its bounds.
+#[derive(Serialize)]
+struct Told<'a> {
+    pointer: &'a str,
+    detail: &'a str,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let (detail, hint) = self.words();
+        let errors = match &self {
+            Self::Rejected(Rejection::Invalid { errors }) => told(errors),
+            _refused_as_a_whole => vec![],
+        };
+        let problem = Problem {
+            r#type: "about:blank",
+            title: title(status),
+            status: status.as_u16(),
+            detail: &detail,
+            hint,
+            errors,
+        };
+        let body = serde_json::to_vec(&problem).expect("text and numbers encode as JSON");
+        let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
+        let headers = response.headers_mut();
+        if let Self::Method(allowed) = self {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        if let Some(wait) = self.retry_after() {
+            // Rounded up: coming back too early helps nobody.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+fn told(errors: &[FieldError]) -> Vec<Told<'_>> {
+    let errors = errors.iter().take(ERRORS_MAX);
+    errors.map(|error| Told { pointer: cut(&error.pointer), detail: cut(&error.detail) }).collect()
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(ERROR_TEXT_BYTES_MAX)]
+}
+
+/// As RFC 9110 § 15 names them.
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+        StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable Content",
+        status => status.canonical_reason().unwrap_or("Error"),
+    }
+}
