@@ -172,6 +172,7 @@ mod tests {
             slots_free: 0,
             resting: 7,
             stopping: false,
+            ..Progress::default()
         }
     }
 

@@ -17,6 +17,7 @@ use bowline_model::{
 use jiff::Timestamp;
 
 use crate::{
+    activity::Activity,
     fit::mismatch,
     journal::Journal,
     key::idempotency_key,
@@ -76,6 +77,8 @@ pub(crate) struct Board {
     pub(crate) event: Arc<Event>,
     pub(crate) build: BuildId,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Counts the attempts.
+    pub(crate) activity: Arc<Activity>,
     state: Mutex<BoardState>,
 }
 
@@ -118,7 +121,13 @@ impl Board {
             ended: false,
             last_seen_at: None,
         };
-        Self { run, event, build, clock, state: Mutex::new(state) }
+        Self { run, event, build, clock, activity: Arc::default(), state: Mutex::new(state) }
+    }
+
+    /// The same board, its attempts counted with those of the node.
+    pub(crate) fn counted_by(mut self, activity: Arc<Activity>) -> Self {
+        self.activity = activity;
+        self
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, BoardState> {

@@ -1,10 +1,10 @@
 //! Claims runs and hands them out: to the code that is kept in memory for them, or to a new driver that recovers them.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use bowline_model::{DeadReason, Failure, NodeId, Run, RunId};
 use bowline_store::{Claim, History, StoreError};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::select};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -81,7 +81,7 @@ impl Dispatcher {
                 Err(error) => {
                     tracing::warn!(%error, "claim failed");
                     self.shared.beat(true);
-                    self.shared.clock.sleep(CLAIM_RETRY).await;
+                    self.shared.pause(CLAIM_RETRY).await;
                     continue;
                 }
             };
@@ -94,10 +94,9 @@ impl Dispatcher {
                     shared.slots.freed().await;
                 }
             };
-            tokio::select! {
-                () = alone => {}
-                () = shared.clock.sleep(SUSPECT_ALONE_MAX) => {}
-            }
+            let alone = pin!(alone);
+            let alone = select(alone, shared.clock.sleep(SUSPECT_ALONE_MAX));
+            shared.activity.idle(alone).await;
         }
     }
 
@@ -141,12 +140,17 @@ impl Dispatcher {
         // Also if a limit was there before the claim: what was freed while it was on its way may be what it lacked.
         let limited = round == Round::Limited || self.limited || shared.slots.any_limited(&shared.workflows);
         let retry = if round == Round::Failed { CLAIM_RETRY } else { SWEEP };
-        tokio::select! {
-            () = shared.poked.notified() => {}
-            () = shared.slots.freed(), if limited => {}
-            _ = shared.stopping_after(Stopping::No) => {}
-            () = shared.sleep_until(due) => self.refresh_due().await,
-            () = shared.clock.sleep(retry) => {}
+        let is_due = shared.activity.idle(async {
+            tokio::select! {
+                () = shared.poked.notified() => false,
+                () = shared.slots.freed(), if limited => false,
+                _ = shared.stopping_after(Stopping::No) => false,
+                () = shared.sleep_until(due) => true,
+                () = shared.clock.sleep(retry) => false,
+            }
+        });
+        if is_due.await {
+            self.refresh_due().await;
         }
     }
 
@@ -181,7 +185,14 @@ impl Dispatcher {
         let histories = self.histories(&ids).await;
         for ((run, slot), history) in cold.into_iter().zip(histories) {
             let span = tracing::info_span!(parent: None, "run", run = %run.id, workflow = %run.workflow);
-            self.runs.spawn(drive_claimed(self.shared.clone(), run, slot, history).instrument(span));
+            let at_work = self.shared.activity.work();
+            let driven = drive_claimed(self.shared.clone(), run, slot, history);
+            let counted = async move {
+                // Dropped last: a freed slot may put the dispatcher to work.
+                let _at_work = at_work;
+                driven.await;
+            };
+            self.runs.spawn(counted.instrument(span));
         }
     }
 
@@ -192,7 +203,7 @@ impl Dispatcher {
                 Ok(histories) => return histories,
                 Err(error) if error.is_retryable() && !self.shared.is_stopping() => {
                     tracing::warn!(%error, "claimed runs cannot be read yet");
-                    self.shared.clock.sleep(CLAIM_RETRY).await;
+                    self.shared.pause(CLAIM_RETRY).await;
                 }
                 Err(error) => return ids.iter().map(|_| Err(error.clone())).collect(),
             }
@@ -257,8 +268,8 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         }
     };
     let (id, epoch, name) = (run.id, run.epoch, run.workflow.clone());
-    let board =
-        Arc::new(Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone()));
+    let board = Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone());
+    let board = Arc::new(board.counted_by(shared.activity.clone()));
     match workflow.start(Context::new(board.clone()), input) {
         Ok(code) => {
             let machine = Machine::new(board, code);

@@ -85,7 +85,7 @@ impl Driver {
         let woken = pin!(poll_fn(|cx| waker.poll_woken(cx)));
         let timer = pin!(self.shared.sleep_until(until));
         let stopped = pin!(self.shared.stopping_after(seen));
-        select(woken, select(timer, stopped)).await;
+        self.shared.activity.idle(select(woken, select(timer, stopped))).await;
         self.slot.get_or_insert_with(|| self.shared.slots.take(&self.workflow));
     }
 
@@ -106,7 +106,7 @@ impl Driver {
             return false;
         };
         let stopped = pin!(self.shared.stopping_after(Stopping::No));
-        let resumed = match select(resume, stopped).await {
+        let resumed = match self.shared.activity.idle(select(resume, stopped)).await {
             Either::Left((resumed, _)) => resumed,
             // Not claimed meanwhile: it waits on disk, nothing is left to do here.
             Either::Right(_) if self.shared.forget(self.run) => return false,
@@ -172,7 +172,7 @@ pub(crate) async fn write_to_store(shared: &Shared, write: RunWrite) -> Result<(
             return Err(Lost);
         }
         tracing::warn!(run = %write.run, %error, "write failed; tried again in {} ms", wait.as_millis());
-        shared.clock.sleep(wait).await;
+        shared.pause(wait).await;
         wait = (wait * 2).min(WRITE_RETRY_MAX);
     }
 }

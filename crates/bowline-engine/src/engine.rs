@@ -19,6 +19,7 @@ use tracing::Instrument;
 
 use crate::{
     Workflows,
+    activity::{Activity, Look},
     dispatch::Dispatcher,
     slots::{SlotGuard, Slots},
 };
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     pub(crate) workflows: Workflows,
     options: EngineOptions,
     pub(crate) slots: Arc<Slots>,
+    pub(crate) activity: Arc<Activity>,
     pub(crate) poked: Notify,
     resting: Mutex<HashMap<RunId, Resting>>,
     pub(crate) next_due: Mutex<Option<Timestamp>>,
@@ -115,6 +117,7 @@ impl Engine {
             beat: Mutex::new(Beat { at: clock.monotonic(), claims_fail: false }),
             stopping: watch::Sender::new(Stopping::No),
             slots: Slots::new(options.slots.max(1)),
+            activity: Arc::default(),
             poked: Notify::new(),
             resting: Mutex::default(),
             next_due,
@@ -125,7 +128,13 @@ impl Engine {
             options,
         });
         let dispatcher = Dispatcher::new(shared.clone(), started.node);
-        let dispatcher = tokio::spawn(dispatcher.dispatch().instrument(tracing::info_span!("engine")));
+        let at_work = shared.activity.work();
+        let dispatcher = async move {
+            // Dropped last: what the dispatcher lets go of may put others to work.
+            let _at_work = at_work;
+            dispatcher.dispatch().await;
+        };
+        let dispatcher = tokio::spawn(dispatcher.instrument(tracing::info_span!("engine")));
         Ok(Self { shared, dispatcher: Mutex::new(Some(dispatcher)) })
     }
 
@@ -134,16 +143,19 @@ impl Engine {
         self.shared.poked.notify_one();
     }
 
-    /// How the engine is doing.
+    /// How the engine is doing. See [`Progress::busy`] for what its counts say of the moment.
     pub fn progress(&self) -> Progress {
         let shared = &self.shared;
         let beat = lock(&shared.beat);
+        let Look { at_work: busy, attempts } = shared.activity.look();
         Progress {
             dispatcher_beat_age: shared.clock.monotonic().saturating_sub(beat.at),
             claims_fail: beat.claims_fail,
             slots: shared.slots.total(),
             slots_free: shared.slots.free(),
             resting: lock(&shared.resting).len(),
+            attempts,
+            busy,
             stopping: shared.is_stopping(),
         }
     }
@@ -178,6 +190,11 @@ impl Shared {
             Some(until) => self.clock.sleep_until(until).await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Waits out a failure of the store.
+    pub(crate) async fn pause(&self, wait: Duration) {
+        self.activity.idle(self.clock.sleep(wait)).await;
     }
 
     /// Keeps a run's place while it waits. `None`: too many are kept already.

@@ -13,12 +13,14 @@
 //! | `dispatch` | claims runs and hands them to kept code or a new driver |
 //! | `drive` | one run: does what the machine says, in the store and in time |
 //! | `machine` | one run, decided: polls its code, delivers one outcome, starts effects; no IO |
+//! | `activity` | whether anything goes on by itself |
 //! | `board` | what the run's code asks for, and what it was given |
 //! | `leaf` | one step that the code waits for |
 //! | `journal`, `fit` | what is recorded, and whether the code still fits it |
 //! | [`context`], [`step`] | what a workflow's author holds |
 
 mod action;
+mod activity;
 mod board;
 pub mod context;
 mod dispatch;

@@ -187,6 +187,7 @@ impl LeafGuard<'_> {
         attempt: Attempt,
     ) -> Verdict<(A::Output, Payload)> {
         let timeout = attempt.timeout();
+        let _under_way = self.board.activity.attempt();
         let mut made = pin!(action.attempt(attempt));
         // Whoever asks for a step while this future is polled asks from inside a step.
         let marked = pin!(poll_fn(|cx| {

@@ -175,5 +175,6 @@ pub(crate) fn progress() -> Progress {
         slots_free: 8,
         resting: 0,
         stopping: false,
+        ..Progress::default()
     }
 }

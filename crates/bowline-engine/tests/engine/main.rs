@@ -12,6 +12,7 @@ mod in_flight;
 mod limits;
 mod node;
 mod operator;
+mod quiet;
 mod remote;
 mod shutdown;
 mod steps;

@@ -137,6 +137,7 @@ async fn serve_admin(store: Arc<SqliteStore>) {
             slots_free: 1,
             resting: 0,
             stopping: false,
+            ..Progress::default()
         }))
     };
     let (clock, build) = (Arc::new(SystemClock), BuildId::from("1"));
