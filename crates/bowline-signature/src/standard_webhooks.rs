@@ -60,7 +60,7 @@ const SECRET_BASE64: GeneralPurpose = GeneralPurpose::new(
 /// use jiff::Timestamp;
 ///
 /// let now = Timestamp::from_second(1_700_000_000)?;
-/// let webhooks = StandardWebhooks::new(&SigningSecret::new("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")?)?;
+/// let webhooks = StandardWebhooks::new(&SigningSecret::new("whsec_dHdlbnR5LWZvdXIgYnl0ZXMgb2Yga2V5")?)?;
 ///
 /// let signed = webhooks.sign("msg_1", b"{}", now)?;
 /// let header = |name: &str| signed.iter().find(|pair| pair.0 == name).map(|pair| pair.1.as_bytes());

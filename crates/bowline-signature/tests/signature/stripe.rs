@@ -6,6 +6,8 @@ use bowline_signature::{Error, SigningSecret, Stripe, stripe};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
+use crate::{at, secret};
+
 /// Made with Python's standard library, not with this crate:
 ///
 /// ```text
@@ -24,14 +26,6 @@ const SIGNATURE_OF_NO_BODY: &str = "b253626e8d6585ffaabf4bff58a06b5462c45f570935
 const SIGNATURE_WITH_LEADING_ZERO: &str = "6412aca47be5e510acff603e8619d5f6682dc9a1c8056941360c3277e02f28ae";
 
 const UNSIGNED: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-
-fn secret(text: &str) -> SigningSecret {
-    SigningSecret::new(text).expect("not empty")
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).expect("within range")
-}
 
 fn verify(header: &str) -> Result<Timestamp, Error> {
     Stripe::new(secret(SECRET)).verify(header, BODY.as_bytes(), at(SIGNED_AT))
