@@ -60,6 +60,11 @@ impl Variables {
         value
     }
 
+    /// Whether the variable is there at all, be it empty.
+    pub fn is_set(&self, name: &str) -> bool {
+        (self.lookup)(name).is_some()
+    }
+
     /// The variable's value; if it is absent, that is a problem, with `purpose` to tell people what it is for.
     ///
     /// Its stand-in in tests is `test-NAME`.

@@ -171,7 +171,8 @@ impl<S: Send + Sync + 'static> App<S> {
     }
 
     fn every_declared(&self) -> impl Iterator<Item = &Declared<S>> {
-        self.webhooks.iter().flat_map(|(_, source)| source.workflows()).chain(&self.workflows)
+        let webhooks = self.webhooks.iter().flat_map(|(_, source)| source.workflows());
+        webhooks.chain(&self.workflows)
     }
 
     /// Two workflows of one name are one only if they are the same value.

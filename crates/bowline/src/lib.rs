@@ -10,23 +10,27 @@ pub mod config;
 mod housekeeping;
 mod logs;
 mod open;
+mod run;
 mod server;
 mod setup;
 mod source;
 mod start;
+mod starting;
 pub mod time;
 mod workflow;
 
 pub use app::App;
-pub use bowline_client::{Api, Call, Response};
+pub use bowline_client::{Api, Call, Response, segment};
 pub use bowline_dashboard::Admin;
 pub use bowline_engine::{Context, Step};
 pub use bowline_model::{
     Attempt, Certainty, Error, Event, Failure, Result, RetryPolicy, RunId, RunState, Secret,
 };
 pub use open::{OpenApp, OpenError, OpenOptions};
+pub use run::{RunError, RunHandle};
 pub use setup::Setup;
 pub use source::{Source, Stripe};
+pub use starting::{START_DEDUPE_FOR, Start, StartError};
 pub use workflow::{Workflow, workflow};
 
 /// What an automation's file begins with: `use bowline::prelude::*;`.

@@ -10,15 +10,18 @@ use axum::Router;
 use bowline_dashboard::Admin;
 use bowline_engine::Engine;
 use bowline_ingress::{Door, RouteErrors};
-use bowline_model::{BuildId, Clock, Progress, SystemClock, Variables};
+use bowline_model::{BuildId, Clock, Progress, RunId, SystemClock, Variables};
 use bowline_store::{Store, StoreError};
+use serde::Serialize;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    App,
+    App, Workflow,
     app::{BuiltApp, DeclaredWorkflows},
     housekeeping::tidy,
+    run::RunHandle,
     server::open_store,
+    starting::{Start, StartError},
 };
 
 /// With what an app is opened; [`default`](Default::default) is what a program in production wants.
@@ -120,6 +123,12 @@ pub enum OpenError {
     /// Settings are missing or wrong: all of them, by name.
     #[error("{}", problems_text(.0))]
     Settings(Vec<(String, String)>),
+    /// The variables are those of tests, with secrets that everybody knows, and the store is a real one.
+    #[error(
+        "stand-ins for variables are for tests, with a store that is given (OpenOptions::store): their secrets are no \
+         secrets"
+    )]
+    StandIns,
     /// The store cannot be opened, or is held by another process.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -167,6 +176,9 @@ fn problems_text(problems: &[(String, String)]) -> String {
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 /// let server = tokio::spawn(async move { axum::serve(listener, router).await });
 ///
+/// // A run that the program itself starts.
+/// let run = app.start(&welcome, &"ada@example.com".to_owned()).dedupe("customer-17").await?;
+/// run.await?;
 /// # server.abort();
 /// app.shutdown().await;
 /// # Ok(())
@@ -210,6 +222,9 @@ impl<S: Send + Sync + 'static> App<S> {
     /// As [`open`](Self::open).
     pub async fn open_with(&self, options: OpenOptions) -> Result<OpenApp<S>, OpenError> {
         let built = self.build(&options);
+        if options.variables.is_testing() && !matches!(options.store, Place::Given(_)) {
+            return Err(OpenError::StandIns);
+        }
         let problems = options.variables.problems();
         if !problems.is_empty() {
             return Err(OpenError::Settings(problems));
@@ -244,9 +259,43 @@ impl<S> OpenApp<S> {
         self.node.admin()
     }
 
+    /// Describes a run of `workflow` with that input; awaiting it puts the run on disk, and yields a handle to it.
+    ///
+    /// Not from inside a workflow: a run that is recovered would start it again. (Inside a step's closure it is fine
+    /// with the attempt's key: `app.start(..).dedupe(attempt.key())`.)
+    ///
+    /// # Durability
+    /// When the start returns, the run is on disk and will come to an end, whatever becomes of this process or of the
+    /// handle. After a crash before that it may be on disk or not: start again with the same
+    /// [`dedupe`](Start::dedupe) key.
+    pub fn start<I: Serialize, O>(&self, workflow: &Workflow<S, I, O>, input: &I) -> Start<O> {
+        let name = workflow.name().clone();
+        let body = match self.workflows.get(&name) {
+            Some(declared) if declared.has_code_of(workflow.declared()) => {
+                serde_json::to_vec(input).map_err(|error| StartError::Input(error.to_string()))
+            }
+            Some(_) => Err(StartError::Unknown { workflow: name.clone(), other: true }),
+            None => Err(StartError::Unknown { workflow: name.clone(), other: false }),
+        };
+        Start::new(self.node.clone(), name, body)
+    }
+
+    /// A handle to a run of which the id is known, its output as JSON. Whether there is such a run shows when it is
+    /// asked.
+    pub fn run(&self, id: RunId) -> RunHandle<serde_json::Value> {
+        RunHandle::new(id, self.node.store.clone())
+    }
+
     /// How the engine is doing.
     pub fn progress(&self) -> Progress {
         self.node.engine.progress()
+    }
+
+    /// Answers everybody who waits for a run's result that it goes on: with 202, as if their patience were over. Call it
+    /// when the server that serves [`into_router`](Self::into_router) begins to stop, so that it has not to wait for
+    /// them.
+    pub fn stop_waiting(&self) {
+        self.node.stop_accepting();
     }
 
     /// Stops: who waits for a run's result is told that it goes on later, what is being accepted is finished, calls
@@ -346,6 +395,7 @@ impl Node {
 
     /// Lets go of who waits here for a result, so that the sockets can be closed.
     pub(crate) fn stop_accepting(&self) {
+        self.door.stop_waiting();
         self.stopping.send_replace(true);
     }
 

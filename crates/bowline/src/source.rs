@@ -72,13 +72,12 @@ impl Stripe {
     pub fn secret_env<S>(variable: &str) -> Source<S> {
         let variable = variable.to_owned();
         Source::new(move |variables| {
-            let value = variables
-                .require(&variable, "the signing secret (whsec_…) of the Stripe webhook endpoint")?;
-            match stripe(&value) {
-                Some(stripe) => Some(Arc::new(stripe)),
-                None => {
-                    variables
-                        .problem(&variable, "holds no secret: write one, or several separated by commas");
+            let secrets =
+                secrets(variables, &variable, "the signing secret (whsec_…) of the Stripe webhook endpoint")?;
+            match stripe(&secrets) {
+                Ok(stripe) => Some(Arc::new(stripe)),
+                Err(problem) => {
+                    variables.problem(&variable, problem);
                     None
                 }
             }
@@ -86,9 +85,23 @@ impl Stripe {
     }
 }
 
-/// A Stripe that accepts what any of the comma-separated secrets signed; the first one signs.
-fn stripe(secrets: &str) -> Option<providers::Stripe> {
-    let mut secrets = secrets.split(',').map(str::trim).filter(|secret| !secret.is_empty()).map(Secret::new);
-    let first = providers::Stripe::new(&secrets.next()?).ok()?;
-    secrets.try_fold(first, |stripe, secret| stripe.also_accept(&secret)).ok()
+/// The first one signs.
+fn stripe(secrets: &[Secret]) -> Result<providers::Stripe, String> {
+    let (first, more) = secrets.split_first().ok_or("holds no secret")?;
+    let stripe = providers::Stripe::new(first);
+    let stripe =
+        stripe.and_then(|first| more.iter().try_fold(first, |stripe, secret| stripe.also_accept(secret)));
+    stripe.map_err(|empty| empty.to_string())
+}
+
+/// The secrets of a variable, separated by commas: several while one replaces another.
+pub(crate) fn secrets(variables: &Variables, name: &str, purpose: &str) -> Option<Vec<Secret>> {
+    let value = variables.require(name, purpose)?;
+    let secrets = value.split(',').map(str::trim).filter(|secret| !secret.is_empty());
+    let secrets: Vec<_> = secrets.map(Secret::new).collect();
+    if secrets.is_empty() {
+        variables.problem(name, "holds no secret: write one, or several separated by commas");
+        return None;
+    }
+    Some(secrets)
 }

@@ -1,0 +1,23 @@
+//! The shop: `STOCK_BASE_URL=… STOCK_TOKEN=… … cargo run -p embedded`.
+
+use std::error::Error;
+
+use embedded::{automations, router};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let app = automations().open().await?;
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let stopping = app.clone();
+    axum::serve(listener, router(app.clone()))
+        .with_graceful_shutdown(async move {
+            // An error means that there are no signals here: then nobody can ask to stop.
+            let _ = tokio::signal::ctrl_c().await;
+            stopping.stop_waiting();
+        })
+        .await?;
+    // Calls under way may end, and the store is closed.
+    app.shutdown().await;
+    Ok(())
+}
