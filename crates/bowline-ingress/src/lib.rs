@@ -36,7 +36,9 @@ pub mod waiting;
 
 pub use accept::{Receipt, accept, accept_replay, draw_key_seed};
 pub use door::Door;
-pub use provider::{Envelope, FieldError, Provider, RawRequest, Rejection, Repeat, SignError};
+pub use provider::{
+    CameTwice, Envelope, FieldError, Named, Provider, RawRequest, Rejection, Repeat, SignError,
+};
 pub use route::{Route, RouteErrors};
 pub use serve::{ServeLimits, serve};
 pub use verified::VerifiedEvent;

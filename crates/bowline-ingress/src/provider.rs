@@ -1,10 +1,11 @@
 //! Who sent a request, and is it genuine: the port that every provider fills.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A sender of webhooks: how it signs, and how it names its events.
 ///
@@ -48,11 +49,43 @@ pub trait Provider: Send + Sync + 'static {
         vec![]
     }
 
-    /// The headers with which the provider would send this body now.
+    /// What is wrong with how it was set up, one problem each: fact, value, hint.
+    fn problems(&self) -> Vec<String> {
+        vec![]
+    }
+
+    /// The headers with which the provider would send this body now, credentials included. Where a header names the
+    /// event, the id is the same for the same body.
     ///
     /// # Errors
     /// [`SignError`] if what is known here is not enough to sign.
     fn sign(&self, body: &[u8], now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError>;
+
+    /// As [`sign`](Self::sign), under that id and as that type of event, where the provider says these in headers.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign).
+    fn sign_as(
+        &self,
+        event: &Named<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
+        let Named { id: _, kind: _ } = event;
+        self.sign(body, now)
+    }
+
+    /// The body with which the provider would send this event, so that a workflow receives `input`: for tests.
+    fn body(&self, event: &Named<'_>, input: &Value) -> Value;
+}
+
+/// An event's names, as [`Envelope`] has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its type.
+    pub kind: &'a str,
 }
 
 /// A request as it came. Nothing in it is trusted.
@@ -62,6 +95,50 @@ pub struct RawRequest<'a> {
     pub headers: &'a HeaderMap,
     /// The body's bytes exactly as received.
     pub body: &'a [u8],
+}
+
+impl<'a> RawRequest<'a> {
+    /// The value of the only header of that name; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`CameTwice`]: whoever reads the one and whoever reads the other would not agree on what was sent.
+    pub fn header(&self, name: &str) -> Result<Option<&'a [u8]>, CameTwice> {
+        let mut values = self.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value.map(HeaderValue::as_bytes)),
+            (_, Some(_)) => Err(CameTwice { header: name.to_owned() }),
+        }
+    }
+
+    /// Asks a verifier that looks headers up by their names. None that it looks at may come twice.
+    ///
+    /// # Errors
+    /// [`Rejection::Unauthentic`].
+    pub fn verified<T>(
+        &self,
+        verify: impl FnOnce(&dyn Fn(&str) -> Option<&'a [u8]>) -> Result<T, bowline_signature::Error>,
+    ) -> Result<T, Rejection> {
+        let twice = Cell::new(None);
+        let header = |name: &str| match self.header(name) {
+            Ok(value) => value,
+            Err(came_twice) => {
+                twice.set(Some(came_twice));
+                None
+            }
+        };
+        let verified = verify(&header);
+        match twice.take() {
+            Some(came_twice) => Err(Rejection::unauthentic(came_twice.to_string())),
+            None => verified.map_err(|error| Rejection::unauthentic(error.to_string())),
+        }
+    }
+}
+
+/// A header that may come once came twice.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{header} header came twice; send it once")]
+pub struct CameTwice {
+    header: String,
 }
 
 /// What the provider calls an event.

@@ -144,6 +144,8 @@ impl Route {
         if self.body_bytes_max == 0 {
             problems.push(format!("route {path:?} allows bodies of 0 bytes; every event would be refused"));
         }
+        let of_provider = self.provider.problems();
+        problems.extend(of_provider.iter().map(|problem| format!("route {path:?}: {problem}")));
         let workflows: HashSet<_> = self.subscriptions.iter().map(|(_, workflow)| workflow).collect();
         if self.wait.is_some() && workflows.len() > 1 {
             let workflows = workflows.len();

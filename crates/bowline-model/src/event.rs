@@ -91,6 +91,21 @@ impl Event {
     }
 }
 
+/// The part of a JSON body that `pointer` (RFC 6901) leads to, as its text; nothing else of the body is built, however
+/// large or deeply nested it is. Of a name that an object has twice the last counts.
+///
+/// ```
+/// let body = br#"{"data": {"object": {"id": "pi_1"}}, "type": "payment_intent.succeeded"}"#;
+/// assert_eq!(bowline_model::event::part(body, "/data/object")?.get(), r#"{"id": "pi_1"}"#);
+/// # Ok::<(), bowline_model::event::InputError>(())
+/// ```
+///
+/// # Errors
+/// [`InputError`] if the body is not JSON, or has nothing there.
+pub fn part<'a>(body: &'a [u8], pointer: &str) -> Result<&'a RawValue, InputError> {
+    input::find(body, pointer)
+}
+
 /// Why an event's body holds no input for a workflow.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {

@@ -10,8 +10,9 @@ use bowline_model::Secret;
 use bowline_signature::{EmptySecret, SigningSecret, stripe::HEADER};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use crate::{Envelope, Provider, RawRequest, Rejection, SignError};
+use crate::{Envelope, Named, Provider, RawRequest, Rejection, SignError};
 
 /// For how long a redelivery is recognised. Stripe retries for 3 days; it keeps events for 30, in which people resend
 /// them by hand.
@@ -106,6 +107,10 @@ impl Provider for Stripe {
             (CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8")),
             (HeaderName::from_static(HEADER), signature),
         ])
+    }
+
+    fn body(&self, event: &Named<'_>, input: &Value) -> Value {
+        json!({"id": event.id, "object": "event", "type": event.kind, "data": {"object": input}})
     }
 }
 

@@ -1,0 +1,158 @@
+//! First-party JSON: what a site's own forms, pages and programs post.
+//!
+//! The body is any JSON, of which a workflow receives all. The event's type is always [`KIND`]. Its id is what the
+//! route derives from the body, else the `Idempotency-Key` header
+//! (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>); a request with neither is never
+//! taken for another.
+//!
+//! The same key with another body is the client's mistake, and answered 422: its bodies are compared as JSON.
+
+mod auth;
+mod idempotency_key;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::json;
+use crate::{Envelope, Named, Provider, RawRequest, Rejection, Repeat, SignError};
+
+pub use auth::{Auth, InvalidAuth};
+pub use idempotency_key::{HEADER as IDEMPOTENCY_KEY, KEY_BYTES_MAX};
+
+/// For how long a repetition is recognised, unless set: as long as public APIs remember idempotency keys.
+pub const DEDUPE_FOR: Duration = Duration::from_hours(24);
+
+/// The type of all events.
+pub const KIND: &str = "post";
+
+/// What the ids of events that have one from the `Idempotency-Key` header begin with. A client that chooses its own
+/// key must not be able to meet one that the route derives from bodies.
+pub const KEY_PREFIX: &str = "idempotency-key:";
+
+const NAME: &str = "post";
+
+/// Checks and reads a body: yields what the route derives the event's id from, if anything.
+type Reads = dyn Fn(&[u8]) -> Result<Option<String>, Rejection> + Send + Sync;
+
+/// First-party JSON, for whoever `auth` lets in.
+///
+/// ```
+/// use bowline_ingress::providers::{Auth, Post};
+/// use bowline_model::Secret;
+///
+/// // Whoever has one of the keys; any JSON; repetitions by their Idempotency-Key.
+/// let keys = [Secret::new("k-17"), Secret::new("k-16, until all have the new one")];
+/// let orders = Post::new(Auth::api_key("X-Api-Key", keys)?, |_body| Ok(None));
+///
+/// // Everybody: that is never a default.
+/// let signups = Post::new(Auth::Open, |_body| Ok(None));
+/// # Ok::<(), bowline_ingress::providers::post::InvalidAuth>(())
+/// ```
+#[derive(Clone)]
+pub struct Post {
+    auth: Auth,
+    reads: Arc<Reads>,
+    dedupe_for: Duration,
+}
+
+impl Post {
+    /// For whoever `auth` lets in. `reads` is asked of every body, which is JSON: it refuses what is not valid with
+    /// [`Rejection::Invalid`], and yields the key that makes it the same as another one, if it has one. It must not
+    /// block, and yield the same for the same body.
+    pub fn new(
+        auth: Auth,
+        reads: impl Fn(&[u8]) -> Result<Option<String>, Rejection> + Send + Sync + 'static,
+    ) -> Self {
+        Self { auth, reads: Arc::new(reads), dedupe_for: DEDUPE_FOR }
+    }
+
+    /// For how long a repetition is recognised; [`DEDUPE_FOR`] unless set.
+    pub fn dedupe_for(mut self, time: Duration) -> Self {
+        self.dedupe_for = time;
+        self
+    }
+
+    /// Who may post.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+}
+
+impl Provider for Post {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn dedupe_for(&self) -> Duration {
+        self.dedupe_for
+    }
+
+    fn input_pointer(&self) -> &str {
+        ""
+    }
+
+    fn authenticate(&self, request: &RawRequest<'_>, _now: Timestamp) -> Result<(), Rejection> {
+        self.auth.check(request)
+    }
+
+    fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection> {
+        json::check(request.body)?;
+        if let Some(key) = (self.reads)(request.body)? {
+            return Ok(Envelope::new(key, KIND));
+        }
+        let header = request.header(IDEMPOTENCY_KEY);
+        match header.map_err(|twice| Rejection::unroutable(twice.to_string()))? {
+            Some(value) => {
+                let key = idempotency_key::parse(value)?;
+                let id = format!("{KEY_PREFIX}{key}");
+                Ok(Envelope { repeat: Repeat::SameBody, ..Envelope::new(id, KIND) })
+            }
+            None => Ok(Envelope::without_id(KIND)),
+        }
+    }
+
+    fn challenge(&self) -> Option<HeaderValue> {
+        self.auth.challenge().map(HeaderValue::from_static)
+    }
+
+    fn headers_of_pages(&self) -> Vec<HeaderName> {
+        let mut names = vec![HeaderName::from_static(IDEMPOTENCY_KEY)];
+        names.extend(self.auth.header());
+        names
+    }
+
+    fn sign(&self, _body: &[u8], _now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
+        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        if let (Some(name), Some(value)) = (self.auth.header(), self.auth.present()) {
+            headers.push(json::header(NAME, name.as_str(), value)?);
+        }
+        Ok(headers)
+    }
+
+    fn sign_as(
+        &self,
+        event: &Named<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
+        let mut headers = self.sign(body, now)?;
+        headers.push(json::header(NAME, IDEMPOTENCY_KEY, format!("{:?}", event.id))?);
+        Ok(headers)
+    }
+
+    fn body(&self, _event: &Named<'_>, input: &Value) -> Value {
+        input.clone()
+    }
+}
+
+impl fmt::Debug for Post {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Post")
+            .field("auth", &self.auth)
+            .field("dedupe_for", &self.dedupe_for)
+            .finish_non_exhaustive()
+    }
+}
