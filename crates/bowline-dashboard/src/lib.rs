@@ -12,12 +12,15 @@
 //! | [`view`] | rows and timelines, as data |
 //! | [`health`] | whether the server makes progress |
 //! | [`admin`] | the API over both |
+//! | [`alerts`] | dead letters told to a chat, many in one message |
 
 pub mod admin;
+pub mod alerts;
 pub mod commands;
 pub mod health;
 pub mod view;
 
 pub use admin::Admin;
+pub use alerts::Alerts;
 pub use commands::{Commands, Operator};
 pub use view::{Payloads, RunView};
