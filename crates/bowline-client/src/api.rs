@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{Attempt, Clock, RetryPolicy, Secret, Variables, Verdict};
+use bowline_model::{Clock, RetryPolicy, Secret, Variables};
 use reqwest::{
     Client, Method,
     header::{HeaderName, HeaderValue},
@@ -15,15 +15,10 @@ use reqwest::{
 use crate::{
     Call, Idempotency,
     address::Address,
-    attempt,
-    call::Request,
+    cache::Cache,
     credential::Credential,
-    prepare::{prepare, scrub_for},
-    report::Asked,
-    scrub::Scrub,
     settings::{Settings, Source},
     transport,
-    verdict::{Answer, Observed, judge},
 };
 
 /// A remote system: where it is, what it wants as a credential, how it recognises a repeated request.
@@ -41,6 +36,7 @@ use crate::{
 /// | [`key_lifetime`](Api::key_lifetime) | 24 h |
 /// | [`connect_timeout`](Api::connect_timeout) | 5 s |
 /// | [`response_bytes_max`](Api::response_bytes_max) | 16 MiB |
+/// | [`cache`](Api::cache) | no answer is kept |
 /// | [`user_agent`](Api::user_agent) | `app/version`, as the app says |
 /// | [`retry`](Api::retry), [`attempt_timeout`](Api::attempt_timeout) | for [`Call::send`] alone: [`RetryPolicy::default`], 10 s |
 ///
@@ -61,6 +57,7 @@ use crate::{
 pub struct Api {
     settings: Arc<Settings>,
     client: Arc<OnceLock<Result<Client, String>>>,
+    cache: Option<Arc<Cache>>,
 }
 
 impl Api {
@@ -71,13 +68,16 @@ impl Api {
 
     /// An Api of that name, whose variables come from there. Their problems are recorded there, too.
     pub fn with_variables(name: impl Into<String>, variables: Variables) -> Self {
-        Self { settings: Arc::new(Settings::new(name.into(), variables)), client: Arc::default() }
+        let settings = Arc::new(Settings::new(name.into(), variables));
+        Self { settings, client: Arc::default(), cache: None }
     }
 
     /// Clones of this Api keep what they had.
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self.client = Arc::default();
+        // What another credential or address was told is not for this one.
+        self.cache = self.cache.map(|cache| Arc::new(cache.anew()));
         self
     }
 
@@ -268,6 +268,29 @@ impl Api {
         self.with(|settings| settings.response_bytes_max = bytes)
     }
 
+    /// Keeps good answers to GETs in memory, for that long by the Api's clock: an equal GET is answered from there and
+    /// sends nothing. Equal GETs at the same time are sent once, and each waits no longer than its own attempt may take.
+    ///
+    /// Equal are calls with the same path, query and own headers, of one configured `Api` and its clones; an Api with
+    /// another setting keeps its own answers. Not kept: what could not be read as the call wanted it, a 202, an answer
+    /// with `Cache-Control: no-store` or over 1 MiB; beyond 16 MiB in all the oldest go. Answers to calls with a
+    /// body, and failures, never are.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bowline_client::Api;
+    ///
+    /// let day = Duration::from_secs(24 * 3600);
+    /// let agify = Api::new("agify").base_url("https://api.agify.io").cache(7 * day);
+    /// ```
+    ///
+    /// # Durability
+    /// The cache is this process's own: the next process begins without. A step that is answered from it records that
+    /// answer as any other, and after a crash receives the recorded one.
+    pub fn cache(self, ttl: Duration) -> Self {
+        Self { cache: Some(Arc::new(Cache::new(ttl))), ..self }
+    }
+
     /// How long the remote remembers an idempotency key. 24 h unless set. A call whose outcome is unknown is never
     /// repeated later than that: the remote would take it for a new one.
     pub fn key_lifetime(self, lifetime: Duration) -> Self {
@@ -333,74 +356,17 @@ impl Api {
         &self.settings
     }
 
-    /// One HTTP attempt, judged, and told to the log.
-    pub(crate) async fn attempt<T>(
-        &self,
-        request: &Request,
-        attempt: &Attempt,
-        read: fn(&Answer, &Scrub) -> Result<T, String>,
-    ) -> Verdict<T> {
-        let settings = &*self.settings;
-        let scrub = scrub_for(settings, request);
-        let path = settings.shown_path(&request.path);
-        let mut asked = Asked {
-            api: &settings.name,
-            method: &request.method,
-            path: &path,
-            host: settings.host(),
-            keyed: settings.key_is_sent_for(&request.method),
-            attempt: attempt.number(),
-            timeout: attempt.timeout(),
-            credentials: settings.credentials_for_people(),
-            scrub: &scrub,
-            now: settings.clock.now(),
-        };
-        let ready = match prepare(settings, request, attempt.key()) {
-            Ok(ready) => ready,
-            Err(what) => return Verdict::Refused(asked.not_sent(&what)),
-        };
-        let started = settings.clock.monotonic();
-        let mut observed = match self.client() {
-            Ok(client) => {
-                let deadline = settings.clock.sleep(attempt.timeout());
-                attempt::exchange(client, ready, settings.response_bytes_max, deadline).await
-            }
-            Err(what) => return Verdict::Refused(asked.not_sent(&what)),
-        };
-        asked.now = settings.clock.now();
-        tell(&asked, &observed, settings.clock.monotonic().saturating_sub(started));
-        // Before anything looks at it: an answer may echo what was sent, and answers are recorded.
-        if let Observed::Answered(answer) = &mut observed
-            && let Some(clean) = scrub.answer(&answer.body)
-        {
-            answer.body = clean.into();
-        }
-        judge(&asked, observed, |answer| read(answer, &scrub))
+    /// The answers that it keeps, if it does.
+    pub(crate) fn kept(&self) -> Option<&Cache> {
+        self.cache.as_deref()
     }
 
-    fn client(&self) -> Result<&Client, String> {
+    /// The connections, opened at the first call.
+    pub(crate) fn client(&self) -> Result<&Client, String> {
         let settings = &self.settings;
         let loopback = settings.address.as_ref().is_some_and(Address::is_loopback);
         let open = || transport::client(settings.connect_timeout, loopback, &settings.authorities);
         self.client.get_or_init(open).as_ref().map_err(Clone::clone)
-    }
-}
-
-/// One line per attempt: never a query, a header or a body.
-fn tell(asked: &Asked<'_>, observed: &Observed, took: Duration) {
-    let (api, method, attempt) = (asked.api, asked.method.as_str(), asked.attempt);
-    let place = asked.place();
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    match observed {
-        Observed::Answered(answer) => {
-            let status = answer.status;
-            tracing::debug!(api, method, path = place, attempt, status, took_ms, "called");
-        }
-        Observed::NotReached { .. } => {
-            tracing::debug!(api, method, path = place, attempt, took_ms, "not reached")
-        }
-        Observed::Lost { .. } => tracing::debug!(api, method, path = place, attempt, took_ms, "answer lost"),
-        Observed::TimedOut => tracing::debug!(api, method, path = place, attempt, took_ms, "timed out"),
     }
 }
 

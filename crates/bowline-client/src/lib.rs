@@ -15,7 +15,9 @@
 //! | `settings` | what an Api is told, and what is wrong with it |
 //! | `address` | base URL and path joined, so that no path leads to another host |
 //! | `prepare` | what a described call becomes on the wire |
+//! | `once` | one attempt, from what is kept or over HTTP |
 //! | `attempt` | the one place that sends |
+//! | `cache` | good answers to equal GETs, kept for a while |
 //! | `verdict` | what was observed, judged purely |
 //! | `report` | what is told of a failed call |
 //! | `retry_after` | when the remote asked to be called again |
@@ -42,8 +44,10 @@ pub mod response;
 
 mod address;
 mod attempt;
+mod cache;
 mod canonical;
 mod credential;
+mod once;
 mod prepare;
 mod report;
 mod retry_after;

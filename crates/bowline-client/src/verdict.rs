@@ -49,6 +49,7 @@ pub(crate) enum Observed {
 }
 
 /// An answer.
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
