@@ -7,8 +7,8 @@ use bowline_ingress::Route;
 use bowline_model::{BuildId, Clock, Variables, WorkflowName};
 
 use crate::{
-    OpenOptions, Setup, Source, Workflow, build_id::build_id, config::Config, server::ServeOptions, start,
-    time::days, workflow::Declared,
+    OpenOptions, PostRoute, Setup, Source, Workflow, build_id::build_id, config::Config,
+    server::ServeOptions, start, time::days, workflow::Declared,
 };
 
 type MakeSystems<S> = dyn Fn(&mut Setup) -> S + Send + Sync;
@@ -46,6 +46,7 @@ pub struct App<S> {
     version: String,
     systems: Box<MakeSystems<S>>,
     webhooks: Vec<(String, Source<S>)>,
+    posts: Vec<(String, PostRoute<S>)>,
     workflows: Vec<Declared<S>>,
     serve: ServeOptions,
 }
@@ -63,6 +64,7 @@ impl<S: Send + Sync + 'static> App<S> {
             version: "0.0.0".to_owned(),
             systems: Box::new(systems),
             webhooks: vec![],
+            posts: vec![],
             workflows: vec![],
             serve: ServeOptions { retention: RETENTION, ..ServeOptions::default() },
         }
@@ -78,6 +80,12 @@ impl<S: Send + Sync + 'static> App<S> {
     /// Receives webhooks at that path.
     pub fn webhook(mut self, path: impl Into<String>, source: Source<S>) -> Self {
         self.webhooks.push((path.into(), source));
+        self
+    }
+
+    /// Receives at that path what a site's own forms and programs post. See [`Post`](crate::Post).
+    pub fn post(mut self, path: impl Into<String>, route: PostRoute<S>) -> Self {
+        self.posts.push((path.into(), route));
         self
     }
 
@@ -145,8 +153,9 @@ impl<S: Send + Sync + 'static> App<S> {
             tracing::debug!(workflow = %name, "declared");
             workflows.insert(workflow.bind(systems.clone()));
         }
-        let routes: Vec<Route> =
-            self.webhooks.iter().filter_map(|(path, source)| source.route(path, variables)).collect();
+        let webhooks = self.webhooks.iter().filter_map(|(path, source)| source.route(path, variables));
+        let posts = self.posts.iter().filter_map(|(path, post)| post.route(path, variables));
+        let routes: Vec<Route> = webhooks.chain(posts).collect();
         if let Err(errors) = bowline_ingress::route::check(&routes) {
             variables.problem("routes", errors.to_string());
         }
@@ -172,7 +181,7 @@ impl<S: Send + Sync + 'static> App<S> {
 
     fn every_declared(&self) -> impl Iterator<Item = &Declared<S>> {
         let webhooks = self.webhooks.iter().flat_map(|(_, source)| source.workflows());
-        webhooks.chain(&self.workflows)
+        webhooks.chain(self.posts.iter().map(|(_, post)| post.workflow())).chain(&self.workflows)
     }
 
     /// Two workflows of one name are one only if they are the same value.

@@ -7,9 +7,12 @@ mod app;
 mod build_id;
 pub mod cli;
 pub mod config;
+mod hmac;
 mod housekeeping;
+mod input;
 mod logs;
 mod open;
+mod post;
 mod run;
 mod server;
 mod setup;
@@ -26,10 +29,13 @@ pub use bowline_engine::{Context, Step};
 pub use bowline_model::{
     Attempt, Certainty, Error, Event, Failure, Result, RetryPolicy, RunId, RunState, Secret,
 };
+pub use hmac::Hmac;
+pub use input::Validated;
 pub use open::{OpenApp, OpenError, OpenOptions};
+pub use post::{Post, PostRoute};
 pub use run::{RunError, RunHandle};
 pub use setup::Setup;
-pub use source::{Source, Stripe};
+pub use source::{GitHub, Source, StandardWebhooks, Stripe};
 pub use starting::{START_DEDUPE_FOR, Start, StartError};
 pub use workflow::{Workflow, workflow};
 
@@ -40,7 +46,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Api, App, Attempt, Call, Context, Error, Response, Result, RetryPolicy, Secret, Setup, Stripe,
+        Api, App, Attempt, Call, Context, Error, GitHub, Hmac, Post, Response, Result, RetryPolicy, Secret,
+        Setup, StandardWebhooks, Stripe,
         time::{days, hours, minutes, secs},
         workflow,
     };

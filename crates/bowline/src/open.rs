@@ -286,6 +286,11 @@ impl<S> OpenApp<S> {
         RunHandle::new(id, self.node.store.clone())
     }
 
+    /// Wakes the engine: for whoever wrote to the store past this app, as an operator's commands do.
+    pub fn poke(&self) {
+        self.node.engine.poke();
+    }
+
     /// How the engine is doing.
     pub fn progress(&self) -> Progress {
         self.node.engine.progress()

@@ -9,7 +9,8 @@ use crate::{Workflow, workflow::Declared};
 
 type MakeProvider = dyn Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync;
 
-/// A provider of webhooks with the workflows that its events start. Made by a provider such as [`Stripe`].
+/// A provider of webhooks with the workflows that its events start. Made by a provider: [`Stripe`], [`GitHub`],
+/// [`StandardWebhooks`], [`Hmac`](crate::Hmac).
 pub struct Source<S> {
     provider: Arc<MakeProvider>,
     subscriptions: Vec<(String, Declared<S>)>,
@@ -70,33 +71,88 @@ impl Stripe {
     /// While one secret replaces another, put both into the variable, separated by a comma: what either signed is
     /// accepted.
     pub fn secret_env<S>(variable: &str) -> Source<S> {
-        let variable = variable.to_owned();
-        Source::new(move |variables| {
-            let secrets =
-                secrets(variables, &variable, "the signing secret (whsec_…) of the Stripe webhook endpoint")?;
-            match stripe(&secrets) {
-                Ok(stripe) => Some(Arc::new(stripe)),
-                Err(problem) => {
-                    variables.problem(&variable, problem);
-                    None
-                }
-            }
+        signed_with(
+            variable,
+            "the signing secret (whsec_…) of the Stripe webhook endpoint",
+            |first, more| {
+                let stripe = providers::Stripe::new(first)?;
+                more.iter().try_fold(stripe, |stripe, secret| stripe.also_accept(secret))
+            },
+        )
+    }
+}
+
+/// GitHub's webhooks, with the content type `application/json`. A workflow receives the whole body; the types are
+/// `push`, or with the body's action `issues.opened`.
+#[derive(Debug)]
+pub struct GitHub;
+
+impl GitHub {
+    /// Signed with the webhook's secret in that variable; several, separated by commas, are all accepted.
+    pub fn secret_env<S>(variable: &str) -> Source<S> {
+        signed_with(variable, "the secret of the GitHub webhook", |first, more| {
+            let github = providers::GitHub::new(first)?;
+            more.iter().try_fold(github, |github, secret| github.also_accept(secret))
         })
     }
 }
 
-/// The first one signs.
-fn stripe(secrets: &[Secret]) -> Result<providers::Stripe, String> {
-    let (first, more) = secrets.split_first().ok_or("holds no secret")?;
-    let stripe = providers::Stripe::new(first);
-    let stripe =
-        stripe.and_then(|first| more.iter().try_fold(first, |stripe, secret| stripe.also_accept(secret)));
-    stripe.map_err(|empty| empty.to_string())
+/// Webhooks of whoever signs as Standard Webhooks says (<https://www.standardwebhooks.com>), Svix among them. A workflow
+/// receives the whole body; the type is its `type`.
+#[derive(Debug)]
+pub struct StandardWebhooks;
+
+impl StandardWebhooks {
+    /// Signed with the endpoint's secret (`whsec_…`) in that variable; several, separated by commas, are all accepted.
+    pub fn secret_env<S>(variable: &str) -> Source<S> {
+        // 24 bytes: the shortest that the specification allows.
+        let stand_in = || "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0".to_owned();
+        let purpose = "the signing secret (whsec_…) of the webhook endpoint";
+        signed_as(variable, purpose, stand_in, |first, more| {
+            let sender = providers::StandardWebhooks::new(first)?;
+            more.iter().try_fold(sender, |sender, secret| sender.also_accept(secret))
+        })
+    }
+}
+
+fn signed_with<S, P: Provider, E: fmt::Display>(
+    variable: &str,
+    purpose: &'static str,
+    make: impl Fn(&Secret, &[Secret]) -> Result<P, E> + Send + Sync + 'static,
+) -> Source<S> {
+    let stand_in = format!("test-{variable}");
+    signed_as(variable, purpose, move || stand_in.clone(), make)
+}
+
+/// A source whose provider is made of the secrets in a variable.
+pub(crate) fn signed_as<S, P: Provider, E: fmt::Display>(
+    variable: &str,
+    purpose: &'static str,
+    stand_in: impl Fn() -> String + Send + Sync + 'static,
+    make: impl Fn(&Secret, &[Secret]) -> Result<P, E> + Send + Sync + 'static,
+) -> Source<S> {
+    let variable = variable.to_owned();
+    Source::new(move |variables| {
+        let secrets = secrets(variables, &variable, purpose, &stand_in)?;
+        let (first, more) = secrets.split_first().expect("there is at least one");
+        match make(first, more) {
+            Ok(provider) => Some(Arc::new(provider)),
+            Err(problem) => {
+                variables.problem(&variable, problem.to_string());
+                None
+            }
+        }
+    })
 }
 
 /// The secrets of a variable, separated by commas: several while one replaces another.
-pub(crate) fn secrets(variables: &Variables, name: &str, purpose: &str) -> Option<Vec<Secret>> {
-    let value = variables.require(name, purpose)?;
+pub(crate) fn secrets(
+    variables: &Variables,
+    name: &str,
+    purpose: &str,
+    stand_in: impl FnOnce() -> String,
+) -> Option<Vec<Secret>> {
+    let value = variables.require_or(name, purpose, stand_in)?;
     let secrets = value.split(',').map(str::trim).filter(|secret| !secret.is_empty());
     let secrets: Vec<_> = secrets.map(Secret::new).collect();
     if secrets.is_empty() {
