@@ -10,7 +10,7 @@ use bowline_model::RunId;
 use bowline_store::StoreError;
 use serde::Serialize;
 
-use crate::{FieldError, Rejection};
+use crate::{FieldError, Rejection, reply};
 
 /// Most errors of one body that are told.
 pub(crate) const ERRORS_MAX: usize = 100;
@@ -267,6 +267,9 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         if let Self::Method(allowed) = self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        if let Self::RunFailed(run) | Self::RunGone(run) = self {
+            reply::about(run, headers);
         }
         if let Some(wait) = self.retry_after() {
             // Rounded up: coming back too early helps nobody.

@@ -1,4 +1,4 @@
-//! The machine's clock, which a test can set forward.
+//! Clocks that a test sets forward: one that goes on by itself, and one that stands still.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -7,6 +7,7 @@ use std::{
 
 use bowline_model::{BoxFuture, Clock, SystemClock};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Semaphore, watch};
 
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
@@ -30,6 +31,55 @@ impl Clock for Ahead {
 
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
         SystemClock.sleep(wait)
+    }
+
+    fn random(&self) -> u64 {
+        SystemClock.random()
+    }
+}
+
+/// Stands still until it is moved.
+#[derive(Debug)]
+pub(crate) struct Still {
+    began: Timestamp,
+    elapsed: watch::Sender<Duration>,
+    sleepers: Semaphore,
+}
+
+impl Still {
+    pub(crate) fn new() -> Self {
+        let (elapsed, _) = watch::channel(Duration::ZERO);
+        Self { began: SystemClock.now(), elapsed, sleepers: Semaphore::new(0) }
+    }
+
+    /// Waits until somebody begins to sleep.
+    pub(crate) async fn sleeper(&self) {
+        self.sleepers.acquire().await.expect("never closed").forget();
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.elapsed.send_modify(|elapsed| *elapsed += by);
+    }
+}
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        self.began + *self.elapsed.borrow()
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.elapsed.borrow()
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        let mut elapsed = self.elapsed.subscribe();
+        let until = *elapsed.borrow() + wait;
+        self.sleepers.add_permits(1);
+        Box::pin(async move {
+            if elapsed.wait_for(|elapsed| *elapsed >= until).await.is_err() {
+                std::future::pending().await
+            }
+        })
     }
 
     fn random(&self) -> u64 {

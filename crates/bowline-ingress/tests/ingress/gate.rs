@@ -12,31 +12,63 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 pub(crate) struct Gated {
     inner: SqliteStore,
-    arrived: Semaphore,
-    gate: Semaphore,
+    accepts: Gate,
+    writes: Gate,
 }
 
 impl Gated {
+    /// Accepting waits at the gate.
     pub(crate) fn shut(inner: SqliteStore) -> Self {
-        Self { inner, arrived: Semaphore::new(0), gate: Semaphore::new(0) }
+        Self { inner, accepts: Gate::shut(), writes: Gate::open() }
     }
 
-    /// Waits for a commit to come to the gate.
+    /// Writes of progress wait at the gate.
+    pub(crate) fn shut_for_writes(inner: SqliteStore) -> Self {
+        Self { inner, accepts: Gate::open(), writes: Gate::shut() }
+    }
+
+    /// Waits for a commit to come to the gate that is shut.
     pub(crate) async fn arrival(&self) {
-        self.arrived.acquire().await.expect("never closed").forget();
+        self.the_shut_one().arrived.acquire().await.expect("never closed").forget();
     }
 
     /// Lets one commit through.
     pub(crate) fn let_one_through(&self) {
-        self.gate.add_permits(1);
+        self.the_shut_one().gate.add_permits(1);
+    }
+
+    fn the_shut_one(&self) -> &Gate {
+        if self.accepts.is_open { &self.writes } else { &self.accepts }
+    }
+}
+
+struct Gate {
+    is_open: bool,
+    arrived: Semaphore,
+    gate: Semaphore,
+}
+
+impl Gate {
+    fn shut() -> Self {
+        Self { is_open: false, arrived: Semaphore::new(0), gate: Semaphore::new(0) }
+    }
+
+    fn open() -> Self {
+        Self { is_open: true, ..Self::shut() }
+    }
+
+    async fn pass(&self) {
+        if !self.is_open {
+            self.arrived.add_permits(1);
+            self.gate.acquire().await.expect("never closed").forget();
+        }
     }
 }
 
 impl Store for Gated {
     fn accept(&self, batch: Batch) -> Answer<'_, Vec<Accepted>> {
         Box::pin(async {
-            self.arrived.add_permits(1);
-            self.gate.acquire().await.expect("never closed").forget();
+            self.accepts.pass().await;
             self.inner.accept(batch).await
         })
     }
@@ -54,7 +86,10 @@ impl Store for Gated {
     }
 
     fn write(&self, write: RunWrite) -> Answer<'_, Written> {
-        self.inner.write(write)
+        Box::pin(async {
+            self.writes.pass().await;
+            self.inner.write(write).await
+        })
     }
 
     fn operate(&self, operation: Operation) -> Answer<'_, ()> {

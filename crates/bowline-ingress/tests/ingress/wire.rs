@@ -63,7 +63,22 @@ impl Wire {
         timeout(PATIENCE, self.read_reply()).await.expect("an answer in time")
     }
 
+    /// The next answer, to a HEAD: what it announces is not sent.
+    pub(crate) async fn reply_without_body(&mut self) -> Reply {
+        timeout(PATIENCE, self.read_head()).await.expect("an answer in time")
+    }
+
     async fn read_reply(&mut self) -> Reply {
+        let mut reply = self.read_head().await;
+        let length = reply.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        while self.unread.len() < length {
+            assert!(self.read_more().await, "closed in the middle of the answer");
+        }
+        reply.body = String::from_utf8(self.unread.drain(..length).collect()).expect("text");
+        reply
+    }
+
+    async fn read_head(&mut self) -> Reply {
         let head_end = loop {
             if let Some(end) = self.unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break end;
@@ -77,14 +92,8 @@ impl Wire {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length");
-        let length: usize = length.map_or(0, |(_, length)| length.parse().expect("a length"));
-        while self.unread.len() < head_end + 4 + length {
-            assert!(self.read_more().await, "closed in the middle of the answer");
-        }
-        let body = String::from_utf8(self.unread[head_end + 4..head_end + 4 + length].to_vec());
-        self.unread.drain(..head_end + 4 + length);
-        Reply { status: status.parse().expect("a number"), headers, body: body.expect("text") }
+        self.unread.drain(..head_end + 4);
+        Reply { status: status.parse().expect("a number"), headers, body: String::new() }
     }
 
     async fn read_more(&mut self) -> bool {
@@ -104,6 +113,13 @@ impl Wire {
     pub(crate) async fn stirs_within(&mut self, wait: Duration) -> bool {
         timeout(wait, self.read_more()).await.is_ok()
     }
+}
+
+/// One request without a body, on a connection of its own.
+pub(crate) async fn ask(at: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut wire = Wire::to(at).await;
+    wire.send(head(method, path, headers, 0)).await;
+    if method == "HEAD" { wire.reply_without_body().await } else { wire.reply().await }
 }
 
 /// One POST on a connection of its own.

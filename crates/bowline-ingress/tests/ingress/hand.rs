@@ -1,0 +1,75 @@
+//! Runs are driven by hand, where a test needs their end.
+
+use std::sync::Arc;
+
+use bowline_model::{
+    BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, NodeId, Payload, Run, RunId, Seq,
+    SystemClock,
+};
+use bowline_store::{Claim, RunWrite, Store, Transition};
+use serde_json::Value;
+
+/// What an engine would be.
+pub(crate) struct Hand {
+    store: Arc<dyn Store>,
+    node: NodeId,
+}
+
+impl Hand {
+    pub(crate) async fn on(store: &Arc<dyn Store>) -> Self {
+        let node = store.start_node(SystemClock.now()).await.unwrap().node;
+        Self { store: Arc::clone(store), node }
+    }
+
+    pub(crate) async fn complete(&self, run: i64, output: Value) {
+        let run = self.claim(run).await;
+        let output = Some(Payload::encode(&output).unwrap());
+        self.end(&run, EntryKind::Completed, output, Transition::Complete).await;
+    }
+
+    pub(crate) async fn fail(&self, run: i64, why: &str) {
+        let run = self.claim(run).await;
+        let dead = Transition::DeadLetter { reason: DeadReason::Failed, summary: why.to_owned() };
+        self.end(&run, EntryKind::DeadLettered, None, dead).await;
+    }
+
+    pub(crate) async fn cancel(&self, run: i64) {
+        let run = self.claim(run).await;
+        self.end(&run, EntryKind::Cancelled, None, Transition::Cancel).await;
+    }
+
+    async fn claim(&self, run: i64) -> Run {
+        let wanted = self.store.run(RunId(run)).await.unwrap().expect("it is there");
+        let claim = Claim {
+            node: self.node,
+            now: SystemClock.now(),
+            total_max: 1,
+            workflows: vec![(wanted.workflow.clone(), 1)],
+            others_max: 0,
+            crashes_min: 0,
+        };
+        let claimed = self.store.claim(claim).await.unwrap().pop().expect("it is queued");
+        assert_eq!(claimed.id, wanted.id, "the oldest of its workflow goes first");
+        claimed
+    }
+
+    async fn end(&self, run: &Run, kind: EntryKind, payload: Option<Payload>, to: Transition) {
+        let entry = Entry {
+            seq: Seq(run.journal_len + 1),
+            kind,
+            key: EntryKey::run(),
+            at: SystemClock.now(),
+            build: BuildId::from("build-1"),
+            meta: EntryMeta::default(),
+            payload,
+        };
+        let write = RunWrite {
+            run: run.id,
+            epoch: run.epoch,
+            now: SystemClock.now(),
+            entries: vec![entry],
+            transition: Some(to),
+        };
+        self.store.write(write).await.unwrap();
+    }
+}
