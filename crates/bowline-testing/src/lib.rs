@@ -17,10 +17,13 @@ pub mod lost_writes;
 pub mod mock;
 pub mod peer;
 pub mod process;
+mod pulse;
 mod server;
 pub mod skip;
+pub mod test_app;
 
 pub use crm::{CrmMode, MockCrm, MockCrmOptions};
 pub use lost_writes::{LostWrites, LostWritesError};
 pub use mock::{Answer, Match, MockSystem, Recorded};
 pub use process::{Process, ProcessError, Program};
+pub use test_app::{Reply, TestApp, TestRun};

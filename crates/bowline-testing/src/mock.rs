@@ -13,11 +13,13 @@
 //! ```
 
 mod answer;
+mod expect;
+mod gauge;
 mod recorded;
 mod script;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -28,11 +30,17 @@ use bytes::Bytes;
 use http::Request;
 use tokio::sync::{oneshot, watch};
 
-use crate::server::{Answered, Closed, Server};
+use crate::{
+    pulse::Pulse,
+    server::{Answered, Closed, Host, Server},
+};
 use answer::Kind;
+use expect::Expectation;
 use script::Script;
 
 pub use answer::Answer;
+pub(crate) use expect::list;
+pub(crate) use gauge::Gauge;
 pub use recorded::Recorded;
 pub use script::{Match, When};
 
@@ -47,20 +55,35 @@ pub const REQUESTS_MAX: usize = 1_000_000;
 /// A request is recorded before it is answered: whoever has the answer finds the request in
 /// [`requests`](Self::requests). It never deduplicates. Dropping the mock closes its port.
 pub struct MockSystem {
+    name: String,
     server: Server,
     shared: Arc<Shared>,
+}
+
+/// On which thread a mock runs, by which clock its answers are late, and who counts what it holds.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) host: Arc<Host>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) gauge: Arc<Gauge>,
 }
 
 struct Shared {
     state: Mutex<State>,
     arrived: watch::Sender<usize>,
     started: Duration,
+    clock: Arc<dyn Clock>,
+    gauge: Arc<Gauge>,
 }
 
 struct State {
     script: Script,
     requests: Vec<Recorded>,
     arrived: usize,
+    expectations: Vec<Expectation>,
+    verifies: bool,
+    /// What was answered under each idempotency key, if it remembers that.
+    remembered: Option<HashMap<String, Answer>>,
 }
 
 impl MockSystem {
@@ -77,19 +100,45 @@ impl MockSystem {
     /// # Errors
     /// If the port is taken.
     pub fn on_port(port: u16) -> io::Result<Self> {
+        let surroundings = Surroundings {
+            host: Host::start()?,
+            clock: Arc::new(SystemClock),
+            gauge: Gauge::new(Pulse::new()),
+        };
+        Self::start_in(surroundings, "system".to_owned(), port)
+    }
+
+    /// Starts where others are.
+    pub(crate) fn start_in(surroundings: Surroundings, name: String, port: u16) -> io::Result<Self> {
+        let Surroundings { host, clock, gauge } = surroundings;
+        let state = State {
+            script: Script::default(),
+            requests: Vec::new(),
+            arrived: 0,
+            expectations: Vec::new(),
+            verifies: true,
+            remembered: None,
+        };
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { script: Script::default(), requests: Vec::new(), arrived: 0 }),
+            state: Mutex::new(state),
             arrived: watch::Sender::new(0),
-            started: SystemClock.monotonic(),
+            started: clock.monotonic(),
+            clock,
+            gauge,
         });
-        let server = Server::start(port, {
+        let server = Server::start_on(&host, port, {
             let shared = shared.clone();
             move |request| {
-                let answer = shared.record(request);
-                async move { give(answer).await }
+                let (answer, shared) = (shared.record(request), shared.clone());
+                async move { shared.give(answer).await }
             }
         })?;
-        Ok(Self { server, shared })
+        Ok(Self { name, server, shared })
+    }
+
+    /// Its name: that of the Api whose calls it answers.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its address: `http://127.0.0.1:PORT`, without a slash at the end.
@@ -122,6 +171,12 @@ impl MockSystem {
     #[must_use = "a rule without an answer does nothing"]
     pub fn when(&self, matches: Match) -> When<'_> {
         When::new(self, matches)
+    }
+
+    /// From now on a request under an idempotency key that was answered with a 2xx gets that answer again, as from
+    /// remotes that know such keys; the script is not asked. It is recorded like any other.
+    pub fn remember_keys(&self) {
+        self.shared.lock().remembered.get_or_insert_default();
     }
 
     /// Drops all rules; the default answer stays.
@@ -211,37 +266,69 @@ impl Shared {
     }
 
     fn record(&self, request: Request<Bytes>) -> Answer {
-        let elapsed = SystemClock.monotonic().saturating_sub(self.started);
+        let elapsed = self.clock.monotonic().saturating_sub(self.started);
         let mut state = self.lock();
         if state.requests.len() >= REQUESTS_MAX {
             return Answer::status(507);
         }
         state.arrived += 1;
-        let mut recorded = Recorded::new(state.arrived, SystemClock.now(), elapsed, request);
-        let answer = state.script.choose(&recorded);
+        let mut recorded = Recorded::new(state.arrived, self.clock.now(), elapsed, request);
+        let answer = state.answer_to(&recorded);
         recorded.answered = answer.status_sent();
         state.requests.push(recorded);
         let arrived = state.arrived;
         drop(state);
         self.arrived.send_modify(|most| *most = arrived.max(*most));
+        self.gauge.beat();
+        answer
+    }
+
+    async fn give(&self, answer: Answer) -> Answered {
+        if !answer.delay.is_zero() {
+            let _held = self.gauge.hold();
+            self.clock.sleep(answer.delay).await;
+        }
+        match &answer.kind {
+            Kind::Respond { .. } => Ok(answer.into_response()),
+            Kind::Close => Err(Closed),
+            Kind::Hang => {
+                let _held = self.gauge.hold();
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl State {
+    fn answer_to(&mut self, request: &Recorded) -> Answer {
+        let Some(remembered) = &mut self.remembered else { return self.script.choose(request) };
+        let Some(key) = request.effect_key() else { return self.script.choose(request) };
+        if let Some(answer) = remembered.get(&key) {
+            return answer.clone();
+        }
+        let answer = self.script.choose(request);
+        if answer.status_sent().is_some_and(|status| (200..300).contains(&status)) {
+            remembered.insert(key, answer.clone());
+        }
         answer
     }
 }
 
-async fn give(answer: Answer) -> Answered {
-    if !answer.delay.is_zero() {
-        SystemClock.sleep(answer.delay).await;
-    }
-    match &answer.kind {
-        Kind::Respond { .. } => Ok(answer.into_response()),
-        Kind::Close => Err(Closed),
-        Kind::Hang => std::future::pending().await,
+/// What was expected must have come.
+impl Drop for MockSystem {
+    fn drop(&mut self) {
+        if !std::thread::panicking()
+            && let Some(unmet) = self.unmet()
+        {
+            panic!("{unmet}");
+        }
     }
 }
 
 impl fmt::Debug for MockSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MockSystem")
+            .field("name", &self.name)
             .field("url", &self.url())
             .field("requests", &self.count())
             .finish_non_exhaustive()

@@ -31,10 +31,39 @@ pub(crate) struct Closed;
 
 pub(crate) type Answered = Result<Response<Full<Bytes>>, Closed>;
 
-/// A server on loopback. Dropping it closes the port and every connection.
-pub(crate) struct Server {
+/// The thread that servers run on. Several may share one.
+pub(crate) struct Host {
     // An Option only because shutting a runtime down takes it by value.
     runtime: Option<Runtime>,
+}
+
+impl Host {
+    pub(crate) fn start() -> io::Result<Arc<Self>> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("bowline-mocks")
+            .enable_all()
+            .build()?;
+        Ok(Arc::new(Self { runtime: Some(runtime) }))
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        self.runtime.as_ref().expect("taken only by drop").handle()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // A plain drop would panic inside an async test.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A server on loopback. Dropping it closes the port and every connection.
+pub(crate) struct Server {
+    host: Arc<Host>,
     address: SocketAddr,
     listen: Box<dyn Fn(StdListener) -> io::Result<Listening> + Send + Sync>,
     listening: Mutex<Option<Listening>>,
@@ -47,19 +76,27 @@ struct Listening {
 }
 
 impl Server {
-    /// Listens on a loopback port (0: any free one).
+    /// Listens on a loopback port (0: any free one), on a thread of its own.
     pub(crate) fn start<H, F>(port: u16, handler: H) -> io::Result<Self>
     where
         H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
         F: Future<Output = Answered> + Send + 'static,
     {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        Self::start_on(&Host::start()?, port, handler)
+    }
+
+    /// Listens on a loopback port (0: any free one), on that thread.
+    pub(crate) fn start_on<H, F>(host: &Arc<Host>, port: u16, handler: H) -> io::Result<Self>
+    where
+        H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+        F: Future<Output = Answered> + Send + 'static,
+    {
         let listener = bind(port)?;
         let address = listener.local_addr()?;
-        let (handler, handle) = (Arc::new(handler), runtime.handle().clone());
+        let (handler, handle) = (Arc::new(handler), host.handle().clone());
         let listen = Box::new(move |listener| listen(&handle, listener, handler.clone()));
         let listening = Mutex::new(Some(listen(listener)?));
-        Ok(Self { runtime: Some(runtime), address, listen, listening })
+        Ok(Self { host: host.clone(), address, listen, listening })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -68,7 +105,7 @@ impl Server {
 
     /// The runtime the server runs on.
     pub(crate) fn handle(&self) -> &Handle {
-        self.runtime.as_ref().expect("taken only by drop").handle()
+        self.host.handle()
     }
 
     /// Closes the port and every connection. Nobody is answered any more when it returns.
@@ -94,10 +131,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.close();
-        if let Some(runtime) = self.runtime.take() {
-            // A plain drop would panic inside an async test.
-            runtime.shutdown_background();
-        }
     }
 }
 

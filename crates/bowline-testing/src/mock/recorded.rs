@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Request};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use uuid::Uuid;
 
 /// One request, as it came over the socket.
 #[derive(Debug, Clone)]
@@ -51,6 +52,22 @@ impl Recorded {
     /// The value of `Idempotency-Key`.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.header("idempotency-key")
+    }
+
+    /// The key by which a remote would know this request again: a header that speaks of idempotency, else another
+    /// header or a top-level field of the body that holds a key as steps make them.
+    pub(crate) fn effect_key(&self) -> Option<String> {
+        let headers =
+            || self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let spoken = headers().find(|(name, _)| name.contains("idempotency"));
+        let shaped = || headers().find(|(_, value)| Uuid::try_parse(value).is_ok());
+        let header = spoken.or_else(shaped).map(|(_, value)| value.to_owned());
+        header.or_else(|| {
+            let body = self.json();
+            let mut fields = body.as_object()?.iter();
+            let field = fields.find(|(name, _)| name.to_lowercase().contains("idempotency"));
+            field.and_then(|(_, value)| value.as_str()).map(str::to_owned)
+        })
     }
 
     /// A header's first value, if it is text.

@@ -10,46 +10,68 @@ use super::{Answer, MockSystem, Recorded};
 #[derive(Clone)]
 pub struct Match {
     test: Arc<dyn Fn(&Recorded) -> bool + Send + Sync>,
+    text: String,
 }
 
 impl Match {
     /// Every request.
     pub fn any() -> Self {
-        Self::when(|_| true)
+        Self::new("any request", |_| true)
     }
 
     /// Requests that a test of yours says yes to.
     pub fn when(test: impl Fn(&Recorded) -> bool + Send + Sync + 'static) -> Self {
-        Self { test: Arc::new(test) }
+        Self::new("a request that the test's closure accepts", test)
+    }
+
+    fn new(text: impl Into<String>, test: impl Fn(&Recorded) -> bool + Send + Sync + 'static) -> Self {
+        Self { test: Arc::new(test), text: text.into() }
+    }
+
+    pub(super) fn fits(&self, request: &Recorded) -> bool {
+        (self.test)(request)
+    }
+
+    /// As people read it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Requests with that method and path.
     pub fn call(method: &str, path: &str) -> Self {
         let (method, path) = (method.to_owned(), path.to_owned());
-        Self::when(move |request| request.method.as_str() == method && request.path == path)
+        Self::new(format!("{method} {path}"), move |request| {
+            request.method.as_str() == method && request.path == path
+        })
     }
 
     /// Requests whose body holds that value at that JSON pointer.
     pub fn body(pointer: &str, equals: impl Into<Value>) -> Self {
         let (pointer, equals) = (pointer.to_owned(), equals.into());
-        Self::when(move |request| request.pointer(&pointer).as_ref() == Some(&equals))
+        Self::new(format!("a body with {equals} at {pointer}"), move |request| {
+            request.pointer(&pointer).as_ref() == Some(&equals)
+        })
     }
 
     /// Requests with that header.
     pub fn header(name: &str, equals: &str) -> Self {
         let (name, equals) = (name.to_owned(), equals.to_owned());
-        Self::when(move |request| request.header(&name) == Some(equals.as_str()))
+        Self::new(format!("a request with the header {name}"), move |request| {
+            request.header(&name) == Some(equals.as_str())
+        })
     }
 
     /// Requests that match both.
     pub fn and(self, other: Self) -> Self {
-        Self::when(move |request| (self.test)(request) && (other.test)(request))
+        Self::new(format!("{} and {}", self.text, other.text), move |request| {
+            self.fits(request) && other.fits(request)
+        })
     }
 }
 
 impl fmt::Debug for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Match").finish_non_exhaustive()
+        f.debug_tuple("Match").field(&self.text).finish()
     }
 }
 
@@ -120,12 +142,12 @@ impl Script {
     }
 
     pub(super) fn choose(&mut self, request: &Recorded) -> Answer {
-        let limited = self.limited.iter_mut().find(|(left, rule)| *left > 0 && (rule.matches.test)(request));
+        let limited = self.limited.iter_mut().find(|(left, rule)| *left > 0 && rule.matches.fits(request));
         if let Some((left, rule)) = limited {
             *left -= 1;
             return (rule.answer)(request);
         }
-        let lasting = self.lasting.iter().find(|rule| (rule.matches.test)(request));
+        let lasting = self.lasting.iter().find(|rule| rule.matches.fits(request));
         lasting.map_or(&self.default, |rule| &rule.answer)(request)
     }
 }

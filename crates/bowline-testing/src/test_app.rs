@@ -1,0 +1,341 @@
+//! An app under test: in memory, with mock systems for its Apis, and a clock that skips.
+//!
+//! What comes in: the same [`App`] that `main` serves, and what its senders would send. What goes out: real requests to
+//! mock systems on loopback, recorded; runs, their ends and their timelines. What must never happen here: a wait by the
+//! machine's clock for something that only time brings, a variable of the machine's environment, a call to a real remote.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | `world` | what outlives a process: disk, clock, mock systems |
+//! | `life`, `process` | one process of the app, and how it is killed |
+//! | `disk` | the store that sees every write, and the moments at which a process may die |
+//! | `clock` | a clock that stands still |
+//! | `quiet` | when nothing can happen until time moves |
+//! | `sending`, `reply` | what senders send, and what they are answered |
+//! | `run` | one run, as a test sees it |
+//! | `operate` | what operators do |
+
+mod clock;
+mod disk;
+mod life;
+mod operate;
+mod process;
+mod quiet;
+mod reply;
+mod run;
+mod sending;
+mod waiting;
+mod world;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bowline::{App, Workflow};
+use bowline_model::{RunId, RunState};
+use bowline_store::{RunFilter, Store};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use self::{
+    disk::{CrashAt, When},
+    life::Life,
+    quiet::{Door, Quiet},
+    waiting::{PATIENCE, wait_for},
+    world::World,
+};
+use crate::MockSystem;
+
+pub use self::{reply::Reply, run::TestRun};
+
+/// The name of an app's first process: that of its thread.
+const PROCESS: &str = "bowline-app";
+
+/// An app under test. Everything about it is in memory and its own: tests run side by side.
+///
+/// Each Api of the app is a [`MockSystem`] of the same name, reached over real HTTP on loopback. Required variables that
+/// the test does not set have stand-ins. The time begins at 2026-09-21T12:00:00Z and stands still: it skips where a test
+/// waits for a run's [`end`](TestRun::end), or moves by [`advance`](Self::advance). Works in a plain `#[test]` and inside
+/// an async one.
+///
+/// ```
+/// use bowline::prelude::*;
+/// use bowline_testing::{Answer, TestApp};
+/// use serde_json::json;
+///
+/// struct Shop { crm: Api }
+/// impl Shop {
+///     async fn welcome(self: Arc<Self>, cx: Context, email: String) -> Result<u64> {
+///         let contact: serde_json::Value =
+///             cx.step("create contact", self.crm.post("/contacts").json(&email).decode()).await?;
+///         Ok(contact["id"].as_u64().unwrap_or_default())
+///     }
+/// }
+///
+/// let welcome = workflow("welcome", Shop::welcome);
+/// let app = TestApp::new(
+///     App::new("shop", |setup| Shop { crm: setup.api("crm").base_url_env("CRM_BASE_URL") }).workflow(welcome.clone()),
+/// );
+/// app.mock("crm").answer(Answer::json(201, json!({"id": 7})));
+/// app.mock("crm").fail_next(2, 503);
+///
+/// let run = app.start(&welcome, &"ada@example.com".to_owned()).end();
+/// assert_eq!(run.output::<u64>(), 7);
+/// assert_eq!(app.mock("crm").count(), 3);
+/// ```
+pub struct TestApp<S: Send + Sync + 'static> {
+    app: Arc<App<S>>,
+    variables: Arc<BTreeMap<String, String>>,
+    world: World,
+    mocks: BTreeMap<String, Arc<MockSystem>>,
+    life: Mutex<Arc<Life<S>>>,
+    /// The names of the processes after the first; of them the last for all that follow.
+    next_names: Mutex<Vec<String>>,
+    starts: Mutex<u32>,
+}
+
+/// An app under test in the making.
+#[must_use = "build it"]
+pub struct TestAppBuilder<S> {
+    app: App<S>,
+    variables: BTreeMap<String, String>,
+    next_names: Vec<String>,
+}
+
+impl<S: Send + Sync + 'static> TestAppBuilder<S> {
+    /// Sets a variable of the app's environment. Those of the machine are never read.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// The names of the processes after the first, the last of them for all that follow.
+    pub(crate) fn next_processes(mut self, names: Vec<String>) -> Self {
+        self.next_names = names;
+        self
+    }
+
+    /// Opens the app.
+    ///
+    /// # Panics
+    /// If it cannot be opened, with all that is wrong with it.
+    pub fn build(self) -> TestApp<S> {
+        let (app, variables) = (Arc::new(self.app), Arc::new(self.variables));
+        let world = World::new();
+        let life = Life::begin(PROCESS, &app, &variables, &world);
+        let mocks = world.mocks.all();
+        TestApp {
+            app,
+            variables,
+            world,
+            mocks,
+            life: Mutex::new(Arc::new(life)),
+            next_names: Mutex::new(self.next_names),
+            starts: Mutex::default(),
+        }
+    }
+}
+
+impl<S> fmt::Debug for TestAppBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestAppBuilder").field("app", &self.app).finish_non_exhaustive()
+    }
+}
+
+impl<S: Send + Sync + 'static> TestApp<S> {
+    /// Opens the app, in memory.
+    ///
+    /// # Panics
+    /// If it cannot be opened, with all that is wrong with it.
+    pub fn new(app: App<S>) -> Self {
+        Self::with(app).build()
+    }
+
+    /// As [`new`](Self::new), with something more to say first.
+    pub fn with(app: App<S>) -> TestAppBuilder<S> {
+        TestAppBuilder { app, variables: BTreeMap::new(), next_names: vec![] }
+    }
+
+    /// The mock system that answers for the Api of that name.
+    ///
+    /// # Panics
+    /// If the app has no such Api; says which it has.
+    #[track_caller]
+    pub fn mock(&self, name: &str) -> &MockSystem {
+        let known = || self.mocks.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        match self.mocks.get(name) {
+            Some(mock) => mock,
+            None if self.mocks.is_empty() => panic!("this app has no Api {name:?}: it has none at all"),
+            None => panic!("this app has no Api {name:?}; it has {}", known()),
+        }
+    }
+
+    /// Every mock system.
+    pub fn mocks(&self) -> impl Iterator<Item = &MockSystem> {
+        self.mocks.values().map(|mock| &**mock)
+    }
+
+    /// The time of the test's clock.
+    pub fn now(&self) -> Timestamp {
+        self.world.clock.time()
+    }
+
+    /// Lets that much time pass. What is due on the way happens at its time, one thing after the other.
+    pub fn advance(&self, by: Duration) {
+        self.pass(by);
+    }
+
+    /// Lets everything happen that can happen now, without time passing.
+    ///
+    /// # Panics
+    /// If something else than time or a mock system is waited for, for 20 s of real time.
+    #[track_caller]
+    pub fn settle(&self) {
+        if let Quiet::Elsewhere(_) = self.quiet(Door::Free, PATIENCE) {
+            panic!("the app does not come to rest within {PATIENCE:?}\n{}", self.timelines());
+        }
+    }
+
+    /// Starts a run as the program itself would ([`OpenApp::start`](bowline::OpenApp::start)).
+    ///
+    /// # Panics
+    /// If it cannot be started; says why.
+    #[track_caller]
+    pub fn start<I, O>(&self, workflow: &Workflow<S, I, O>, input: &I) -> TestRun<'_, S>
+    where
+        I: Serialize,
+        O: Send + 'static,
+    {
+        let key = {
+            let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+            *starts += 1;
+            format!("start {starts}")
+        };
+        // After a crash it is started again under the same key, as a program does.
+        let started = self.ask("a start was not answered", |life| {
+            let start = life.process.app().start(workflow, input).dedupe(key.clone());
+            life.process.handle().spawn(async move { start.await.map(|run| run.id()) })
+        });
+        match started {
+            Ok(run) => self.run(run),
+            Err(error) => panic!("workflow {} cannot be started: {error}", workflow.name()),
+        }
+    }
+
+    /// A run by its id.
+    pub fn run(&self, id: RunId) -> TestRun<'_, S> {
+        TestRun::new(self, id)
+    }
+
+    /// All runs, the older first.
+    pub fn runs(&self) -> Vec<TestRun<'_, S>> {
+        let filter = RunFilter { limit: bowline_store::store::RUNS_PAGE_MAX, ..RunFilter::default() };
+        let mut runs = self.read(self.world.disk.reads().runs(filter));
+        runs.reverse();
+        runs.iter().map(|run| self.run(run.id)).collect()
+    }
+
+    /// The dead letters, the older first.
+    pub fn dead(&self) -> Vec<TestRun<'_, S>> {
+        self.runs().into_iter().filter(|run| run.state() == RunState::DeadLettered).collect()
+    }
+
+    /// Kills the app's process, and starts another: what was not on disk is forgotten, what was goes on.
+    pub fn crash(&self) {
+        let life = self.life();
+        life.kill();
+        self.alive();
+    }
+
+    /// Kills the app's process as soon as the outcome of that step is on disk, once; another is started. The crash comes
+    /// while the test sends, settles, advances or waits for an end.
+    ///
+    /// # Panics
+    /// At the end of the test, if no such outcome was recorded.
+    pub fn crash_after(&self, step: &str) {
+        self.world.disk.plan_crash(CrashAt::Step(When::After, step.to_owned()));
+    }
+
+    /// Kills the app's process when that step's effect has happened and its outcome is not on disk yet, once; another
+    /// is started.
+    ///
+    /// # Panics
+    /// At the end of the test, if it never came to that.
+    pub fn crash_before_recording(&self, step: &str) {
+        self.world.disk.plan_crash(CrashAt::Step(When::Before, step.to_owned()));
+    }
+
+    /// The timelines of all runs, as `show` draws them.
+    pub fn timelines(&self) -> String {
+        let timelines: Vec<String> = self.runs().iter().map(|run| run.timeline()).collect();
+        if timelines.is_empty() { "there is no run\n".to_owned() } else { timelines.join("\n") }
+    }
+
+    fn life(&self) -> Arc<Life<S>> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The process that lives; a dead one is followed by another.
+    fn alive(&self) -> Arc<Life<S>> {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        if life.is_dead() {
+            life.kill();
+            self.world.clock.forget_draws();
+            // What the dead one had sent to the store before its death is written before the next one looks.
+            let _ = wait_for(self.world.disk.reads().counts(self.now()), PATIENCE);
+            let mut names = self.next_names.lock().unwrap_or_else(PoisonError::into_inner);
+            let name = if names.len() > 1 {
+                names.remove(0)
+            } else {
+                names.first().cloned().unwrap_or(PROCESS.to_owned())
+            };
+            *life = Arc::new(Life::begin(&name, &self.app, &self.variables, &self.world));
+        }
+        life.clone()
+    }
+
+    /// Asks the app for something, and again if its process died before the answer.
+    fn ask<T: Send + 'static>(
+        &self,
+        unanswered: &str,
+        ask: impl Fn(&Life<S>) -> tokio::task::JoinHandle<T>,
+    ) -> T {
+        loop {
+            let life = self.alive();
+            let task = ask(&life);
+            let ended = self.skip_until(unanswered, Door::Waited, || {
+                (task.is_finished() || !Arc::ptr_eq(&life, &self.life())).then_some(())
+            });
+            let () = ended;
+            if task.is_finished()
+                && let Some(Ok(answer)) = wait_for(task, PATIENCE)
+            {
+                return answer;
+            }
+            if Arc::ptr_eq(&life, &self.life()) && !life.is_dead() {
+                panic!("{unanswered}: the app panicked, see its message above");
+            }
+        }
+    }
+}
+
+/// What was planned must have come.
+impl<S: Send + Sync + 'static> Drop for TestApp<S> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        if let Some(CrashAt::Step(_, step)) = self.world.disk.planned() {
+            panic!("the crash at the step \"{step}\" never came: it was not recorded\n{}", self.timelines());
+        }
+    }
+}
+
+impl<S: Send + Sync + 'static> fmt::Debug for TestApp<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestApp").field("app", &self.app).field("now", &self.now()).finish_non_exhaustive()
+    }
+}
