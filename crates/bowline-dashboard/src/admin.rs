@@ -1,7 +1,9 @@
-//! The admin API: what the command line, scripts and probes talk to.
+//! The admin address: pages for people, and the API that the command line, scripts and probes talk to.
 //!
 //! | Request | Answer |
 //! |---|---|
+//! | `GET /?state=dead&workflow=w&before=9` | a page: runs, newest first |
+//! | `GET /runs/{id}?payloads=true` | a page: one run in time |
 //! | `GET /api/runs?state=dead,waiting&workflow=w&limit=50&before=9` | [`RunList`], newest first |
 //! | `GET /api/runs/{id}?payloads=true` | [`RunView`] |
 //! | `GET /api/runs/{id}/event` | the [`Event`] with its body |
@@ -13,7 +15,8 @@
 //! | `GET /health/live` | 200 while the process answers |
 //! | `GET /health/ready` | [`Readiness`]: 200, or 503 with the reasons |
 //!
-//! Bodies are those of [`request`]; an error is an [`ErrorBody`].
+//! Bodies are those of [`request`]; an error is an [`ErrorBody`], or a page where a browser asks for one outside of
+//! `/api` and `/health`.
 //!
 //! There is no login: whoever reaches the address is an operator. So it is meant for a loopback address, and every
 //! request must name a loopback host or one that was allowed; pages of other origins are turned away, and a write
@@ -40,21 +43,23 @@ use bowline_model::{BuildId, Clock, Event, Run, RunId};
 use bowline_store::Store;
 
 pub use self::answer::ErrorBody;
+pub(crate) use self::answer::Refusal;
 use self::{
-    answer::{Answer, Refusal},
+    answer::Answer,
     guard::Guard,
     request::{ReplayRequest, RetryAllRequest, RunQuery, RunsQuery},
 };
 use crate::{
     commands::{BulkRetried, Commands, Discarded, Operator, Poke, Replayed, Retried},
     health::{AskProgress, Health, Readiness, Status},
+    pages,
     view::{RunList, RunView},
 };
 
 /// Largest body of a request.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// The admin API, to be served on the admin address.
+/// The pages and the API, to be served on the admin address.
 pub struct Admin {
     desk: Desk,
     hosts: Vec<String>,
@@ -68,14 +73,15 @@ impl fmt::Debug for Admin {
 
 /// What the handlers share.
 #[derive(Clone)]
-struct Desk {
-    store: Arc<dyn Store>,
+pub(crate) struct Desk {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
     commands: Commands,
     health: Health,
 }
 
 impl Admin {
-    /// The API over that store. `poke` wakes the engine after a command; `progress` asks it how it stands.
+    /// Pages and API over that store. `poke` wakes the engine after a command; `progress` asks it how it stands.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -84,8 +90,8 @@ impl Admin {
         poke: Poke,
     ) -> Self {
         let commands = Commands::new(store.clone(), clock.clone(), build.clone(), poke);
-        let health = Health::new(store.clone(), clock, build, progress);
-        Self { desk: Desk { store, commands, health }, hosts: vec![] }
+        let health = Health::new(store.clone(), clock.clone(), build, progress);
+        Self { desk: Desk { store, clock, commands, health }, hosts: vec![] }
     }
 
     /// Also answers requests that name this host (a name or an address, without port).
@@ -108,10 +114,12 @@ impl Admin {
             .route("/api/status", get(status))
             .route("/health/live", get(live))
             .route("/health/ready", get(ready))
+            .merge(pages::routes())
             .fallback(async || Refusal::no_such_page())
             .method_not_allowed_fallback(async || Refusal::method())
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
+            .layer(middleware::from_fn(pages::dress))
             .with_state(self.desk)
     }
 }
@@ -175,10 +183,10 @@ async fn ready(State(desk): State<Desk>) -> (StatusCode, Json<Readiness>) {
 type Body = Result<Bytes, BytesRejection>;
 
 /// A query, parsed.
-type Asked<T> = Result<Query<T>, QueryRejection>;
+pub(crate) type Asked<T> = Result<Query<T>, QueryRejection>;
 
 impl Desk {
-    async fn run(&self, id: &str) -> Result<Run, Refusal> {
+    pub(crate) async fn run(&self, id: &str) -> Result<Run, Refusal> {
         let id = run_id(id)?;
         self.store.run(id).await?.ok_or_else(|| Refusal::no_such_run(id))
     }

@@ -1,7 +1,7 @@
 //! What people see of Bowline, and what they say to it.
 //!
-//! What comes in: an operator's requests, over the admin API or a command line. What goes out: views of runs and of
-//! the server's health, and commands.
+//! What comes in: an operator's requests, from a browser, over the admin API or a command line. What goes out: views of
+//! runs and of the server's health, as pages and as data, and commands.
 //!
 //! What must never happen here: a write past [`commands`], a payload that nobody asked for, an answer to a page of
 //! another origin.
@@ -11,14 +11,18 @@
 //! | [`commands`] | retry, replay, discard: decided purely, applied with a compare-and-set |
 //! | [`view`] | rows and timelines, as data |
 //! | [`health`] | whether the server makes progress |
-//! | [`admin`] | the API over both |
+//! | [`wording`] | the words for them, on pages and terminals alike |
+//! | `pages` | runs and timelines in a browser |
+//! | [`admin`] | pages and API together, behind one guard |
 //! | [`alerts`] | dead letters told to a chat, many in one message |
 
 pub mod admin;
 pub mod alerts;
 pub mod commands;
 pub mod health;
+mod pages;
 pub mod view;
+pub mod wording;
 
 pub use admin::Admin;
 pub use alerts::Alerts;

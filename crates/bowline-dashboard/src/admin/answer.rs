@@ -1,4 +1,4 @@
-//! How the admin API says no: a status, and an error with a hint as JSON.
+//! How the admin address says no: a status, and an error with a hint; as JSON, unless a page is made of it.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ pub struct ErrorBody {
 }
 
 /// A request that is not carried out.
-#[derive(Debug)]
-pub(super) struct Refusal {
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
     status: StatusCode,
     body: ErrorBody,
     retry_after: Option<Duration>,
@@ -42,7 +42,7 @@ impl Refusal {
         Self { status, body: ErrorBody { error: error.into(), hint }, retry_after: None }
     }
 
-    pub(super) fn bad_request(error: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, "")
     }
 
@@ -72,6 +72,18 @@ impl Refusal {
             format!("the event {} of run {} is no longer stored", run.event, run.id),
             "events leave the store after their retention",
         )
+    }
+
+    pub(crate) fn broken_page() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the page could not be made",
+            "the log says why; `runs` and `show` on the command line tell the same",
+        )
+    }
+
+    pub(crate) fn body(&self) -> &ErrorBody {
+        &self.body
     }
 
     pub(super) fn unreadable(rejection: &BytesRejection) -> Self {
@@ -119,10 +131,12 @@ fn status(kind: StoreErrorKind) -> StatusCode {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
+        let mut response = (self.status, Json(&self.body)).into_response();
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
+        // Where a browser asks, a page is made of it.
+        response.extensions_mut().insert(self);
         response
     }
 }

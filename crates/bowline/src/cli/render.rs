@@ -10,14 +10,16 @@ mod reports;
 mod text;
 mod timeline;
 
-use bowline_dashboard::view::{RunList, RunRow};
+use bowline_dashboard::{
+    view::{RunList, RunRow},
+    wording::{clean, cut, span_between},
+};
 use bowline_model::RunState;
 use jiff::Timestamp;
 
 use self::{
     columns::{Column, columns},
     paint::Tone,
-    text::{clean, cut, span_between},
 };
 pub use self::{
     paint::Paint,

@@ -1,11 +1,13 @@
 //! What commands did, in a line or two.
 
-use bowline_dashboard::commands::{BulkRetried, Discarded, Keys, Replayed, Retried};
+use bowline_dashboard::{
+    commands::{BulkRetried, Discarded, Keys, Replayed, Retried},
+    wording::clean,
+};
 
 use super::{
     columns::{Column, columns},
     paint::{Paint, Tone},
-    text::clean,
 };
 use crate::cli::{Checked, Error, send::Receipt};
 

@@ -267,22 +267,3 @@ fn checked_settings_align() {
         "✗  CRM_API_KEY   is not set: the API key of crm\n✓  CRM_BASE_URL  is set\n",
     );
 }
-
-#[test]
-fn spans_and_sizes_read_well() {
-    use std::time::Duration;
-    for (millis, expect) in [
-        (0, "0 ms"),
-        (999, "999 ms"),
-        (59_999, "59.99 s"),
-        (60_000, "1 min 00 s"),
-        (3_600_000, "1 h 00 min"),
-        (90_000_000, "1 d 01 h"),
-    ] {
-        assert_eq!(text::span(Duration::from_millis(millis)), expect);
-    }
-    for (bytes, expect) in [(999, "999 B"), (1000, "1.0 kB"), (999_999, "999.9 kB"), (2_340_000, "2.3 MB")] {
-        assert_eq!(text::size(bytes), expect);
-    }
-    assert_eq!((text::offset(-5), text::offset(59_999)), ("-0.005 s".to_owned(), "+59.999 s".to_owned()));
-}

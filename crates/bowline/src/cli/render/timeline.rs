@@ -3,13 +3,13 @@
 use bowline_dashboard::{
     RunView,
     view::{EndView, FailedAttempt, FailureView, Item, NoteView, StepKind, StepState, StepView},
+    wording::{self, clean, cut, moment, offset, size, span_between, span_millis},
 };
 use bowline_model::{EntryKind, RunState};
 
 use super::{
     columns::{Cell, Column, columns},
     paint::{Paint, Tone},
-    text::{clean, cut, moment, offset, size, span_between, span_millis},
     tone,
 };
 
@@ -123,29 +123,17 @@ fn step_row(step: &StepView) -> Row {
 }
 
 fn what(step: &StepView) -> String {
-    let kind = match step.kind {
-        StepKind::Step => "",
-        StepKind::Value => "recorded value",
-        StepKind::Timer => "timer",
-        StepKind::Message => "message",
-        StepKind::Child => "child run",
-        StepKind::Race => "race",
-        StepKind::State => "state",
-        StepKind::Changed => "change of the code",
-        StepKind::Transaction => "transaction",
-    };
-    step.call.clone().unwrap_or_else(|| kind.to_owned())
+    step.call.clone().unwrap_or_else(|| wording::kind(step.kind).to_owned())
 }
 
 fn mark(state: StepState) -> (&'static str, Tone) {
-    match state {
-        StepState::Done => ("✓", Tone::Good),
-        StepState::Refused => ("✗", Tone::Bad),
-        StepState::Unknown => ("?", Tone::Wait),
-        StepState::Retrying | StepState::Waiting => ("…", Tone::Wait),
-        StepState::Began => ("▸", Tone::Wait),
-        StepState::Dropped => ("–", Tone::Dim),
-    }
+    let tone = match state {
+        StepState::Done => Tone::Good,
+        StepState::Refused => Tone::Bad,
+        StepState::Unknown | StepState::Retrying | StepState::Waiting | StepState::Began => Tone::Wait,
+        StepState::Dropped => Tone::Dim,
+    };
+    (wording::mark(state), tone)
 }
 
 /// The attempts of a step that took more than one, or failed; then what it yielded, if asked for.
@@ -159,7 +147,7 @@ fn step_lines(view: &RunView, step: &StepView) -> Vec<Cell> {
     if let Some(failure) = &step.failure {
         let number = if step.failed.is_empty() { String::new() } else { format!("attempt {last}  ") };
         let (mark, tone) = mark(step.state);
-        lines.push((format!("{mark} {number}{}", failure_text(step, failure)), tone));
+        lines.push((format!("{mark} {number}{}", wording::failure(step, failure)), tone));
         lines.extend(answer_line(failure));
     } else if let (false, Some(ended)) = (step.failed.is_empty(), step.ended_ms) {
         let (mark, tone) = mark(step.state);
@@ -174,19 +162,10 @@ fn step_lines(view: &RunView, step: &StepView) -> Vec<Cell> {
 
 fn attempt_line(view: &RunView, step: &StepView, failed: &FailedAttempt) -> String {
     let why = failed.failure.as_ref();
-    let why = why.map_or_else(|| "failed".to_owned(), |failure| failure_text(step, failure));
+    let why = why.map_or_else(|| "failed".to_owned(), |failure| wording::failure(step, failure));
     let at = view.run.created_at + jiff::SignedDuration::from_millis(failed.at_ms);
     let next = failed.next_at.map(|next| format!("; next after {}", span_between(at, next)));
     format!("✗ attempt {}  {}  {why}{}", failed.number, offset(failed.at_ms), next.unwrap_or_default())
-}
-
-fn failure_text(step: &StepView, failure: &FailureView) -> String {
-    // The call stands in the line above already.
-    let call = step.call.as_deref().unwrap_or_default();
-    let message = failure.message.strip_prefix(call).and_then(|message| message.strip_prefix(": "));
-    let message = message.unwrap_or(&failure.message);
-    let request = failure.request_id.as_deref().map(|id| format!(" (request {})", clean(id)));
-    format!("{}{}", clean(message), request.unwrap_or_default())
 }
 
 fn answer_line(failure: &FailureView) -> Option<Cell> {
@@ -202,17 +181,14 @@ fn note_row(note: &NoteView) -> Row {
 }
 
 fn end_row(end: &EndView) -> Row {
-    let (mark, word, tone) = match end.kind {
-        EntryKind::Completed => ("●", "completed".to_owned(), Tone::Good),
-        EntryKind::DeadLettered => {
-            let reason = end.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-            ("✗", format!("dead letter{reason}"), Tone::Bad)
-        }
-        EntryKind::Continued => ("●", "went on as another run".to_owned(), Tone::Plain),
-        _ => ("–", "cancelled".to_owned(), Tone::Dim),
+    let (mark, tone) = match end.kind {
+        EntryKind::Completed => ("●", Tone::Good),
+        EntryKind::DeadLettered => ("✗", Tone::Bad),
+        EntryKind::Continued => ("●", Tone::Plain),
+        _ => ("–", Tone::Dim),
     };
     let size = end.output_bytes.map(|bytes| format!("  {}", size(bytes))).unwrap_or_default();
-    free_row(end.at_ms, (mark.to_owned(), tone), (format!("{word}{size}"), tone))
+    free_row(end.at_ms, (mark.to_owned(), tone), (format!("{}{size}", wording::end(end)), tone))
 }
 
 /// A line whose text is longer than names are: it must not widen their column.

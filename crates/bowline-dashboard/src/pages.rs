@@ -1,0 +1,89 @@
+//! Pages: runs, and one run in time, for a person with a browser.
+//!
+//! What comes in: a GET at the admin address. What goes out: one document of HTML that needs no script, beside it one
+//! stylesheet and one icon, all compiled in. What must never happen here: a write, a payload that nobody asked for,
+//! text of others that is not escaped, a query without a bound.
+//!
+//! A page does not reload itself unless asked: that would close what is open, and move the reader's place. `Refresh`
+//! loads it again, and `Follow` (`?follow=true`) does so every few seconds, on a run's page until the run has ended.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | `list` | `GET /`: runs, newest first, by state and workflow, in pages |
+//! | `run` | `GET /runs/{id}`: one run, and what can be done about it |
+//! | `timeline` | its items, as lines of the page |
+//! | `bar` | where in a run's time a step was |
+//! | `frame` | what stands around every page |
+//! | `links` | where everything is, wherever the router is mounted |
+//! | `refused` | errors as pages, for browsers |
+
+mod bar;
+mod frame;
+mod links;
+mod list;
+mod refused;
+mod run;
+mod timeline;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::{Html, Response},
+    routing::get,
+};
+
+use self::links::Links;
+use crate::admin::{Desk, Refusal};
+
+/// Compiled in: a page is one program's, and never waits for another's.
+const STYLE: &str = include_str!("../templates/bowline.css");
+const ICON: &str = include_str!("../templates/icon.svg");
+
+/// Nothing but our own stylesheet and icon is ever loaded, and no script runs.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'";
+
+/// What a page's handler returns.
+type Page = Result<Html<String>, Refusal>;
+
+/// The pages' routes. Errors come out as JSON; [`dress`] makes pages of them.
+pub(crate) fn routes() -> Router<Desk> {
+    Router::new()
+        .route("/", get(list::page))
+        .route("/runs/{id}", get(run::page))
+        .route(links::STYLE, get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
+        .route(links::ICON, get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)))
+}
+
+/// Makes a page of an error where a browser asks for one, and adds to every answer what keeps foreign pages out.
+pub(crate) async fn dress(mut request: Request, next: Next) -> Response {
+    let links = Links::of(&request);
+    let for_a_person = refused::is_for_a_person(&request);
+    request.extensions_mut().insert(links.clone());
+    let mut response = next.run(request).await;
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>()
+        && for_a_person
+    {
+        response = refused::page(&refusal, links, response);
+    }
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn render(template: &impl Template) -> Page {
+    template.render().map(Html).map_err(|error| {
+        tracing::error!(%error, "a page could not be rendered");
+        Refusal::broken_page()
+    })
+}

@@ -1,0 +1,110 @@
+//! Where everything is, wherever the router is mounted.
+
+use std::fmt::Write;
+
+use axum::extract::{NestedPath, Request};
+use bowline_model::RunId;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+pub(super) const STYLE: &str = "/bowline.css";
+pub(super) const ICON: &str = "/bowline.svg";
+
+/// Links of one answer. They begin with the path under which the router is nested, if it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Links {
+    base: String,
+}
+
+/// Which list of runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// States, separated by commas; none: any.
+    pub(super) states: Option<String>,
+    pub(super) workflow: Option<String>,
+    /// Only runs older than this one.
+    pub(super) before: Option<RunId>,
+    pub(super) follow: bool,
+}
+
+/// Which view of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct RunPlace {
+    pub(super) payloads: bool,
+    pub(super) follow: bool,
+}
+
+impl Links {
+    pub(super) fn of(request: &Request) -> Self {
+        let nested = request.extensions().get::<NestedPath>();
+        Self { base: nested.map_or("", |nested| nested.as_str().trim_end_matches('/')).to_owned() }
+    }
+
+    pub(super) fn style(&self) -> String {
+        format!("{}{STYLE}", self.base)
+    }
+
+    pub(super) fn icon(&self) -> String {
+        format!("{}{ICON}", self.base)
+    }
+
+    pub(super) fn home(&self) -> String {
+        // A nested router has its first page at the path itself, without a slash after it.
+        if self.base.is_empty() { "/".to_owned() } else { self.base.clone() }
+    }
+
+    pub(super) fn list(&self, place: &Place) -> String {
+        let before = place.before.map(|run| run.to_string());
+        let follow = place.follow.then(|| "true".to_owned());
+        let query = [
+            ("state", place.states.clone()),
+            ("workflow", place.workflow.clone()),
+            ("before", before),
+            ("follow", follow),
+        ];
+        with_query(self.home(), query)
+    }
+
+    pub(super) fn run(&self, run: RunId) -> String {
+        self.run_at(run, RunPlace::default())
+    }
+
+    pub(super) fn run_at(&self, run: RunId, place: RunPlace) -> String {
+        let said = |so: bool| so.then(|| "true".to_owned());
+        let query = [("payloads", said(place.payloads)), ("follow", said(place.follow))];
+        with_query(format!("{}/runs/{run}", self.base), query)
+    }
+
+    pub(super) fn api(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+fn with_query<const N: usize>(mut path: String, query: [(&str, Option<String>); N]) -> String {
+    let mut mark = '?';
+    for (name, value) in query.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
+        write!(path, "{mark}{name}={value}").expect("a string takes all that is written to it");
+        mark = '&';
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_hold_whatever_a_query_means_something_by() {
+        let place = Place {
+            states: Some("dead,waiting".to_owned()),
+            workflow: Some("a&b=\"c\" ü".to_owned()),
+            before: Some(RunId(7)),
+            follow: false,
+        };
+        assert_eq!(
+            Links::default().list(&place),
+            "/?state=dead%2Cwaiting&workflow=a%26b%3D%22c%22%20%C3%BC&before=7"
+        );
+        assert_eq!(Links::default().list(&Place::default()), "/");
+    }
+}

@@ -1,0 +1,214 @@
+//! `GET /runs/{id}`: one run in time, and what can be done about it.
+
+use askama::Template;
+use axum::{
+    Extension,
+    extract::{Path, Query, State, rejection::PathRejection},
+};
+use bowline_model::{DeadReason, Event, RunId, RunState};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{
+    Page,
+    frame::{Again, Badge, Follow, Frame, Stamp},
+    links::{Links, Place, RunPlace},
+    refused::{Piece, pieces},
+    render,
+    timeline::{Document, Line},
+};
+use crate::{
+    admin::{Asked, Desk, Refusal},
+    view::{EventHead, Item, PAYLOAD_BYTES_MAX, Payloads, RunRow, RunView},
+    wording::{clean, meaning, remedy, size, span_between, span_millis},
+};
+
+/// The query of a run's page.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct RunQuery {
+    #[serde(default)]
+    payloads: bool,
+    #[serde(default)]
+    follow: bool,
+}
+
+pub(super) async fn page(
+    State(desk): State<Desk>,
+    Extension(links): Extension<Links>,
+    id: Result<Path<String>, PathRejection>,
+    query: Asked<RunQuery>,
+) -> Page {
+    let Path(id) = id.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+    let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+    let place = RunPlace { payloads: query.payloads, follow: query.follow };
+    let payloads = if place.payloads { Payloads::Shown } else { Payloads::Hidden };
+    let run = desk.run(&id).await?;
+    let event = desk.store.event(run.event).await?;
+    let journal = desk.store.journal(run.id).await?;
+    let view = RunView::of(&run, event.as_ref(), &journal, payloads);
+    render(&RunPage::of(links, place, &view, event.as_ref(), desk.clock.now()))
+}
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct RunPage {
+    frame: Frame,
+    id: RunId,
+    badge: Badge,
+    workflow: String,
+    workflow_href: String,
+    /// `after 2.34 s`, `for 3 min 05 s`
+    duration: String,
+    event_number: i64,
+    event: Option<EventFacts>,
+    accepted: Stamp,
+    build: String,
+    crashes: u32,
+    replay_of: Option<(RunId, String)>,
+    parent: Option<(RunId, String)>,
+    dead: Option<Dead>,
+    /// What comes next, if the run is open.
+    next: Option<Next>,
+    lines: Vec<Line>,
+    left_out: usize,
+    /// The length of the run's time, if there are bars.
+    scale: Option<String>,
+    /// The same page with payloads, or without.
+    payloads: bool,
+    payloads_href: String,
+    body: Option<Document>,
+    json_href: String,
+    event_json_href: String,
+}
+
+struct EventFacts {
+    kind: String,
+    dedupe_key: String,
+    source: String,
+    provider: String,
+    /// Unless the run was accepted with it: a replay comes later.
+    received: Option<Stamp>,
+    size: String,
+}
+
+/// Why a run is a dead letter, and what can be done.
+struct Dead {
+    reason: &'static str,
+    meaning: &'static str,
+    remedy: &'static str,
+    summary: Option<Vec<Piece>>,
+}
+
+/// What comes next in a run that is open.
+struct Next {
+    text: &'static str,
+    due: Option<(Stamp, String)>,
+}
+
+impl RunPage {
+    fn of(links: Links, place: RunPlace, view: &RunView, event: Option<&Event>, now: Timestamp) -> Self {
+        let run = &view.run;
+        let (lines, scale) = super::timeline::lines(view, now);
+        let link = |of: Option<RunId>| of.map(|of| (of, links.run(of)));
+        let workflow = Some(run.workflow.as_str().to_owned());
+        let api = format!("/api/runs/{}", run.id);
+        Self {
+            id: run.id,
+            badge: run.state.into(),
+            workflow: clean(run.workflow.as_str()),
+            workflow_href: links.list(&Place { workflow, ..Place::default() }),
+            duration: duration(view, now),
+            event_number: run.event.0,
+            event: view.event.as_ref().map(|event| EventFacts::of(event, run)),
+            accepted: Stamp::full(run.created_at),
+            build: clean(run.build.as_str()),
+            crashes: run.crashes,
+            replay_of: link(run.replay_of),
+            parent: link(run.parent),
+            dead: run
+                .dead_reason
+                .filter(|_| run.state == RunState::DeadLettered)
+                .map(|reason| Dead::of(reason, run)),
+            next: next(run, now),
+            lines,
+            left_out: view.left_out,
+            scale,
+            payloads: place.payloads,
+            payloads_href: links.run_at(run.id, RunPlace { payloads: !place.payloads, ..place }),
+            body: event.filter(|_| place.payloads).map(body),
+            json_href: links.api(&api),
+            event_json_href: links.api(&format!("{api}/event")),
+            frame: frame(links, place, run, now),
+        }
+    }
+}
+
+fn frame(links: Links, place: RunPlace, run: &RunRow, now: Timestamp) -> Frame {
+    let other = links.run_at(run.id, RunPlace { follow: !place.follow, ..place });
+    let follow = match (run.state.is_open(), place.follow) {
+        (false, _) => Follow::Ended,
+        (true, true) => Follow::On { stop: other },
+        (true, false) => Follow::Off { start: other },
+    };
+    let again = Again { made: Stamp::second(now), refresh: links.run_at(run.id, place), follow };
+    let title = format!("Run {}, {}: {}", run.id, run.state, clean(run.workflow.as_str()));
+    Frame { links, title, again: Some(again) }
+}
+
+fn duration(view: &RunView, now: Timestamp) -> String {
+    let run = &view.run;
+    match view.timeline.last() {
+        _ if run.state.is_open() => format!("for {}", span_between(run.created_at, now)),
+        Some(Item::End(end)) => format!("after {}", span_millis(0, end.at_ms)),
+        _ => format!("after {}", span_between(run.created_at, run.changed_at)),
+    }
+}
+
+fn next(run: &RunRow, now: Timestamp) -> Option<Next> {
+    let text = match run.state {
+        RunState::Queued => "It is in line.",
+        RunState::Running => "It is running.",
+        RunState::Waiting if run.due.is_some() => "It waits.",
+        RunState::Waiting => "It waits for a message.",
+        RunState::Completed | RunState::Cancelled | RunState::DeadLettered => return None,
+    };
+    let due = run.due.map(|due| {
+        let left = if due <= now { "now".to_owned() } else { format!("in {}", span_between(now, due)) };
+        (Stamp::full(due), left)
+    });
+    Some(Next { text, due })
+}
+
+fn body(event: &Event) -> Document {
+    let shown = &event.body[..event.body.len().min(PAYLOAD_BYTES_MAX)];
+    let mut text = String::from_utf8_lossy(shown).into_owned();
+    if shown.len() < event.body.len() {
+        text.push('…');
+    }
+    Document::of("The event's body", &text, event.body.len())
+}
+
+impl EventFacts {
+    fn of(event: &EventHead, run: &RunRow) -> Self {
+        let came_with_it = run.replay_of.is_none() && run.parent.is_none();
+        Self {
+            kind: clean(&event.kind),
+            dedupe_key: clean(&event.dedupe_key),
+            source: clean(&event.source),
+            provider: clean(&event.provider),
+            received: (!came_with_it).then(|| Stamp::full(event.received_at)),
+            size: size(event.body_bytes),
+        }
+    }
+}
+
+impl Dead {
+    fn of(reason: DeadReason, run: &RunRow) -> Self {
+        Self {
+            reason: reason.as_str(),
+            meaning: meaning(reason),
+            remedy: remedy(reason),
+            summary: run.summary.as_deref().map(pieces),
+        }
+    }
+}

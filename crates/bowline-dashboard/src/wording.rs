@@ -1,0 +1,234 @@
+//! How runs read: the same words, times and sizes on a page and on a terminal.
+//!
+//! What comes in: views, and text that others wrote. What goes out: text of one line that cannot reorder, hide or
+//! control what stands around it. What must never be here: markup or colours; a page escapes, a terminal paints.
+
+use std::time::Duration;
+
+use bowline_model::{DeadReason, EntryKind};
+use jiff::Timestamp;
+
+use crate::view::{EndView, FailureView, StepKind, StepState, StepView};
+
+/// One line without control characters: foreign text cannot move the cursor, colour the screen, or add lines.
+///
+/// ```
+/// use bowline_dashboard::wording::clean;
+///
+/// assert_eq!(clean("paid\r\nin \u{202e}full"), "paid  in \u{fffd}full");
+/// ```
+pub fn clean(text: &str) -> String {
+    text.chars().map(|char| if char == '\n' { ' ' } else { tame(char) }).collect()
+}
+
+/// The same, with its line breaks kept: for documents that stand in a place of their own.
+pub fn clean_lines(text: &str) -> String {
+    text.chars().map(|char| if char == '\n' { '\n' } else { tame(char) }).collect()
+}
+
+fn tame(char: char) -> char {
+    match char {
+        '\r' | '\t' => ' ',
+        char if char.is_control() || is_invisible(char) => '\u{fffd}',
+        char => char,
+    }
+}
+
+/// Characters that reorder or hide the text around them.
+fn is_invisible(char: char) -> bool {
+    matches!(char,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The first `chars_max` characters, with `…` if there are more.
+pub fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// `80 ms`, `1.24 s`, `2 min 05 s`, `3 h 12 min`, `4 d 03 h`
+pub fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0 => format!("{} ms", span.as_millis()),
+        1..60 => {
+            // Whole hundredths, rounded down: never "60.00 s".
+            format!("{seconds}.{:02} s", span.subsec_millis() / 10)
+        }
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {:02} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// The time from one moment to another; nothing if it runs backwards.
+pub fn span_between(from: Timestamp, to: Timestamp) -> String {
+    span(Duration::try_from(to.duration_since(from)).unwrap_or_default())
+}
+
+/// The time from one millisecond of a run to another.
+pub fn span_millis(from: i64, to: i64) -> String {
+    span(Duration::from_millis(u64::try_from(to.saturating_sub(from)).unwrap_or(0)))
+}
+
+/// An age at a glance: `now`, `12 s`, `5 min`, `3 h`, `4 d`.
+pub fn age(from: Timestamp, to: Timestamp) -> String {
+    match Duration::try_from(to.duration_since(from)).unwrap_or_default().as_secs() {
+        0 => "now".to_owned(),
+        seconds @ 1..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        seconds @ 3600..86_400 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A place in a run's time: `+0.020 s`, `+2 min 05 s`.
+pub fn offset(millis: i64) -> String {
+    let sign = if millis < 0 { '-' } else { '+' };
+    let millis = millis.unsigned_abs();
+    if millis < 60_000 {
+        format!("{sign}{}.{:03} s", millis / 1000, millis % 1000)
+    } else {
+        format!("{sign}{}", span(Duration::from_millis(millis)))
+    }
+}
+
+/// `2026-11-22 10:00:00.123 UTC`
+pub fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S%.3f UTC").to_string()
+}
+
+/// `82 B`, `2.1 kB`, `3.4 MB`
+pub fn size(bytes: usize) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{}.{} kB", bytes / 1000, bytes % 1000 / 100),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
+/// What a step is, where it is not an ordinary one; else nothing.
+pub fn kind(kind: StepKind) -> &'static str {
+    match kind {
+        StepKind::Step => "",
+        StepKind::Value => "recorded value",
+        StepKind::Timer => "timer",
+        StepKind::Message => "message",
+        StepKind::Child => "child run",
+        StepKind::Race => "race",
+        StepKind::State => "state",
+        StepKind::Changed => "change of the code",
+        StepKind::Transaction => "transaction",
+    }
+}
+
+/// A step's mark: reads without colour.
+pub fn mark(state: StepState) -> &'static str {
+    match state {
+        StepState::Done => "✓",
+        StepState::Refused => "✗",
+        StepState::Unknown => "?",
+        StepState::Retrying | StepState::Waiting => "…",
+        StepState::Began => "▸",
+        StepState::Dropped => "–",
+    }
+}
+
+/// Why something failed, without repeating the step's call, which stands beside it.
+pub fn failure(step: &StepView, failure: &FailureView) -> String {
+    let call = step.call.as_deref().unwrap_or_default();
+    let rest = failure.message.strip_prefix(call).filter(|_| !call.is_empty());
+    let rest = rest.and_then(|rest| rest.strip_prefix(": ").or_else(|| rest.strip_prefix(' ')));
+    let message = rest.unwrap_or(&failure.message);
+    let request = failure.request_id.as_deref().map(|id| format!(" (request {})", clean(id)));
+    format!("{}{}", clean(message), request.unwrap_or_default())
+}
+
+/// An end in words: `completed`, `dead letter (failed)`.
+pub fn end(end: &EndView) -> String {
+    match (end.kind, end.reason) {
+        (EntryKind::Completed, _) => "completed".to_owned(),
+        (EntryKind::DeadLettered, Some(reason)) => format!("dead letter ({reason})"),
+        (EntryKind::DeadLettered, None) => "dead letter".to_owned(),
+        (EntryKind::Continued, _) => "went on as another run".to_owned(),
+        // The view makes ends of ends only.
+        (_, _) => "cancelled".to_owned(),
+    }
+}
+
+/// What a reason for a dead letter means, in a sentence.
+pub fn meaning(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::Failed => "The workflow returned an error.",
+        DeadReason::Malformed => "The event does not fit the type that the workflow takes.",
+        DeadReason::Mismatch => "The code no longer fits what the journal recorded.",
+        DeadReason::Panicked => "The workflow's code panicked.",
+        DeadReason::Poison => "It was the only run under way when the process died, twice.",
+        DeadReason::Stale => {
+            "A call may have happened, and the remote may have forgotten its idempotency key since then."
+        }
+        DeadReason::Limit => "It passed a limit.",
+        DeadReason::UnknownWorkflow => "This build has no workflow of that name.",
+    }
+}
+
+/// What to do before a dead letter of that reason is retried, in a sentence.
+pub fn remedy(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::Failed => "Mend the cause, here or at the remote; then let it go on.",
+        DeadReason::Malformed => "Deploy code that reads the event; then let it go on.",
+        DeadReason::Mismatch => {
+            "Deploy code that fits, with what the message says to add; then let it go on."
+        }
+        DeadReason::Panicked => "Mend the code and deploy it; then let it go on.",
+        DeadReason::Poison => "Find out what ends the process, in the log of that time; then let it go on.",
+        DeadReason::Stale => {
+            "Look at the remote whether it happened. Letting it go on consents to sending the call once more."
+        }
+        DeadReason::Limit => "Deploy code that stays within the limit; then let it go on.",
+        DeadReason::UnknownWorkflow => "Deploy a build that has the workflow; then let it go on.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_sizes_read_well() {
+        for (millis, expect) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (59_999, "59.99 s"),
+            (60_000, "1 min 00 s"),
+            (3_600_000, "1 h 00 min"),
+            (90_000_000, "1 d 01 h"),
+        ] {
+            assert_eq!(span(Duration::from_millis(millis)), expect);
+        }
+        for (bytes, expect) in
+            [(999, "999 B"), (1000, "1.0 kB"), (999_999, "999.9 kB"), (2_340_000, "2.3 MB")]
+        {
+            assert_eq!(size(bytes), expect);
+        }
+        assert_eq!((offset(-5), offset(59_999)), ("-0.005 s".to_owned(), "+59.999 s".to_owned()));
+    }
+
+    #[test]
+    fn an_age_is_one_number_and_a_clock_set_back_is_now() {
+        let from = Timestamp::constant(1_795_341_600, 0);
+        for (seconds, expect) in
+            [(-5, "now"), (0, "now"), (59, "59 s"), (119, "1 min"), (86_399, "23 h"), (200_000, "2 d")]
+        {
+            assert_eq!(age(from, from + jiff::SignedDuration::from_secs(seconds)), expect);
+        }
+    }
+
+    #[test]
+    fn foreign_text_cannot_reorder_hide_or_add_lines() {
+        assert_eq!(clean("a\u{1b}[2Jb\u{202e}c\u{200b}d\ne"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d e");
+        assert_eq!(clean_lines("{\n\t\"a\": \"\u{2066}\"\r\n}"), "{\n \"a\": \"\u{fffd}\" \n}");
+    }
+}
