@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `BOWLINE_LISTEN` | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` | where webhooks come in |
 //! | `BOWLINE_ADMIN` | `127.0.0.1:8081` | the admin API and the health checks |
+//! | `BOWLINE_ALERT_URL` | none | a chat's hook that is told of dead letters; a secret as a whole |
+//! | `BOWLINE_ADMIN_URL` | none | where people reach the admin pages, for the link in alerts |
 //! | `BOWLINE_STORE` | `sqlite:bowline.db` | the store; `?reserve_mib=64` is the disk space that accepting leaves free |
 //! | `BOWLINE_LOG` | `pretty` on a terminal, else `json` | the form of the logs |
 //! | `BOWLINE_LOG_LEVEL` | `info` | which logs: a level, or directives as `bowline_client=debug,info` |
@@ -13,12 +15,15 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 use bowline_model::Variables;
 use bowline_store::sqlite::{SqliteOptions, Synchronous};
 
+use crate::alerts::AlertConfig;
+
 /// An app's configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) store: StoreConfig,
+    pub(crate) alerts: AlertConfig,
     pub(crate) log: LogForm,
     pub(crate) log_level: String,
 }
@@ -44,6 +49,7 @@ impl Config {
             listen: listen(variables),
             admin: address(variables, "BOWLINE_ADMIN", "127.0.0.1:8081"),
             store: store(variables),
+            alerts: AlertConfig::read(variables),
             log: log(variables),
             log_level: log_level(variables),
         }

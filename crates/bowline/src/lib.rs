@@ -3,6 +3,7 @@
 //! An app is a struct that holds its systems; its workflows are plain async methods; a verified webhook starts a run.
 //! See [`App`] for a whole program, [`Context`] for what a workflow holds, [`Api`] for calls.
 
+mod alerts;
 mod app;
 mod build_id;
 pub mod cli;

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    App, Workflow,
+    App, Workflow, alerts,
     app::{BuiltApp, DeclaredWorkflows},
     housekeeping::tidy,
     run::RunHandle,
@@ -377,6 +377,11 @@ impl Node {
             app.serve.retention,
             self.stopping.subscribe(),
         ));
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let stopped = self.stopping.subscribe();
+        if let Some(task) = alerts::tell(&app.config.alerts, &app.name, store, clock, stopped) {
+            self.spawn(task);
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use bowline_model::{SystemClock, Variables};
 
 use crate::{
-    App, OpenError, OpenOptions,
+    App, OpenError, OpenOptions, alerts,
     app::BuiltApp,
     build_id::build_id,
     cli::{self, Checked, CliContext, Error},
@@ -99,6 +99,12 @@ fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<C
     }
     fine("BOWLINE_LISTEN", built.config.listen.to_string());
     fine("BOWLINE_ADMIN", built.config.admin.to_string());
+    if built.config.alerts.hook.is_some() {
+        fine(alerts::HOOK_VARIABLE, "is set".to_owned());
+    }
+    if let Some(url) = &built.config.alerts.admin_url {
+        fine(alerts::ADMIN_URL_VARIABLE, url.clone());
+    }
     fine("BOWLINE_STORE", format!("sqlite:{}", built.config.store.path.display()));
     for route in &built.routes {
         fine(route.path(), format!("receives webhooks of {}", route.provider().name()));
