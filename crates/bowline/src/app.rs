@@ -165,9 +165,17 @@ impl<S: Send + Sync + 'static> App<S> {
             name: self.name.clone(),
             workflows,
             routes,
+            left_open: self.left_open(variables),
             clock: options.clock.clone(),
             serve: self.serve.clone(),
         }
+    }
+
+    fn left_open(&self, variables: &Variables) -> Vec<(String, String)> {
+        let open = |(path, post): &(String, PostRoute<S>)| {
+            post.left_open(variables).map(|variable| (path.clone(), variable.to_owned()))
+        };
+        self.posts.iter().filter_map(open).collect()
     }
 
     /// The declared workflows by name; of several the first.
@@ -214,6 +222,8 @@ pub(crate) struct BuiltApp {
     pub(crate) config: Config,
     pub(crate) workflows: Workflows,
     pub(crate) routes: Vec<Route>,
+    /// Routes that are open because a variable is not set: the path, and the variable.
+    pub(crate) left_open: Vec<(String, String)>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) serve: ServeOptions,
 }

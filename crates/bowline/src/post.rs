@@ -61,6 +61,8 @@ pub struct Post<I> {
     auth: Arc<MakeAuth>,
     /// What holds the credential; `None` if there is none to have.
     variable: Option<String>,
+    /// The same, if the route is open without it.
+    or_open: Option<String>,
     dedupe_by: Option<Arc<DedupeBy<I>>>,
 }
 
@@ -69,13 +71,18 @@ impl<I: DeserializeOwned + 'static> Post<I> {
         variable: &str,
         auth: impl Fn(&Variables) -> Option<providers::Auth> + Send + Sync + 'static,
     ) -> Self {
-        Self { auth: Arc::new(auth), variable: Some(variable.to_owned()), dedupe_by: None }
+        Self { auth: Arc::new(auth), variable: Some(variable.to_owned()), or_open: None, dedupe_by: None }
     }
 
     /// Everybody may post. Whoever can reach the route can start runs: give its input limits, and the workflow a
     /// [`concurrency`](Workflow::concurrency).
     pub fn open() -> Self {
-        Self { auth: Arc::new(|_| Some(providers::Auth::Open)), variable: None, dedupe_by: None }
+        Self {
+            auth: Arc::new(|_| Some(providers::Auth::Open)),
+            variable: None,
+            or_open: None,
+            dedupe_by: None,
+        }
     }
 
     /// Who sends the key of that variable in that header. Several keys, separated by commas, are all accepted: for the
@@ -134,6 +141,7 @@ impl<I: DeserializeOwned + 'static> Post<I> {
     /// a warning at the start say that the route is open.
     pub fn or_open(mut self) -> Self {
         if let Some(variable) = self.variable.clone() {
+            self.or_open = Some(variable.clone());
             let keyed = self.auth;
             self.auth = Arc::new(move |variables| match variables.is_set(&variable) {
                 true => keyed(variables),
@@ -180,6 +188,7 @@ impl<I: DeserializeOwned + 'static> Post<I> {
         };
         PostRoute {
             auth: self.auth,
+            or_open: self.or_open,
             reads: Arc::new(reads),
             workflow: workflow.into_declared(),
             dedupe_for: None,
@@ -193,6 +202,7 @@ impl<I: DeserializeOwned + 'static> Post<I> {
 /// A first-party route. Made by [`Post::start`].
 pub struct PostRoute<S> {
     auth: Arc<MakeAuth>,
+    or_open: Option<String>,
     reads: Arc<Reads>,
     workflow: Declared<S>,
     dedupe_for: Option<Duration>,
@@ -236,6 +246,11 @@ impl<S> PostRoute<S> {
 
     pub(crate) fn workflow(&self) -> &Declared<S> {
         &self.workflow
+    }
+
+    /// Whether everybody may post because a variable is not set: its name.
+    pub(crate) fn left_open(&self, variables: &Variables) -> Option<&str> {
+        self.or_open.as_deref().filter(|variable| !variables.is_set(variable))
     }
 
     /// The route at `path`. Problems with its variables are recorded there.

@@ -74,6 +74,9 @@ fn warn_of_choices(app: &BuiltApp) {
     if app.config.store.options.synchronous == bowline_store::sqlite::Synchronous::Off {
         tracing::warn!("BOWLINE_STORE says synchronous=off: a power cut loses acknowledged events");
     }
+    for (path, variable) in &app.left_open {
+        tracing::warn!(path, "this route is open to everybody: {variable} is not set");
+    }
     if !app.config.admin.ip().is_loopback() {
         tracing::warn!(
             admin = %app.config.admin,
@@ -107,7 +110,13 @@ fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<C
     }
     fine("BOWLINE_STORE", format!("sqlite:{}", built.config.store.path.display()));
     for route in &built.routes {
-        fine(route.path(), format!("receives webhooks of {}", route.provider().name()));
+        let open = built.left_open.iter().find(|(path, _)| path == route.path());
+        let told = match (open, route.provider().name()) {
+            (Some((_, variable)), _) => format!("open to everybody: {variable} is not set"),
+            (None, "post") => "receives posts".to_owned(),
+            (None, provider) => format!("receives webhooks of {provider}"),
+        };
+        fine(route.path(), told);
     }
     checked
 }
