@@ -14,6 +14,7 @@ mod input;
 mod logs;
 mod open;
 mod post;
+mod routes;
 mod run;
 mod server;
 mod setup;
