@@ -2,11 +2,13 @@
 
 mod answers;
 mod clock;
+mod doors;
 mod duplicates;
 mod durable;
 mod gate;
 mod hand;
 mod log;
+mod pages;
 mod posts;
 mod refusals;
 mod replay;
