@@ -19,7 +19,7 @@ const LINK_CHARS_MAX: usize = 300;
 /// Tells the news of that app, in at most [`TEXT_CHARS_MAX`] characters.
 pub(super) fn message(app: &str, admin_url: Option<&str>, news: &News) -> String {
     let head = head(app, news);
-    let advice = advice(app, admin_url);
+    let advice = advice(app) + &link(admin_url, news);
     let room = TEXT_CHARS_MAX.saturating_sub(chars(&head) + chars(&advice));
     head + &body(&news.groups(), room) + &advice
 }
@@ -89,17 +89,22 @@ fn rest_line(groups: &[&Group]) -> String {
     format!("• {count} of other workflows or reasons\n")
 }
 
-fn advice(app: &str, admin_url: Option<&str>) -> String {
+fn advice(app: &str) -> String {
     let app = plain(&app.replace('`', "'"), NAME_CHARS_MAX);
-    let mut advice = format!(
+    format!(
         "They wait for a person: see them with `{app} dead`, and once the cause is gone, continue them with \
-         `{app} retry --all`.",
-    );
-    if let Some(url) = admin_url.filter(|url| chars(url) <= LINK_CHARS_MAX) {
-        advice.push('\n');
-        advice.push_str(&escaped(url));
+         `{app} retry --all`."
+    )
+}
+
+/// The page of the one run, or of all dead letters.
+fn link(admin_url: Option<&str>, news: &News) -> String {
+    let Some(base) = admin_url.filter(|url| chars(url) <= LINK_CHARS_MAX) else { return String::new() };
+    let base = escaped(base.trim_end_matches('/'));
+    match news.groups().as_slice() {
+        [group] if group.count == 1 => format!("\n{base}/runs/{}", group.runs[0]),
+        _ => format!("\n{base}/?state=dead"),
     }
-    advice
 }
 
 /// Text of others in a line of its own font, where no markup holds: `` `step "create contact": …` ``.
@@ -191,8 +196,14 @@ mod tests {
              the last: `the event's body has nothing at /data/object`\n\
              They wait for a person: see them with `payments dead`, and once the cause is gone, continue them with \
              `payments retry --all`.\n\
-             https://ops.example.com/"
+             https://ops.example.com/?state=dead"
         );
+    }
+
+    #[test]
+    fn one_dead_letter_is_linked_to_itself() {
+        let text = message("payments", Some("https://ops.example.com/bowline/"), &news(&[dead(17)]));
+        assert!(text.ends_with("\nhttps://ops.example.com/bowline/runs/17"), "{text}");
     }
 
     #[test]

@@ -140,7 +140,7 @@ async fn a_dead_letter_reaches_the_hook_with_a_link_to_the_admin_pages() {
          `crm answered 422`\n\
          They wait for a person: see them with `payments dead`, and once the cause is gone, continue them with \
          `payments retry --all`.\n\
-         https://ops.example.com/"
+         https://ops.example.com/runs/1"
     );
     stop.send_replace(true);
     task.await.unwrap();
