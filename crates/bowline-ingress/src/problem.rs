@@ -241,9 +241,16 @@ struct Problem<'a> {
 
 /// A [`FieldError`] within its bounds.
 #[derive(Serialize)]
-struct Told<'a> {
+pub(crate) struct Told<'a> {
     pointer: &'a str,
     detail: &'a str,
+}
+
+/// The problem as JSON.
+pub(crate) fn body(status: StatusCode, detail: &str, hint: &str, errors: Vec<Told<'_>>) -> Vec<u8> {
+    let title = title(status);
+    let problem = Problem { r#type: "about:blank", title, status: status.as_u16(), detail, hint, errors };
+    serde_json::to_vec(&problem).expect("text and numbers encode as JSON")
 }
 
 impl IntoResponse for Refusal {
@@ -254,15 +261,7 @@ impl IntoResponse for Refusal {
             Self::Rejected(Rejection::Invalid { errors }) => told(errors),
             _refused_as_a_whole => vec![],
         };
-        let problem = Problem {
-            r#type: "about:blank",
-            title: title(status),
-            status: status.as_u16(),
-            detail: &detail,
-            hint,
-            errors,
-        };
-        let body = serde_json::to_vec(&problem).expect("text and numbers encode as JSON");
+        let body = body(status, &detail, hint, errors);
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         let headers = response.headers_mut();
         if let Self::Method(allowed) = self {

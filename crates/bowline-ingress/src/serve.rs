@@ -6,6 +6,7 @@
 mod body;
 mod connection;
 mod phase;
+mod unreadable;
 
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 

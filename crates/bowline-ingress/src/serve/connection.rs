@@ -25,10 +25,11 @@ use super::{
     ServeLimits,
     body::{Answer, Timely},
     phase::Phases,
+    unreadable::{Doubt, Explainer},
 };
 
 /// Longest head of a request, and largest piece of a body read at once.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 64;
 /// How long a connection that is being closed may still be without a request.
@@ -42,8 +43,11 @@ pub(super) async fn drive(
     mut closing: watch::Receiver<bool>,
 ) {
     let phases = Phases::new();
-    let io = TokioIo::new(Watched { stream, phases: phases.clone() });
-    let service = service_fn(|request| respond(request, router.clone(), limits, phases.clone()));
+    let doubt = Doubt::default();
+    let explainer = Explainer::new(doubt.clone());
+    let io = TokioIo::new(Watched { stream, phases: phases.clone(), explainer });
+    let service =
+        service_fn(|request| respond(request, router.clone(), limits, phases.clone(), doubt.clone()));
     let mut http = auto::Builder::new(TokioExecutor::new());
     // Without hyper's own deadline for heads: it also runs while a connection is idle.
     http.http1().max_buf_size(BUFFER_BYTES_MAX).header_read_timeout(None);
@@ -80,17 +84,20 @@ async fn respond(
     router: Router,
     limits: ServeLimits,
     phases: Phases,
+    doubt: Doubt,
 ) -> Result<Response<Answer>, Infallible> {
     let under_way = phases.request();
     let request = request.map(|body| Body::new(Timely::new(body, limits.body_read_max)));
     let response = router.oneshot(request).await?;
+    doubt.look_at(&response);
     Ok(response.map(|body| Answer { body, _under_way: under_way }))
 }
 
-/// A socket that tells when something was read.
+/// A socket that tells when something was read, and gives a reason to whom hyper turns away by itself.
 struct Watched {
     stream: TcpStream,
     phases: Phases,
+    explainer: Explainer,
 }
 
 impl AsyncRead for Watched {
@@ -109,8 +116,9 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { stream, explainer, .. } = self.get_mut();
+        explainer.poll_write(stream, cx, buf)
     }
 
     fn poll_write_vectored(
@@ -118,7 +126,10 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        match bufs {
+            [only] => self.poll_write(cx, only),
+            several => Pin::new(&mut self.stream).poll_write_vectored(cx, several),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

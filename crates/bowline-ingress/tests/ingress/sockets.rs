@@ -175,3 +175,39 @@ async fn a_panic_in_a_handler_ends_its_connection_and_no_other() {
     assert_eq!(site.deliver(payment("evt_1")).await.status, 200);
     assert!(!log::lines_with("handler panicked").is_empty());
 }
+
+#[tokio::test]
+async fn what_is_no_http_is_answered_with_a_reason_too() {
+    let site = site(ServeLimits::default()).await;
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(66_000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(101));
+    let large = format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(70_000));
+    for (odd, status, reason) in [
+        ("hello\r\n\r\n", 400, "no request of HTTP/1.1"),
+        ("POST /webhooks/stripe HTTP/3.0\r\n\r\n", 400, "no request of HTTP/1.1"),
+        ("POST /webhooks/stripe HTTP/1.1\r\ncontent-length: many\r\n\r\n", 400, "no request of HTTP/1.1"),
+        ("POST /webhooks/stripe HTTP/1.1\r\nbad header\r\n\r\n", 400, "no request of HTTP/1.1"),
+        (&long, 431, "longer than 65536 bytes"),
+        (&many, 431, "more than 100 headers"),
+        (&large, 431, "longer than 65536 bytes"),
+    ] {
+        let mut wire = Wire::to(site.at).await;
+        wire.try_send(odd).await;
+        let reply = wire.reply().await;
+        assert_eq!((reply.status, reply.header("content-type")), (status, Some("application/problem+json")));
+        assert!(reply.json()["detail"].as_str().unwrap().contains(reason), "{reply:?}");
+        wire.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_handlers_own_empty_400_stays_as_it_is() {
+    let around = |router: axum::Router| {
+        router.route("/empty", axum::routing::get(async || axum::http::StatusCode::BAD_REQUEST))
+    };
+    let site = Plan { around, ..plan() }.open().await;
+    let mut wire = Wire::to(site.at).await;
+    wire.send(head("GET", "/empty", &[("connection", "close")], 0)).await;
+    let reply = wire.reply().await;
+    assert_eq!((reply.status, reply.body.as_str()), (400, ""));
+}
