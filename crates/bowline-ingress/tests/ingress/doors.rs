@@ -31,22 +31,28 @@ struct Kind {
 }
 
 fn stripe(secrets: &[&str]) -> Arc<dyn Provider> {
-    let first = Stripe::new(&Secret::new(secrets[0])).unwrap();
-    Arc::new(secrets[1..].iter().fold(first, |all, more| all.also_accept(&Secret::new(*more)).unwrap()))
+    let first = Stripe::new(&Secret::new(secrets[0])).expect("sound");
+    Arc::new(
+        secrets[1..].iter().fold(first, |all, more| all.also_accept(&Secret::new(*more)).expect("sound")),
+    )
 }
 
 fn standard_webhooks(secrets: &[&str]) -> Arc<dyn Provider> {
-    let first = StandardWebhooks::new(&Secret::new(secrets[0])).unwrap();
-    Arc::new(secrets[1..].iter().fold(first, |all, more| all.also_accept(&Secret::new(*more)).unwrap()))
+    let first = StandardWebhooks::new(&Secret::new(secrets[0])).expect("sound");
+    Arc::new(
+        secrets[1..].iter().fold(first, |all, more| all.also_accept(&Secret::new(*more)).expect("sound")),
+    )
 }
 
 fn github(secrets: &[&str]) -> Arc<dyn Provider> {
-    let first = GitHub::new(&Secret::new(secrets[0])).unwrap();
-    Arc::new(secrets[1..].iter().fold(first, |all, more| all.also_accept(&Secret::new(*more)).unwrap()))
+    let first = GitHub::new(&Secret::new(secrets[0])).expect("sound");
+    Arc::new(
+        secrets[1..].iter().fold(first, |all, more| all.also_accept(&Secret::new(*more)).expect("sound")),
+    )
 }
 
 fn signature(secrets: &[&str]) -> bowline_signature::Hmac {
-    let signing = |secret: &&str| SigningSecret::new(secret).unwrap();
+    let signing = |secret: &&str| SigningSecret::new(secret).expect("sound");
     let first = bowline_signature::Hmac::sha256("X-Signature", signing(&secrets[0]));
     secrets[1..].iter().fold(first, |all, more| all.also_accept(signing(more)))
 }
@@ -76,9 +82,9 @@ fn contact() -> Value {
 /// What the provider would send, signed at that time.
 fn sent(provider: &dyn Provider, id: &str, at: Timestamp) -> (Vec<(String, String)>, Vec<u8>) {
     let event = Named { id, kind: KIND };
-    let body = serde_json::to_vec(&provider.body(&event, &contact())).unwrap();
-    let headers = provider.sign_as(&event, &body, at).unwrap();
-    let text = |value: &axum::http::HeaderValue| value.to_str().unwrap().to_owned();
+    let body = serde_json::to_vec(&provider.body(&event, &contact())).expect("sound");
+    let headers = provider.sign_as(&event, &body, at).expect("sound");
+    let text = |value: &axum::http::HeaderValue| value.to_str().expect("sound").to_owned();
     (headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(), body)
 }
 

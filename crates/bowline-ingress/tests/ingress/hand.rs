@@ -17,13 +17,13 @@ pub(crate) struct Hand {
 
 impl Hand {
     pub(crate) async fn on(store: &Arc<dyn Store>) -> Self {
-        let node = store.start_node(SystemClock.now()).await.unwrap().node;
+        let node = store.start_node(SystemClock.now()).await.expect("sound").node;
         Self { store: Arc::clone(store), node }
     }
 
     pub(crate) async fn complete(&self, run: i64, output: Value) {
         let run = self.claim(run).await;
-        let output = Some(Payload::encode(&output).unwrap());
+        let output = Some(Payload::encode(&output).expect("sound"));
         self.end(&run, EntryKind::Completed, output, Transition::Complete).await;
     }
 
@@ -39,7 +39,7 @@ impl Hand {
     }
 
     async fn claim(&self, run: i64) -> Run {
-        let wanted = self.store.run(RunId(run)).await.unwrap().expect("it is there");
+        let wanted = self.store.run(RunId(run)).await.expect("sound").expect("it is there");
         let claim = Claim {
             node: self.node,
             now: SystemClock.now(),
@@ -48,7 +48,7 @@ impl Hand {
             others_max: 0,
             crashes_min: 0,
         };
-        let claimed = self.store.claim(claim).await.unwrap().pop().expect("it is queued");
+        let claimed = self.store.claim(claim).await.expect("sound").pop().expect("it is queued");
         assert_eq!(claimed.id, wanted.id, "the oldest of its workflow goes first");
         claimed
     }
@@ -70,6 +70,6 @@ impl Hand {
             entries: vec![entry],
             transition: Some(to),
         };
-        self.store.write(write).await.unwrap();
+        self.store.write(write).await.expect("sound");
     }
 }

@@ -19,7 +19,7 @@ const ASKS: (&str, &str) = ("access-control-request-method", "POST");
 const ADA: &[u8] = br#"{"email": "ada@example.com"}"#;
 
 fn with_origins() -> Route {
-    let auth = Auth::api_key("X-Api-Key", [Secret::new("key")]).unwrap();
+    let auth = Auth::api_key("X-Api-Key", [Secret::new("key")]).expect("sound");
     let route = route("/signups", auth).wait(Duration::from_secs(10));
     route.allow_origin("https://www.example.com").allow_origin("http://localhost:5173")
 }

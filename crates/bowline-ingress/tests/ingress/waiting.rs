@@ -22,7 +22,7 @@ const ADA: &str = r#"{"email": "ada@example.com", "once": true}"#;
 const KEY: (&str, &str) = ("x-api-key", "key-of-signups");
 
 fn waiting() -> Route {
-    route("/signups", Auth::api_key("X-Api-Key", [Secret::new(KEY.1)]).unwrap()).wait(LIMIT)
+    route("/signups", Auth::api_key("X-Api-Key", [Secret::new(KEY.1)]).expect("sound")).wait(LIMIT)
 }
 
 async fn open() -> (Arc<Still>, Site) {

@@ -7,7 +7,7 @@ use std::{
 
 use bowline_ingress::{
     FieldError, Provider, Rejection, Route,
-    providers::{Auth, GitHub, Hmac, Post, StandardWebhooks, Stripe},
+    providers::{Auth, GitHub, Hmac, Post, StandardWebhooks, Stripe, post::InvalidAuth},
 };
 use bowline_model::Secret;
 use bowline_signature::SigningSecret;
@@ -28,32 +28,31 @@ pub(crate) struct Door {
     waits: bool,
 }
 
+type Make = fn(&str, &str) -> Arc<dyn Provider>;
+
 pub(crate) static DOORS: LazyLock<Vec<Door>> = LazyLock::new(|| {
+    vec![
+        door("/stripe", "payment_intent.succeeded", stripe),
+        door("/standard", "contact.created", standard),
+        door("/github", "issues.opened", github),
+        door("/hmac/headers", "orders/create", hmac_of_headers),
+        Door { waits: true, ..door("/hmac/pointers", "orders/create", hmac_of_pointers) },
+        door("/posts/open", "post", |_, _| post(Ok(Auth::Open))),
+        Door {
+            waits: true,
+            ..door("/posts/key", "post", |secret, old| post(Auth::api_key("X-Api-Key", all(secret, old))))
+        },
+        door("/posts/bearer", "post", |secret, old| post(Auth::bearer(all(secret, old)))),
+        door("/posts/basic", "post", |secret, old| post(Auth::basic("ada", all(secret, old)))),
+        Door { waits: true, ..door("/posts/open/waiting", "post", |_, _| post(Ok(Auth::Open))) },
+    ]
+});
+
+fn door(path: &'static str, kind: &'static str, make: Make) -> Door {
     let [secret, _, old] = SECRETS;
     let foreign = "whsec_D3GWtCRJistdDimRJNW+c6tTZtqpc8pE";
-    let pairs: [(&str, &str, bool, fn(&str, &str) -> Arc<dyn Provider>); 10] = [
-        ("/stripe", "payment_intent.succeeded", false, stripe),
-        ("/standard", "contact.created", false, standard),
-        ("/github", "issues.opened", false, github),
-        ("/hmac/headers", "orders/create", false, hmac_of_headers),
-        ("/hmac/pointers", "orders/create", true, hmac_of_pointers),
-        ("/posts/open", "post", false, |_, _| post(Auth::Open)),
-        ("/posts/key", "post", true, |secret, old| {
-            post(Auth::api_key("X-Api-Key", all(secret, old)).unwrap())
-        }),
-        ("/posts/bearer", "post", false, |secret, old| post(Auth::bearer(all(secret, old)).unwrap())),
-        ("/posts/basic", "post", false, |secret, old| post(Auth::basic("ada", all(secret, old)).unwrap())),
-        ("/posts/open/waiting", "post", true, |_, _| post(Auth::Open)),
-    ];
-    let door = |(path, kind, waits, make): (_, _, _, fn(&str, &str) -> Arc<dyn Provider>)| Door {
-        path,
-        provider: make(secret, old),
-        impostor: make(foreign, foreign),
-        kind,
-        waits,
-    };
-    pairs.into_iter().map(door).collect()
-});
+    Door { path, provider: make(secret, old), impostor: make(foreign, foreign), kind, waits: false }
+}
 
 impl Door {
     pub(crate) fn route(&self) -> Route {
@@ -76,7 +75,7 @@ impl Door {
 }
 
 fn signing(secret: &str) -> SigningSecret {
-    SigningSecret::new(secret).unwrap()
+    SigningSecret::new(secret).expect("sound")
 }
 
 fn all(secret: &str, old: &str) -> [Secret; 2] {
@@ -84,16 +83,16 @@ fn all(secret: &str, old: &str) -> [Secret; 2] {
 }
 
 fn stripe(secret: &str, old: &str) -> Arc<dyn Provider> {
-    let stripe = Stripe::new(&Secret::new(secret)).unwrap();
-    Arc::new(stripe.also_accept(&Secret::new(old)).unwrap())
+    let stripe = Stripe::new(&Secret::new(secret)).expect("sound");
+    Arc::new(stripe.also_accept(&Secret::new(old)).expect("sound"))
 }
 
 fn standard(secret: &str, _old: &str) -> Arc<dyn Provider> {
-    Arc::new(StandardWebhooks::new(&Secret::new(secret)).unwrap())
+    Arc::new(StandardWebhooks::new(&Secret::new(secret)).expect("sound"))
 }
 
 fn github(secret: &str, old: &str) -> Arc<dyn Provider> {
-    Arc::new(GitHub::new(&Secret::new(secret)).unwrap().also_accept(&Secret::new(old)).unwrap())
+    Arc::new(GitHub::new(&Secret::new(secret)).expect("sound").also_accept(&Secret::new(old)).expect("sound"))
 }
 
 fn hmac_of_headers(secret: &str, old: &str) -> Arc<dyn Provider> {
@@ -108,8 +107,8 @@ fn hmac_of_pointers(secret: &str, _old: &str) -> Arc<dyn Provider> {
     Arc::new(Hmac::new(signature).kind_at("/event/type").id_at("/event/id").input_at("/event/order"))
 }
 
-fn post(auth: Auth) -> Arc<dyn Provider> {
-    Arc::new(Post::new(auth, |body| {
+fn post(auth: Result<Auth, InvalidAuth>) -> Arc<dyn Provider> {
+    Arc::new(Post::new(auth.expect("sound"), |body| {
         let body: Value = serde_json::from_slice(body).map_err(|_| Rejection::Invalid {
             errors: vec![FieldError { pointer: "#".into(), detail: "is nested too deeply".into() }],
         })?;

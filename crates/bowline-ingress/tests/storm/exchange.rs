@@ -37,7 +37,7 @@ pub(crate) async fn exchange(at: SocketAddr, request: &Request) -> Answer {
     };
     let mut received = vec![];
     let reading = async {
-        let mut more = [0; 8192];
+        let mut more = vec![0; 8192];
         loop {
             match reading.read(&mut more).await {
                 Ok(0) | Err(_) => return,

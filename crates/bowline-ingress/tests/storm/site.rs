@@ -20,14 +20,15 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn open() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = SqliteStore::in_memory(SqliteOptions::default(), Arc::clone(&clock)).unwrap();
+        let store = SqliteStore::in_memory(SqliteOptions::default(), Arc::clone(&clock)).expect("it opens");
         let store: Arc<dyn Store> = Arc::new(store);
         let routes = DOORS.iter().map(crate::door::Door::route).collect();
-        let door = Door::new(Arc::clone(&store), clock, BuildId::from("1"), routes, Arc::new(|| {})).unwrap();
+        let door = Door::new(Arc::clone(&store), clock, BuildId::from("1"), routes, Arc::new(|| {}))
+            .expect("it opens");
         // Nothing drives the runs: nobody waits for them.
         door.stop_waiting();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("it opens");
+        let at = listener.local_addr().expect("it opens");
         let limits = ServeLimits {
             first_byte_max: SHORT,
             head_read_max: SHORT,
@@ -43,8 +44,11 @@ impl Site {
         let mut runs: Vec<i64> = vec![];
         loop {
             let before = runs.last().map(|run| bowline_model::RunId(*run));
-            let page =
-                self.store.runs(RunFilter { before, limit: 1000, ..RunFilter::default() }).await.unwrap();
+            let page = self
+                .store
+                .runs(RunFilter { before, limit: 1000, ..RunFilter::default() })
+                .await
+                .expect("it reads");
             if page.is_empty() {
                 runs.reverse();
                 return runs;

@@ -259,7 +259,7 @@ async fn an_event_is_posted_as_it_is_with_its_signature() {
 
 #[tokio::test]
 async fn a_refused_event_is_an_error_with_the_apps_own_words() {
-    let (sent, _) = send_to(http::StatusCode::UNAUTHORIZED, r#"{"error":"bad signature"}"#).await;
+    let (sent, _) = send_to(http::StatusCode::UNAUTHORIZED, r#"{"detail":"bad signature"}"#).await;
     let error = sent.unwrap_err();
     assert_eq!(error.to_string(), "the app answered 401 Unauthorized: bad signature");
     assert!(error.hint_text().unwrap().contains("same secret"), "{error:?}");
