@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bowline_model::{Attempt, Effect, Fingerprint, Repeat, Shape, Verdict};
+use bowline_model::{Attempt, Effect, Fingerprint, Recorded, Repeat, Shape, Verdict};
 use bytes::Bytes;
 use reqwest::{
     Method,
@@ -82,10 +82,22 @@ impl Call {
     }
 
     /// The same call, its answer read as JSON into `T`. An empty answer reads as `null`: `()` and `Option` take it.
-    pub fn decode<T: DeserializeOwned>(self) -> Call<T> {
+    pub fn decode<T: Decoded>(self) -> Call<T> {
         Call { api: self.api, request: self.request, read: read_json }
     }
 }
+
+/// What an answer can be read as: every type that can be read from JSON.
+#[diagnostic::on_unimplemented(
+    message = "an answer cannot be read as `{Self}`",
+    label = "this needs a type that can be read from JSON",
+    note = "derive it, as in `#[derive(Deserialize)] struct Contact {{ .. }}`; a step records what it reads, and needs `Serialize` too",
+    note = "if this names the type `!`, nobody said what to read the answer as: `.decode::<Contact>()`, or `let contact: Contact = ..`"
+)]
+pub trait Decoded: DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned> Decoded for T {}
 
 fn read_response(answer: &Answer, scrub: &Scrub) -> Result<Response, String> {
     Ok(Response::new(answer.status, &answer.headers, answer.body.clone(), scrub))
@@ -190,7 +202,7 @@ pub(crate) fn is_credential(name: &str) -> bool {
     ["auth", "cookie", "token", "secret", "key", "passw", "signature"].iter().any(|word| name.contains(word))
 }
 
-impl<T: Serialize + DeserializeOwned + Send> Effect for Call<T> {
+impl<T: Recorded> Effect for Call<T> {
     type Output = T;
 
     fn shape(&self) -> Shape {

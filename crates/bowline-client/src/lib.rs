@@ -59,6 +59,6 @@ mod verdict;
 
 pub use address::segment;
 pub use api::Api;
-pub use call::Call;
+pub use call::{Call, Decoded};
 pub use idempotency::Idempotency;
 pub use response::Response;

@@ -6,7 +6,11 @@ use bowline_model::{Event, RunId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Step, action::Action, board::Board};
+use crate::{
+    Step,
+    action::{Action, Runnable},
+    board::Board,
+};
 
 /// The durable side of one run: steps, recorded time and chance, the event.
 ///
@@ -37,8 +41,12 @@ impl Context {
     ///
     /// # Errors
     /// Awaiting it yields what the last attempt failed with: see [`Error`](bowline_model::Error).
-    pub fn step<'a, A: Action<Via>, Via>(&'a self, name: &'a str, action: A) -> Step<'a, A, Via> {
-        Step::new(self, name, action)
+    pub fn step<'a, A, Via, T>(&'a self, name: &'a str, action: A) -> Step<'a, T>
+    where
+        A: Action<Via, Kind: Runnable<Output = T> + 'a>,
+        T: Send,
+    {
+        Step::new(self, name, action.into_kind())
     }
 
     /// The time now. Recorded: after a crash the code receives the same time again.

@@ -39,8 +39,8 @@ pub mod step;
 mod waker;
 pub mod workflow;
 
-pub use action::{Action, ViaAttempt, ViaEffect, ViaFn};
+pub use action::{Action, Asynchronous, Fallible, Runnable, ViaAttempt, ViaEffect, ViaFn};
 pub use context::Context;
 pub use engine::{Engine, EngineOptions};
 pub use step::Step;
-pub use workflow::{Workflow, Workflows};
+pub use workflow::{Input, Output, Workflow, Workflows};

@@ -4,7 +4,6 @@ use std::{
     any::type_name,
     fmt,
     future::{Future, IntoFuture, poll_fn},
-    marker::PhantomData,
     pin::pin,
     time::Duration,
 };
@@ -19,114 +18,121 @@ use tracing::Instrument;
 
 use crate::{
     Context,
-    action::Action,
+    action::Runnable,
     board::{Asked, Board, NewLeaf, PAYLOAD_BYTES_MAX, Turn},
     leaf::{LeafId, LeafOptions, Outcome},
 };
 
-/// A step, described; awaiting it runs it. Made by [`Context::step`].
+/// A step that yields a `T`, described; awaiting it runs it. Made by [`Context::step`].
 ///
 /// # Durability
 /// The outcome is recorded once, a failure too. After a crash the code receives the recorded outcome and the effect
 /// is not started again. An effect that was in flight at the crash, or whose outcome was not on disk yet, is attempted
 /// again with the same idempotency key.
 #[must_use = "a step does nothing until it is awaited"]
-pub struct Step<'a, A, Via> {
+pub struct Step<'a, T> {
+    asked: Ask<'a>,
+    run: Box<Run<'a, T>>,
+}
+
+/// Runs the action of a step as it is asked for.
+type Run<'a, T> = dyn FnOnce(Ask<'a>) -> BoxFuture<'a, Result<T>> + Send + 'a;
+
+/// What a step says besides its action.
+struct Ask<'a> {
     cx: &'a Context,
     name: &'a str,
-    action: A,
     key: Option<String>,
     old_names: Vec<String>,
     policy: RetryPolicy,
     timeout: Option<Duration>,
     attempt_timeout: Option<Duration>,
-    via: PhantomData<fn() -> Via>,
 }
 
-impl<'a, A, Via> Step<'a, A, Via> {
-    pub(crate) fn new(cx: &'a Context, name: &'a str, action: A) -> Self {
-        Self {
+impl<'a, T> Step<'a, T> {
+    pub(crate) fn new(cx: &'a Context, name: &'a str, action: impl Runnable<Output = T> + 'a) -> Self
+    where
+        T: Send,
+    {
+        let asked = Ask {
             cx,
             name,
-            action,
             key: None,
             old_names: vec![],
             policy: RetryPolicy::default(),
             timeout: None,
             attempt_timeout: None,
-            via: PhantomData,
-        }
+        };
+        Self { asked, run: Box::new(|asked| Box::pin(run(asked, action))) }
     }
 
     /// Gives the whole step, retries included, this long. Past it the step fails, with what its last attempt said.
     ///
     /// A step that recovery finds past its time still gets one attempt.
     pub fn timeout(mut self, whole: Duration) -> Self {
-        self.timeout = Some(whole);
+        self.asked.timeout = Some(whole);
         self
     }
 
     /// Gives each attempt this long: 10 s for a call, 60 s for a closure unless set. What an attempt that ran out of
     /// time did is unknown; it is tried again.
     pub fn attempt_timeout(mut self, each: Duration) -> Self {
-        self.attempt_timeout = Some(each);
+        self.asked.attempt_timeout = Some(each);
         self
     }
 
     /// Tries again by this schedule instead of [`RetryPolicy::default`].
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.policy = policy;
+        self.asked.policy = policy;
         self
     }
 
     /// Tells equally named steps apart by what they are about instead of by their order: the key of a step in a loop,
     /// such as a record's id. Unique within its name; at most 512 bytes.
     pub fn key(mut self, key: impl fmt::Display) -> Self {
-        self.key = Some(key.to_string());
+        self.asked.key = Some(key.to_string());
         self
     }
 
     /// The step's name in builds before this one: runs under way keep their recorded outcome and their idempotency
     /// key. Call it again for a still older name.
     pub fn was(mut self, old_name: impl Into<String>) -> Self {
-        self.old_names.push(old_name.into());
+        self.asked.old_names.push(old_name.into());
         self
     }
 
     /// Runs the step and turns a failure into `None`: for what is nice to have. The failure is recorded and shown.
-    pub fn best_effort<'f>(self) -> BoxFuture<'f, Option<A::Output>>
+    pub fn best_effort(self) -> BoxFuture<'a, Option<T>>
     where
-        A: Action<Via> + 'f,
-        Via: 'f,
-        'a: 'f,
+        T: 'a,
     {
         Box::pin(async move { self.await.ok() })
     }
 }
 
-impl<'a, A: Action<Via> + 'a, Via: 'a> IntoFuture for Step<'a, A, Via> {
-    type Output = Result<A::Output>;
-    type IntoFuture = BoxFuture<'a, Self::Output>;
+impl<'a, T> IntoFuture for Step<'a, T> {
+    type Output = Result<T>;
+    type IntoFuture = BoxFuture<'a, Result<T>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(run(self))
+        (self.run)(self.asked)
     }
 }
 
 /// Asks for the outcome; makes attempts when told to; returns what was delivered.
-async fn run<A: Action<Via>, Via>(step: Step<'_, A, Via>) -> Result<A::Output> {
+async fn run<A: Runnable>(step: Ask<'_>, action: A) -> Result<A::Output> {
     let board = step.cx.board();
     let options = LeafOptions {
         policy: step.policy,
         timeout: step.timeout,
-        attempt_timeout: step.attempt_timeout.unwrap_or_else(|| step.action.attempt_timeout()),
+        attempt_timeout: step.attempt_timeout.unwrap_or_else(|| action.attempt_timeout()),
     };
     let asked = board.ask(NewLeaf {
         scope: ScopePath::root(),
         name: step.name.to_owned(),
         old_names: step.old_names,
         key: step.key,
-        shape: step.action.shape(),
+        shape: action.shape(),
         options,
         output_type: type_name::<A::Output>(),
     });
@@ -141,7 +147,7 @@ async fn run<A: Action<Via>, Via>(step: Step<'_, A, Via>) -> Result<A::Output> {
         match poll_fn(|cx| board.poll_leaf(leaf.id, cx.waker())).await {
             Turn::Start(attempt) => {
                 let span = tracing::info_span!("step", step = %leaf.key, attempt = attempt.number());
-                let verdict = leaf.attempt(&step.action, attempt).instrument(span).await;
+                let verdict = leaf.attempt(&action, attempt).instrument(span).await;
                 board.arrive(
                     leaf.id,
                     verdict.map(|(value, payload)| {
@@ -181,11 +187,7 @@ impl Drop for LeafGuard<'_> {
 
 impl LeafGuard<'_> {
     /// One attempt, in its time, its value encoded and read back: the code never sees what recovery could not give it.
-    async fn attempt<A: Action<Via>, Via>(
-        &self,
-        action: &A,
-        attempt: Attempt,
-    ) -> Verdict<(A::Output, Payload)> {
+    async fn attempt<A: Runnable>(&self, action: &A, attempt: Attempt) -> Verdict<(A::Output, Payload)> {
         let timeout = attempt.timeout();
         let _under_way = self.board.activity.attempt();
         let mut made = pin!(action.attempt(attempt));
@@ -241,8 +243,9 @@ impl LeafGuard<'_> {
     }
 }
 
-impl<A, Via> fmt::Debug for Step<'_, A, Via> {
+impl<T> fmt::Debug for Step<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Step").field("name", &self.name).field("key", &self.key).finish_non_exhaustive()
+        let Ask { name, key, .. } = &self.asked;
+        f.debug_struct("Step").field("name", name).field("key", key).finish_non_exhaustive()
     }
 }

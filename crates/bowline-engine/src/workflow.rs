@@ -8,6 +8,30 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{Context, machine::Code};
 
+/// What a workflow can be started with: every owned type that can be read from JSON.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the input of a workflow",
+    label = "the input of this workflow cannot be read from an event",
+    note = "an input is read from the event's JSON, again after a crash, and belongs to the run: derive it, as in \
+            `#[derive(Deserialize)] struct Payment {{ .. }}`, and take it by value"
+)]
+pub trait Input: DeserializeOwned + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned + Send + 'static> Input for T {}
+
+/// What a workflow can yield: every type that can be written as JSON.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the output of a workflow",
+    label = "what this workflow yields cannot be recorded",
+    note = "an output is recorded as JSON: derive it, as in `#[derive(Serialize)] struct Summary {{ .. }}`; a workflow \
+            that yields nothing returns `Result<()>`"
+)]
+pub trait Output: Serialize + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + 'static> Output for T {}
+
 type Start = dyn Fn(Context, &RawValue) -> std::result::Result<Code, Failure> + Send + Sync;
 
 /// A workflow, ready to run.
@@ -27,8 +51,8 @@ impl Workflow {
         code: impl Fn(Context, I) -> Fut + Send + Sync + 'static,
     ) -> Self
     where
-        I: DeserializeOwned + Send + 'static,
-        O: Serialize + 'static,
+        I: Input,
+        O: Output,
         Fut: Future<Output = Result<O>> + Send + 'static,
     {
         let start = move |cx, input: &RawValue| {

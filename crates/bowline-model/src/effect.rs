@@ -97,6 +97,20 @@ pub struct Shape {
     pub repeat: Repeat,
 }
 
+/// What a step can yield: it is recorded in the run's journal, and read back after a crash. Every type that has both
+/// directions of serde is.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be recorded",
+    label = "what this yields cannot be recorded",
+    note = "what a step yields is written to the journal, and read back after a crash: derive both, as in \
+            `#[derive(Serialize, Deserialize)] struct Contact {{ .. }}`; a step that yields nothing yields `()`",
+    note = "if this names the type `!`, nobody said what to read the answer as: `.decode::<Contact>()`, or `let contact: Contact = ..`"
+)]
+pub trait Recorded: Serialize + DeserializeOwned + Send {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send> Recorded for T {}
+
 /// Something outside that a step can do: described by a plain value, sent only when a step runs it.
 ///
 /// `attempt` may be called several times, and again after a crash.
@@ -105,8 +119,8 @@ pub struct Shape {
     note = "a step takes a `Call` (as `self.crm.post(\"/contacts\").json(&contact).decode()`) or a closure (as `async || Ok(1)`)"
 )]
 pub trait Effect: Send + Sync {
-    /// What it yields. Recorded, so it must be encoded and decoded.
-    type Output: Serialize + DeserializeOwned + Send;
+    /// What it yields.
+    type Output: Recorded;
 
     /// Describes the effect. Pure and cheap; called once per step.
     fn shape(&self) -> Shape;
