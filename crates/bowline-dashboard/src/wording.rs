@@ -8,7 +8,7 @@ use std::time::Duration;
 use bowline_model::{DeadReason, EntryKind};
 use jiff::Timestamp;
 
-use crate::view::{EndView, FailureView, StepKind, StepState, StepView};
+use crate::view::{EndView, FailedAttempt, FailureView, RunView, StepKind, StepState, StepView};
 
 /// One line without control characters: foreign text cannot move the cursor, colour the screen, or add lines.
 ///
@@ -144,6 +144,12 @@ pub fn failure(step: &StepView, failure: &FailureView) -> String {
     let message = rest.unwrap_or(&failure.message);
     let request = failure.request_id.as_deref().map(|id| format!(" (request {})", clean(id)));
     format!("{}{}", clean(message), request.unwrap_or_default())
+}
+
+/// How long after a failed attempt the next one was due, if another followed.
+pub fn until_next(view: &RunView, failed: &FailedAttempt) -> Option<String> {
+    let failed_at = view.run.created_at.as_millisecond() + failed.at_ms;
+    failed.next_at.map(|next| span_millis(failed_at, next.as_millisecond()))
 }
 
 /// An end in words: `completed`, `dead letter (failed)`.

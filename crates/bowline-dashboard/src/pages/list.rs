@@ -68,7 +68,7 @@ pub(super) async fn page(
 
 impl ListQuery {
     fn place(&self) -> Place {
-        let said = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         Place {
             states: said(&self.state),
             workflow: said(&self.workflow),
@@ -133,13 +133,14 @@ impl ListPage {
         let top = Place { before: None, ..place.clone() };
         let total: u64 = counts.by_state.iter().map(|(_, count)| count).sum();
         let older = list.next.map(|next| links.list(&Place { before: Some(next), ..top.clone() }));
-        let mut workflows: Vec<_> = list.runs.iter().map(|run| run.workflow.as_str().to_owned()).collect();
+        let mut workflows: Vec<_> =
+            list.runs.iter().filter_map(|run| as_typed(run.workflow.as_str())).collect();
         workflows.sort_unstable();
         workflows.dedup();
         Self {
             tiles: tiles(&links, &top, states, counts, total),
             states: place.states.clone().unwrap_or_default(),
-            workflow: place.workflow.clone().unwrap_or_default(),
+            workflow: place.workflow.as_deref().and_then(as_typed).unwrap_or_default(),
             workflows,
             any_workflow: place
                 .workflow
@@ -153,6 +154,11 @@ impl ListPage {
             frame: frame(links, place, counts, now),
         }
     }
+}
+
+/// The name as somebody can type it into the form. One that hides something can be chosen by its link only.
+fn as_typed(name: &str) -> Option<String> {
+    Some(clean(name)).filter(|shown| shown == name)
 }
 
 fn frame(links: Links, place: &Place, counts: &Counts, now: Timestamp) -> Frame {

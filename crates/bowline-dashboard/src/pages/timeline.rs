@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     view::{EndView, FailedAttempt, FailureView, Item, NoteView, RunView, StepKind, StepState, StepView},
-    wording::{self, clean, clean_lines, offset, size, span_between, span_millis},
+    wording::{self, clean, clean_lines, offset, size, span_millis},
 };
 
 /// How much of a name or a call one line shows, in characters.
@@ -224,8 +224,7 @@ impl Attempt {
     fn failed(failed: &FailedAttempt, step: &StepView, view: &RunView) -> Self {
         let failure = failed.failure.as_ref();
         let why = failure.map_or_else(|| "failed".to_owned(), |failure| wording::failure(step, failure));
-        let at = moment(view, failed.at_ms);
-        let next = failed.next_at.map(|next| format!("; next after {}", span_between(at, next)));
+        let next = wording::until_next(view, failed).map(|next| format!("; next after {next}"));
         Self {
             number: failed.number,
             at: Some(stamp(view, failed.at_ms)),

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod no_room;
 mod site;
 
 use bowline_model::DeadReason;
+use bowline_store::Store;
 use bowline_testing::{Answer, Match};
 use serde_json::json;
 
@@ -263,28 +265,51 @@ async fn a_shutdown_waits_two_seconds_for_a_hook_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_full_disk_repeats_a_message_only_after_a_crash() {
-    let folder = tempfile::tempdir().unwrap();
-    let site = Site::in_folder(folder.path(), false).await;
+async fn a_message_that_cannot_be_noted_is_not_repeated_and_is_noted_when_there_is_room() {
+    let mut site = Site::new().await;
     site.die("sync", 3).await;
-    site.store.close().await.unwrap();
-    drop(site);
-
-    let mut site = Site::in_folder(folder.path(), true).await;
     site.jump(60);
+    site.store.set_full(true);
     site.start().await;
     site.advance(3600).await;
     assert_eq!(site.texts().len(), 1, "told once, though it could not be noted");
-    site.stop().await;
-    site.store.close().await.unwrap();
-    drop(site);
+    site.store.set_full(false);
+    site.advance(60).await;
+    site.crash().await;
+    site.start().await;
+    site.advance(3600).await;
+    assert_eq!(site.texts().len(), 1, "noted meanwhile");
+}
 
-    let mut site = Site::in_folder(folder.path(), false).await;
-    site.jump(7200);
+#[tokio::test]
+async fn a_crash_before_a_message_could_be_noted_repeats_it_once() {
+    let mut site = Site::new().await;
+    site.die("sync", 3).await;
+    site.jump(60);
+    site.store.set_full(true);
     site.start().await;
-    site.stop().await;
+    site.crash().await;
+    site.store.set_full(false);
     site.start().await;
-    assert_eq!(site.texts().len(), 1, "the crash repeated it, once");
+    site.crash().await;
+    site.start().await;
+    site.advance(3600).await;
+    assert_eq!(site.texts().len(), 2);
+}
+
+#[tokio::test]
+async fn a_hook_that_works_again_is_tried_soon_after_the_next_failure() {
+    let mut site = Site::new().await;
+    site.chat.fail_next(9, 500);
+    site.die("sync", 1).await;
+    site.jump(60);
+    site.start().await;
+    site.advance(3600).await;
+    assert_eq!(site.texts().len(), 10);
+    site.chat.fail_next(1, 500);
+    site.die("sync", 1).await;
+    site.advance(16).await;
+    assert_eq!(site.texts().len(), 12, "a second after the failure, not ten minutes");
 }
 
 #[tokio::test]

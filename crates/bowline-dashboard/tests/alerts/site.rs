@@ -26,6 +26,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use crate::no_room::NoRoom;
+
 /// Longest real time that a test waits for something to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -125,7 +127,7 @@ impl Drop for Sleep {
 
 pub(crate) struct Site {
     pub(crate) clock: ClockHandle,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<NoRoom>,
     pub(crate) chat: MockSystem,
     node: NodeId,
     alerts: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
@@ -135,21 +137,9 @@ impl Site {
     pub(crate) async fn new() -> Self {
         let clock = ClockHandle::new();
         let store = SqliteStore::in_memory(SqliteOptions::default(), Arc::new(clock.clone())).unwrap();
-        Self::with_store(clock, Arc::new(store)).await
-    }
-
-    async fn with_store(clock: ClockHandle, store: Arc<dyn Store>) -> Self {
         let node = store.start_node(clock.now()).await.unwrap().node;
+        let store = Arc::new(NoRoom::new(Arc::new(store)));
         Self { clock, store, chat: MockSystem::start(), node, alerts: None }
-    }
-
-    /// The same site, its store in that folder, whose disk has no room for new events if `full`.
-    pub(crate) async fn in_folder(folder: &std::path::Path, full: bool) -> Self {
-        let clock = ClockHandle::new();
-        let disk_free_bytes_min = if full { u64::MAX } else { 0 };
-        let options = SqliteOptions { disk_free_bytes_min, ..SqliteOptions::default() };
-        let store = SqliteStore::open(folder.join("bowline.db"), options, Arc::new(clock.clone())).unwrap();
-        Self::with_store(clock, Arc::new(store)).await
     }
 
     /// Starts the alerts, and waits until they have nothing to do.

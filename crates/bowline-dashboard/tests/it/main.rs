@@ -1,9 +1,14 @@
-//! What operators rely on: decisions on literal journals, and the API over a real socket and a real store.
+//! What operators rely on: decisions on literal journals, the API over a real socket and a real
+//! store, and the pages, the same way and in a real browser.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod admin;
+mod browser;
+mod chromium;
 mod decide;
+mod hostile;
 mod journal;
+mod pages;
 mod server;
 mod timeline;

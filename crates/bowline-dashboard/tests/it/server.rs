@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use bowline_dashboard::{Admin, health::Progress};
 use bowline_model::{
     Clock, DeadReason, Entry, EventId, KeySeed, NewEvent, NewRun, Run, RunId, RunState, SystemClock,
@@ -34,6 +35,8 @@ pub(crate) struct Server {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
+    pub(crate) text: String,
+    /// Null if it is no JSON.
     pub(crate) json: Value,
 }
 
@@ -44,6 +47,15 @@ impl Server {
 
     /// A server whose engine says that of itself.
     pub(crate) async fn start_with(progress: Progress) -> Self {
+        Self::start_as(progress, |router| router).await
+    }
+
+    /// A server whose routes are part of another program's.
+    pub(crate) async fn start_under(path: &str) -> Self {
+        Self::start_as(progress(), |router| Router::new().nest(path, router)).await
+    }
+
+    async fn start_as(progress: Progress, mount: impl FnOnce(Router) -> Router) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = SqliteStore::in_memory(SqliteOptions::default(), clock.clone()).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
@@ -60,6 +72,7 @@ impl Server {
         )
         .allow_host("ops.example")
         .router();
+        let router = mount(router);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         // Ends with the test's runtime.
@@ -91,16 +104,31 @@ impl Server {
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).await.unwrap();
-        let (head, json) = answer.split_once("\r\n\r\n").unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-        let json = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {answer}"));
-        Reply { status, head: head.to_lowercase(), json }
+        let head = head.to_lowercase();
+        let json = if head.contains("content-type: application/json") {
+            serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {answer}"))
+        } else {
+            Value::Null
+        };
+        Reply { status, head, text: text.to_owned(), json }
+    }
+
+    /// As a browser asks for a page.
+    pub(crate) async fn browse(&self, path: &str) -> Reply {
+        let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        self.ask("GET", path, &[("host", "localhost"), ("accept", accept)], "").await
     }
 
     /// A run of that workflow, accepted and nothing more.
     pub(crate) async fn accept(&self, workflow: &str) -> RunId {
+        self.accept_event(workflow, "payment_intent.succeeded", r#"{"email":"jane@example.com"}"#).await
+    }
+
+    /// The same, of an event of that kind with that body.
+    pub(crate) async fn accept_event(&self, workflow: &str, kind: &str, body: &str) -> RunId {
         let now = SystemClock.now();
-        let key = format!("evt_{}", SystemClock.random());
         let run = NewRun {
             workflow: WorkflowName::from(workflow),
             key: None,
@@ -115,12 +143,12 @@ impl Server {
         let event = NewEvent {
             source: "/webhooks/stripe".to_owned(),
             provider: "stripe".to_owned(),
-            kind: "payment_intent.succeeded".to_owned(),
-            dedupe_key: key,
+            kind: kind.to_owned(),
+            dedupe_key: format!("evt_{}", SystemClock.random()),
             dedupe_until: now + Duration::from_secs(3600),
             received_at: now,
             headers: vec![],
-            body: r#"{"email":"jane@example.com"}"#.into(),
+            body: body.to_owned().into(),
             input_pointer: String::new(),
             runs: vec![run],
         };
@@ -134,13 +162,17 @@ impl Server {
     /// A run of that workflow that ended like this.
     pub(crate) async fn ended(&self, workflow: &str, text: &str, transition: Transition) -> RunId {
         let run = self.accept(workflow).await;
+        self.end(run, workflow, journal(text), transition).await;
+        run
+    }
+
+    /// Claims that run, the only one to claim, and writes how it goes.
+    pub(crate) async fn end(&self, run: RunId, workflow: &str, entries: Vec<Entry>, transition: Transition) {
         let claimed = self.claim(workflow).await;
         assert_eq!(claimed.id, run, "the only run to claim");
-        let entries: Vec<Entry> = journal(text);
         let now = SystemClock.now();
         let transition = Some(transition);
         self.store.write(RunWrite { run, epoch: claimed.epoch, now, entries, transition }).await.unwrap();
-        run
     }
 
     pub(crate) async fn dead(&self, workflow: &str, text: &str) -> RunId {

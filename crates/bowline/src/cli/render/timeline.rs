@@ -3,7 +3,7 @@
 use bowline_dashboard::{
     RunView,
     view::{EndView, FailedAttempt, FailureView, Item, NoteView, StepKind, StepState, StepView},
-    wording::{self, clean, cut, moment, offset, size, span_between, span_millis},
+    wording::{self, clean, cut, moment, offset, size, span_millis},
 };
 use bowline_model::{EntryKind, RunState};
 
@@ -163,8 +163,7 @@ fn step_lines(view: &RunView, step: &StepView) -> Vec<Cell> {
 fn attempt_line(view: &RunView, step: &StepView, failed: &FailedAttempt) -> String {
     let why = failed.failure.as_ref();
     let why = why.map_or_else(|| "failed".to_owned(), |failure| wording::failure(step, failure));
-    let at = view.run.created_at + jiff::SignedDuration::from_millis(failed.at_ms);
-    let next = failed.next_at.map(|next| format!("; next after {}", span_between(at, next)));
+    let next = wording::until_next(view, failed).map(|next| format!("; next after {next}"));
     format!("✗ attempt {}  {}  {why}{}", failed.number, offset(failed.at_ms), next.unwrap_or_default())
 }
 

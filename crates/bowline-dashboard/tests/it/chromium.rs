@@ -1,0 +1,176 @@
+//! A real browser: Chromium, spoken to over a pipe in its DevTools protocol.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long one answer may take: a cold start on a busy machine.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// Messages that wait to be read; Chromium waits then.
+const MESSAGES_MAX: usize = 1000;
+
+/// The pipe of the protocol is descriptors 3 (to Chromium) and 4 (from it); a shell makes them of what it was given.
+const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >&2"#;
+
+/// Chromium with one page.
+pub(crate) struct Chromium {
+    process: Child,
+    to: ChildStdin,
+    from: Receiver<Value>,
+    last_id: u64,
+    session: Option<String>,
+    /// What the page's console was told, and what the browser complained about.
+    pub(crate) complaints: Vec<String>,
+    loaded: bool,
+    _profile: TempDir,
+}
+
+/// The browser that `BOWLINE_CHROMIUM` names, else `chromium` on the path, if there is one.
+pub(crate) fn find() -> Option<PathBuf> {
+    if let Some(named) = env::var_os("BOWLINE_CHROMIUM") {
+        return Some(named.into());
+    }
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|dir| dir.join("chromium")).find(|program| program.exists())
+}
+
+impl Chromium {
+    pub(crate) fn start(program: PathBuf) -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let mut process = Command::new("sh")
+            .args(["-c", START])
+            .arg(program)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args(["--disable-dev-shm-usage", "--no-proxy-server", "--remote-debugging-pipe"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let to = process.stdin.take().unwrap();
+        let mut pipe = BufReader::new(process.stdout.take().unwrap());
+        let (sender, from) = sync_channel(MESSAGES_MAX);
+        // Ends with the process, whose pipe it reads.
+        thread::spawn(move || {
+            let mut message = vec![];
+            while pipe.read_until(0, &mut message).is_ok_and(|read| read > 0) {
+                message.pop();
+                let Ok(value) = serde_json::from_slice(&message) else { return };
+                if sender.send(value).is_err() {
+                    return;
+                }
+                message.clear();
+            }
+        });
+        let mut chromium = Self {
+            process,
+            to,
+            from,
+            last_id: 0,
+            session: None,
+            complaints: vec![],
+            loaded: false,
+            _profile: profile,
+        };
+        chromium.attach();
+        chromium
+    }
+
+    fn attach(&mut self) {
+        let target = self.call("Target.createTarget", json!({ "url": "about:blank" }))["targetId"].clone();
+        let attached = self.call("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
+        self.session = attached["sessionId"].as_str().map(str::to_owned);
+        for domain in ["Page", "Runtime", "Log", "Network"] {
+            self.call(&format!("{domain}.enable"), json!({}));
+        }
+    }
+
+    /// The size of the window, and the colours that its user prefers.
+    pub(crate) fn look(&mut self, width: u32, height: u32, scheme: &str) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.call("Emulation.setDeviceMetricsOverride", size);
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// Loads that page, with all that belongs to it.
+    pub(crate) fn load(&mut self, url: &str) {
+        self.loaded = false;
+        let went = self.call("Page.navigate", json!({ "url": url }));
+        assert!(went["errorText"].is_null(), "{url}: {went}");
+        while !self.loaded {
+            let message = self.receive();
+            self.hear(&message);
+        }
+    }
+
+    /// The value of that expression in the page.
+    pub(crate) fn ask(&mut self, expression: &str) -> Value {
+        let asked = json!({ "expression": expression, "returnByValue": true });
+        let answer = self.call("Runtime.evaluate", asked);
+        assert!(answer["exceptionDetails"].is_null(), "{answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Presses the Tab key.
+    pub(crate) fn tab(&mut self) {
+        for kind in ["rawKeyDown", "keyUp"] {
+            let key = json!({ "type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9 });
+            self.call("Input.dispatchKeyEvent", key);
+        }
+    }
+
+    fn call(&mut self, method: &str, params: Value) -> Value {
+        self.last_id += 1;
+        let mut message = json!({ "id": self.last_id, "method": method, "params": params });
+        if let Some(session) = &self.session {
+            message["sessionId"] = json!(session);
+        }
+        self.to.write_all(format!("{message}\0").as_bytes()).expect("chromium listens");
+        loop {
+            let mut answer = self.receive();
+            if answer["id"] == json!(self.last_id) {
+                assert!(answer["error"].is_null(), "{method}: {answer}");
+                return answer["result"].take();
+            }
+            self.hear(&answer);
+        }
+    }
+
+    fn receive(&self) -> Value {
+        self.from.recv_timeout(ANSWER_WITHIN).expect("chromium answers")
+    }
+
+    fn hear(&mut self, event: &Value) {
+        match event["method"].as_str() {
+            Some("Page.loadEventFired") => self.loaded = true,
+            Some(
+                "Log.entryAdded"
+                | "Runtime.consoleAPICalled"
+                | "Runtime.exceptionThrown"
+                | "Network.loadingFailed",
+            ) => {
+                self.complaints.push(event["params"].to_string());
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
