@@ -12,6 +12,7 @@
 //! | [`mod@skip`] | tests whose peer is missing, by name; in CI that is a failure |
 //! | [`peer`] | interpreters that tests need, as the official library of a provider |
 
+pub mod crash_points;
 pub mod crm;
 pub mod lost_writes;
 pub mod mock;
@@ -22,6 +23,7 @@ mod server;
 pub mod skip;
 pub mod test_app;
 
+pub use crash_points::{CrashPoints, every_crash_point};
 pub use crm::{CrmMode, MockCrm, MockCrmOptions};
 pub use lost_writes::{LostWrites, LostWritesError};
 pub use mock::{Answer, Match, MockSystem, Recorded};

@@ -30,18 +30,23 @@ mod world;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use bowline::{App, Workflow};
+use bowline_ingress::Route;
 use bowline_model::{RunId, RunState};
 use bowline_store::{RunFilter, Store};
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::task::JoinHandle;
 
 use self::{
-    disk::{CrashAt, When},
+    disk::When,
     life::Life,
     quiet::{Door, Quiet},
     waiting::{PATIENCE, wait_for},
@@ -49,6 +54,7 @@ use self::{
 };
 use crate::MockSystem;
 
+pub(crate) use self::disk::{Moment, What};
 pub use self::{reply::Reply, run::TestRun};
 
 /// The name of an app's first process: that of its thread.
@@ -94,7 +100,10 @@ pub struct TestApp<S: Send + Sync + 'static> {
     life: Mutex<Arc<Life<S>>>,
     /// The names of the processes after the first; of them the last for all that follow.
     next_names: Mutex<Vec<String>>,
-    starts: Mutex<u32>,
+    /// Where senders send, looked up when the first one does.
+    routes: OnceLock<Vec<Route>>,
+    /// How many events and starts were named by the test.
+    named: AtomicU32,
 }
 
 /// An app under test in the making.
@@ -134,7 +143,8 @@ impl<S: Send + Sync + 'static> TestAppBuilder<S> {
             mocks,
             life: Mutex::new(Arc::new(life)),
             next_names: Mutex::new(self.next_names),
-            starts: Mutex::default(),
+            routes: OnceLock::new(),
+            named: AtomicU32::new(0),
         }
     }
 }
@@ -209,11 +219,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         I: Serialize,
         O: Send + 'static,
     {
-        let key = {
-            let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
-            *starts += 1;
-            format!("start {starts}")
-        };
+        let key = format!("start {}", self.next_name());
         // After a crash it is started again under the same key, as a program does.
         let started = self.ask("a start was not answered", |life| {
             let start = life.process.app().start(workflow, input).dedupe(key.clone());
@@ -256,7 +262,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// # Panics
     /// At the end of the test, if no such outcome was recorded.
     pub fn crash_after(&self, step: &str) {
-        self.world.disk.plan_crash(CrashAt::Step(When::After, step.to_owned()));
+        self.world.disk.die_at_step(When::After, step);
     }
 
     /// Kills the app's process when that step's effect has happened and its outcome is not on disk yet, once; another
@@ -265,13 +271,22 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// # Panics
     /// At the end of the test, if it never came to that.
     pub fn crash_before_recording(&self, step: &str) {
-        self.world.disk.plan_crash(CrashAt::Step(When::Before, step.to_owned()));
+        self.world.disk.die_at_step(When::Before, step);
     }
 
     /// The timelines of all runs, as `show` draws them.
     pub fn timelines(&self) -> String {
         let timelines: Vec<String> = self.runs().iter().map(|run| run.timeline()).collect();
         if timelines.is_empty() { "there is no run\n".to_owned() } else { timelines.join("\n") }
+    }
+
+    /// Numbers what the test gives a name.
+    fn next_name(&self) -> u32 {
+        self.named.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.world
     }
 
     fn life(&self) -> Arc<Life<S>> {
@@ -298,26 +313,27 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     }
 
     /// Asks the app for something, and again if its process died before the answer.
-    fn ask<T: Send + 'static>(
-        &self,
-        unanswered: &str,
-        ask: impl Fn(&Life<S>) -> tokio::task::JoinHandle<T>,
-    ) -> T {
+    #[track_caller]
+    fn ask<T: Send + 'static>(&self, what: &str, ask: impl Fn(&Life<S>) -> JoinHandle<T>) -> T {
         loop {
-            let life = self.alive();
-            let task = ask(&life);
-            let ended = self.skip_until(unanswered, Door::Waited, || {
-                (task.is_finished() || !Arc::ptr_eq(&life, &self.life())).then_some(())
-            });
-            let () = ended;
-            if task.is_finished()
-                && let Some(Ok(answer)) = wait_for(task, PATIENCE)
-            {
+            if let Some(answer) = self.ask_once(what, &ask) {
                 return answer;
             }
-            if Arc::ptr_eq(&life, &self.life()) && !life.is_dead() {
-                panic!("{unanswered}: the app panicked, see its message above");
-            }
+        }
+    }
+
+    /// Asks the app for something; `None` if its process died before the answer.
+    #[track_caller]
+    fn ask_once<T: Send + 'static>(&self, what: &str, ask: impl Fn(&Life<S>) -> JoinHandle<T>) -> Option<T> {
+        let life = self.alive();
+        let task = ask(&life);
+        let is_over = || task.is_finished() || !Arc::ptr_eq(&life, &self.life());
+        self.skip_until(what, Door::Waited, || is_over().then_some(()));
+        let has_died = life.is_dead();
+        match wait_for(task, PATIENCE) {
+            Some(Ok(answer)) => Some(answer),
+            _ if has_died => None,
+            Some(Err(_)) | None => panic!("{what}: the app panicked, see its message above"),
         }
     }
 }
@@ -328,7 +344,7 @@ impl<S: Send + Sync + 'static> Drop for TestApp<S> {
         if std::thread::panicking() {
             return;
         }
-        if let Some(CrashAt::Step(_, step)) = self.world.disk.planned() {
+        if let Some(step) = self.world.disk.step_to_die_at() {
             panic!("the crash at the step \"{step}\" never came: it was not recorded\n{}", self.timelines());
         }
     }

@@ -28,19 +28,13 @@ pub(crate) struct Disk {
 
 #[derive(Default)]
 struct State {
-    plan: Option<CrashAt>,
+    /// The process dies at that moment, counted from 0.
+    dies_at: Option<usize>,
+    /// The process dies before or after the outcome of that step is recorded.
+    dies_at_step: Option<(When, String)>,
     /// The moments that have passed, in order.
     moments: Vec<Moment>,
     accepted: Vec<RunId>,
-}
-
-/// When a process is to die.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CrashAt {
-    /// At the nth moment from now, counted from 0.
-    Moment(usize),
-    /// Just before or after the outcome of the step of that name is recorded.
-    Step(When, String),
 }
 
 /// On which side of a commit.
@@ -121,19 +115,24 @@ impl Disk {
         })
     }
 
-    /// Lets the process die then. A new plan replaces an old one.
-    pub(crate) fn plan_crash(&self, at: CrashAt) {
+    /// Lets the process die at that moment, counted from 0 from now on.
+    pub(crate) fn die_at(&self, moment: usize) {
         let mut state = self.lock();
         state.moments.clear();
-        state.plan = Some(at);
+        state.dies_at = Some(moment);
     }
 
-    /// The crash that has not come yet.
-    pub(crate) fn planned(&self) -> Option<CrashAt> {
-        self.lock().plan.clone()
+    /// Lets the process die when that step is recorded. A new plan replaces an old one.
+    pub(crate) fn die_at_step(&self, when: When, step: &str) {
+        self.lock().dies_at_step = Some((when, step.to_owned()));
     }
 
-    /// The moments since the last plan.
+    /// The step at which the process was to die, and has not yet.
+    pub(crate) fn step_to_die_at(&self) -> Option<String> {
+        self.lock().dies_at_step.as_ref().map(|(_, step)| step.clone())
+    }
+
+    /// The moments so far.
     pub(crate) fn moments(&self) -> Vec<Moment> {
         self.lock().moments.clone()
     }
@@ -190,16 +189,19 @@ impl DiskOfProcess {
             return false;
         }
         let mut state = self.disk.lock();
-        let nth = state.moments.len();
-        let dies = match &state.plan {
-            None => false,
-            Some(CrashAt::Moment(planned)) => *planned == nth,
-            Some(CrashAt::Step(side, name)) => *side == when && what.records(name),
-        };
+        let at_moment = state.dies_at == Some(state.moments.len());
+        let at_step =
+            state.dies_at_step.as_ref().is_some_and(|(side, step)| *side == when && what.records(step));
         state.moments.push(Moment { when, what: what.clone() });
+        if at_moment {
+            state.dies_at = None;
+        }
+        if at_step {
+            state.dies_at_step = None;
+        }
+        drop(state);
+        let dies = at_moment || at_step;
         if dies {
-            state.plan = None;
-            drop(state);
             self.die();
         }
         !dies
@@ -238,7 +240,10 @@ impl Store for DiskOfProcess {
         let accepted = Box::pin(async move {
             let accepted = self.disk.inner.accept(batch).await?;
             for Accepted::New { runs, .. } | Accepted::Duplicate { runs, .. } in &accepted {
-                self.disk.lock().accepted.extend(runs);
+                let mut state = self.disk.lock();
+                let new: Vec<RunId> =
+                    runs.iter().filter(|run| !state.accepted.contains(run)).copied().collect();
+                state.accepted.extend(new);
             }
             Ok(accepted)
         });

@@ -15,6 +15,17 @@ use super::{
 /// What the journal calls the build of an app under test.
 const BUILD: &str = "test";
 
+/// What surrounds an app under test, but for its store.
+pub(crate) fn surroundings(variables: &Arc<BTreeMap<String, String>>, world: &World) -> OpenOptions {
+    let (mocks, variables) = (world.mocks.clone(), variables.clone());
+    OpenOptions::default()
+        .variables(Variables::new(move |name| variables.get(name).cloned()).with_stand_ins())
+        .clock(Arc::new(ClockHandle(world.clock.clone())))
+        .build(BuildId::from(BUILD))
+        .divert(move |api| Some(mocks.url(api)))
+        .without_housekeeping()
+}
+
 pub(crate) struct Life<S> {
     pub(crate) process: Process<S>,
     pub(crate) disk: Arc<DiskOfProcess>,
@@ -66,15 +77,7 @@ impl<S: Send + Sync + 'static> Life<S> {
         world: &World,
     ) -> Self {
         let disk = world.disk.for_process();
-        let (mocks, variables) = (world.mocks.clone(), variables.clone());
-        let variables = Variables::new(move |name| variables.get(name).cloned()).with_stand_ins();
-        let options = OpenOptions::default()
-            .variables(variables)
-            .store(disk.clone())
-            .clock(Arc::new(ClockHandle(world.clock.clone())))
-            .build(BuildId::from(BUILD))
-            .divert(move |api| Some(mocks.url(api)))
-            .without_housekeeping();
+        let options = surroundings(variables, world).store(disk.clone());
         match Process::start(name, app, options) {
             Ok(Ok(process)) => Self { process, disk },
             Ok(Err(error)) => panic!("the app cannot be opened: {error}"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bowline_model::RunId;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use super::{TestApp, TestRun};
 /// The app's answer to one request. A refusal is an answer like any other.
 pub struct Reply<'a, S: Send + Sync + 'static> {
     app: &'a TestApp<S>,
+    request: Request<Bytes>,
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
@@ -22,10 +23,11 @@ pub struct Reply<'a, S: Send + Sync + 'static> {
 impl<'a, S: Send + Sync + 'static> Reply<'a, S> {
     pub(super) fn new(
         app: &'a TestApp<S>,
+        request: Request<Bytes>,
         (status, headers, body): (StatusCode, HeaderMap, Bytes),
         runs: Vec<RunId>,
     ) -> Self {
-        Self { app, status, headers, body, runs }
+        Self { app, request, status, headers, body, runs }
     }
 
     /// Its status: 200, 202, 401, 422…
@@ -60,6 +62,11 @@ impl<'a, S: Send + Sync + 'static> Reply<'a, S> {
     /// The runs of the event: those it started, or, of a redelivery, those that the first one started.
     pub fn runs(&self) -> Vec<TestRun<'a, S>> {
         self.runs.iter().map(|run| self.app.run(*run)).collect()
+    }
+
+    /// Sends the same request once more, byte by byte: a redelivery.
+    pub fn again(&self) -> Reply<'a, S> {
+        self.app.request(self.request.clone())
     }
 
     /// The run of the event.

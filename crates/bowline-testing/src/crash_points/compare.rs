@@ -1,0 +1,206 @@
+//! What differs between the undisturbed execution and one with a crash.
+
+use std::fmt::Debug;
+
+use bowline_model::{DeadReason, Fingerprint};
+
+use super::{
+    diff::diff,
+    effects::{Content, Effect, Kind},
+    execution::{Execution, RunEnd},
+    finding::{Cause, Finding},
+    same::Stands,
+};
+
+/// All that differs, the world first.
+pub(super) fn compare<T: PartialEq + Debug>(ours: &Execution<T>, theirs: &Execution<T>) -> Vec<Finding> {
+    let stands = stands(ours, theirs);
+    let mut findings: Vec<Finding> = theirs
+        .reused
+        .iter()
+        .map(|reused| {
+            let first = reused.first.target();
+            Finding::new(
+                Cause::Body,
+                format!("{first} was sent twice under one key, and asked for something else"),
+            )
+            .detail(diff(&reused.first.pretty(), &reused.then.pretty()))
+        })
+        .collect();
+    findings.extend(compare_effects(ours, theirs, &stands));
+    findings.extend(compare_runs(&ours.runs, &theirs.runs, &stands));
+    if theirs.result.is_err() {
+        // A scenario that stops half way leaves undone what comes later.
+        findings.retain(|finding| !finding.is_left_undone());
+    }
+    // What the scenario saw follows from what went wrong before.
+    if findings.is_empty() {
+        findings.extend(compare_results(ours, theirs, &stands));
+    }
+    findings
+}
+
+/// What may differ: what the runs recorded, and where the mock systems are.
+fn stands<T>(ours: &Execution<T>, theirs: &Execution<T>) -> Stands {
+    let mut stands = Stands::default();
+    for (our_run, their_run) in ours.runs.iter().zip(&theirs.runs) {
+        stands.learn(&our_run.journal, &their_run.journal);
+    }
+    for (name, url) in &theirs.addresses {
+        if let Some((_, our_url)) = ours.addresses.iter().find(|(known, _)| known == name) {
+            stands.add(url, our_url);
+        }
+    }
+    stands
+}
+
+fn compare_effects<T>(ours: &Execution<T>, theirs: &Execution<T>, stands: &Stands) -> Vec<Finding> {
+    let is_dropped = |content: &Content| {
+        let mut dropped = ours.dropped().chain(theirs.dropped());
+        dropped.any(|call| is_call(content, call))
+    };
+    let recorded =
+        |content: &Content| ours.recorded().chain(theirs.recorded()).any(|call| is_call(content, call));
+    let mut missing: Vec<&Effect> = ours.effects.iter().collect();
+    let mut extra: Vec<&Effect> = vec![];
+    for effect in &theirs.effects {
+        let exact = missing.iter().position(|ours| ours.content == effect.content);
+        let alike = || missing.iter().position(|ours| ours.content.same(&effect.content, stands));
+        match exact.or_else(alike) {
+            Some(found) => {
+                missing.remove(found);
+            }
+            None => extra.push(effect),
+        }
+    }
+    let known = |effect: &Effect| ours.effects.iter().any(|ours| ours.content.same(&effect.content, stands));
+    let mut once_more = 0;
+    extra.retain(|effect| match effect.kind {
+        Kind::Safe => !known(effect),
+        // Nobody can tell it from its repetition, and a step's attempt that was under way may be repeated.
+        Kind::Bare if known(effect) && recorded(&effect.content) && once_more == 0 => {
+            once_more += 1;
+            false
+        }
+        Kind::Bare | Kind::Keyed(_) => true,
+    });
+    extra.retain(|effect| !is_dropped(&effect.content));
+    missing.retain(|effect| !is_dropped(&effect.content));
+    tell(&missing, &extra, &known, &recorded, ours, stands)
+}
+
+fn tell<T>(
+    missing: &[&Effect],
+    extra: &[&Effect],
+    known: &impl Fn(&Effect) -> bool,
+    recorded: &impl Fn(&Content) -> bool,
+    ours: &Execution<T>,
+    stands: &Stands,
+) -> Vec<Finding> {
+    let mut findings = vec![];
+    let mut left: Vec<&Effect> = missing.to_vec();
+    for effect in extra {
+        let content = &effect.content;
+        if known(effect) {
+            let usually = ours.effects.iter().filter(|ours| ours.content.same(content, stands)).count();
+            let under = match effect.kind {
+                Kind::Keyed(_) => "once more, under another idempotency key",
+                Kind::Bare | Kind::Safe => "once more, without an idempotency key",
+            };
+            let cause = if recorded(content) { Cause::UnstableStep } else { Cause::OutsideSteps };
+            let times = if usually == 1 { "once".to_owned() } else { format!("{usually} times") };
+            findings.push(
+                Finding::new(cause, format!("{} was sent {under}", content.target()))
+                    .detail(format!("{content}\nis sent {times} without the crash\n")),
+            );
+            continue;
+        }
+        let twin = left.iter().position(|missing| missing.content.target() == content.target());
+        let cause = if recorded(content) { Cause::OtherPath } else { Cause::OutsideSteps };
+        findings.push(match twin {
+            Some(twin) => {
+                let twin = left.remove(twin);
+                Finding::new(Cause::Body, format!("{} was sent with something else in it", content.target()))
+                    .detail(diff(&twin.content.pretty(), &content.pretty()))
+            }
+            None => {
+                Finding::new(cause, format!("{} was sent, and is not without the crash", content.target()))
+                    .detail(format!("{content}\n"))
+            }
+        });
+    }
+    findings.extend(left.into_iter().map(|effect| {
+        let title = format!("{} was not sent, and is without the crash", effect.content.target());
+        Finding::new(Cause::OtherPath, title).detail(format!("{}\n", effect.content)).left_undone()
+    }));
+    findings
+}
+
+/// Whether a request is that recorded call. A call's path is below the Api's base; that of a secret URL is not recorded.
+fn is_call(content: &Content, call: &Fingerprint) -> bool {
+    content.api == call.api
+        && content.method == call.method
+        && content.path.ends_with(call.path.trim_end_matches('/'))
+}
+
+fn compare_runs(ours: &[RunEnd], theirs: &[RunEnd], stands: &Stands) -> Vec<Finding> {
+    if ours.len() != theirs.len() {
+        let title = format!("{} instead of {} runs were started", theirs.len(), ours.len());
+        let timelines: Vec<&str> = theirs.iter().map(|run| run.timeline.as_str()).collect();
+        let finding = Finding::new(Cause::OtherPath, title).detail(timelines.join("\n"));
+        return vec![if theirs.len() < ours.len() { finding.left_undone() } else { finding }];
+    }
+    let runs = ours.iter().zip(theirs).enumerate();
+    runs.filter_map(|(index, (ours, theirs))| compare_run(index + 1, ours, theirs, stands)).collect()
+}
+
+fn compare_run(number: usize, ours: &RunEnd, theirs: &RunEnd, stands: &Stands) -> Option<Finding> {
+    let name = format!("run {number} ({})", theirs.workflow);
+    if ours.workflow != theirs.workflow {
+        let title = format!("{name} is of another workflow; without the crash it is of {}", ours.workflow);
+        return Some(Finding::new(Cause::OtherPath, title));
+    }
+    if (ours.state, ours.reason) != (theirs.state, theirs.reason) {
+        let end = |run: &RunEnd| match run.reason {
+            Some(reason) => format!("{} ({reason})", run.state),
+            None => run.state.to_string(),
+        };
+        let cause = match theirs.reason {
+            Some(DeadReason::Mismatch) => Cause::Mismatch,
+            Some(_) | None => Cause::OtherPath,
+        };
+        let summary = theirs.summary.as_ref().map(|summary| format!("{summary}\n")).unwrap_or_default();
+        let title = format!("{name} is {}; without the crash it is {}", end(theirs), end(ours));
+        let finding = Finding::new(cause, title).detail(format!("{summary}{}", theirs.timeline));
+        return Some(if theirs.state.is_open() { finding.left_undone() } else { finding });
+    }
+    let (our_output, their_output) = (ours.output.as_ref()?, theirs.output.as_ref()?);
+    if stands.same_value(our_output, their_output) {
+        return None;
+    }
+    let pretty = |value| format!("{}\n", serde_json::to_string_pretty(value).expect("JSON can be written"));
+    let title = format!("{name} returned something else");
+    Some(Finding::new(Cause::OtherPath, title).detail(diff(&pretty(our_output), &pretty(their_output))))
+}
+
+fn compare_results<T: PartialEq + Debug>(
+    ours: &Execution<T>,
+    theirs: &Execution<T>,
+    stands: &Stands,
+) -> Option<Finding> {
+    match (&ours.result, &theirs.result) {
+        (_, Err(panic)) => {
+            Some(Finding::new(Cause::Scenario, "the scenario failed".to_owned()).detail(format!("{panic}\n")))
+        }
+        (Ok(our_result), Ok(their_result)) => {
+            let text = |result: &T| format!("{result:#?}\n");
+            let (our_text, their_text) = (text(our_result), text(their_result));
+            if our_result == their_result || stands.same_text(&our_text, &their_text) {
+                return None;
+            }
+            let title = "the scenario saw something else".to_owned();
+            Some(Finding::new(Cause::Scenario, title).detail(diff(&our_text, &their_text)))
+        }
+        (Err(_), Ok(_)) => None,
+    }
+}

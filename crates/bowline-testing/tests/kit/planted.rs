@@ -1,0 +1,159 @@
+//! Bugs that a crash brings to light, planted: each is found, and what is said helps.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use bowline::prelude::*;
+use bowline_testing::{TestApp, every_crash_point};
+use serde_json::{Value, json};
+
+use crate::shop::{Shop, lines, order, shop};
+
+/// What `every_crash_point` says of the app.
+fn findings(app: impl Fn() -> App<Shop>) -> String {
+    let check = || {
+        every_crash_point(app, |app: &TestApp<Shop>| {
+            app.send_event("/webhooks/stripe", "order", order()).run().end().state()
+        })
+    };
+    let panic = catch_unwind(AssertUnwindSafe(check)).expect_err("the bug is found");
+    let text = panic.downcast_ref::<String>().expect("a message").clone();
+    println!("{text}");
+    text
+}
+
+#[track_caller]
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+async fn sends_outside(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    shop.mail.post("/mails").json(&json!({"to": order["email"]})).send().await?;
+    cx.step("create contact", shop.crm.post("/contacts").json(&order)).await?;
+    Ok(())
+}
+
+#[test]
+fn an_effect_outside_a_step_is_found() {
+    let text = findings(|| shop(sends_outside));
+    assert_says(
+        &text,
+        &[
+            "POST mail /v1/mails was sent once more, under another idempotency key",
+            "before \"create contact\"",
+            "no step recorded this call: put it into one",
+        ],
+    );
+}
+
+async fn branches_on_the_wall_clock(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    #[allow(clippy::disallowed_methods, reason = "that is the bug")]
+    let is_odd = jiff::Timestamp::now().as_second() % 2 == 1;
+    let step = if is_odd { "create contact" } else { "update contact" };
+    cx.step(step, shop.crm.post(if is_odd { "/contacts" } else { "/contacts/update" }).json(&order)).await?;
+    cx.step("mail", shop.mail.post("/mails")).await?;
+    Ok(())
+}
+
+#[test]
+fn a_branch_on_the_wall_clock_is_found() {
+    let text = findings(|| shop(branches_on_the_wall_clock));
+    assert_says(&text, &["cx.now()"]);
+}
+
+async fn greets_by_the_time_of_day(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    #[allow(clippy::disallowed_methods, reason = "that is the bug")]
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let is_morning = now.as_secs() / 3600 % 24 < 12;
+    cx.step("create contact", shop.crm.post("/contacts").json(&order)).await?;
+    let greeting = if is_morning { "good morning" } else { "good afternoon" };
+    cx.step("mail", shop.mail.post("/mails").json(&json!({"text": greeting}))).await?;
+    cx.step("log", shop.crm.post("/log")).await?;
+    Ok(())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_body_made_of_the_time_of_day_is_found_whatever_the_time_of_day() {
+    let text = findings(|| shop(greets_by_the_time_of_day));
+    assert_says(&text, &["good morning", "good afternoon", "cx.now()"]);
+}
+
+async fn keys_by_chance(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    for line in lines(&order) {
+        let key = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 1);
+        cx.step("reserve", shop.crm.post("/stock").json(&line)).key(key).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_unstable_key_is_found() {
+    let text = findings(|| shop(keys_by_chance));
+    assert_says(
+        &text,
+        &[
+            "POST crm /stock was sent once more, under another idempotency key",
+            "under another step name or .key",
+        ],
+    );
+}
+
+async fn loops_over_a_map(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    let by_sku: HashMap<String, Value> = lines(&order)
+        .into_iter()
+        .map(|line| (line["sku"].as_str().unwrap_or_default().to_owned(), line))
+        .collect();
+    for line in by_sku.values() {
+        cx.step("reserve", shop.crm.post("/stock").json(line)).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_loop_over_a_map_without_keys_is_found() {
+    let text = findings(|| shop(loops_over_a_map));
+    assert_says(&text, &["order of a map"]);
+}
+
+async fn sends_in_a_closure(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    cx.step("create contact", async || shop.crm.post("/contacts").json(&order).send().await).await?;
+    Ok(())
+}
+
+#[test]
+fn a_closure_that_sends_without_the_attempts_key_is_found() {
+    let text = findings(|| shop(sends_in_a_closure));
+    assert_says(&text, &["POST crm /contacts was sent once more", "attempt.key()"]);
+}
+
+async fn counts_outside(shop: Arc<Shop>, cx: Context, order: Value) -> Result<u32> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static ORDERS: AtomicU32 = AtomicU32::new(0);
+    let nth = ORDERS.fetch_add(1, Ordering::SeqCst);
+    cx.step("create contact", shop.crm.post("/contacts").json(&json!({"order": order, "nth": nth}))).await?;
+    Ok(nth)
+}
+
+#[test]
+fn a_count_that_outlives_runs_is_found_before_any_crash() {
+    let text = findings(|| shop(counts_outside));
+    assert_says(&text, &["before any crash: the scenario is not the same twice", "\"nth\""]);
+}
+
+async fn draws_an_id(shop: Arc<Shop>, cx: Context, _order: Value) -> Result<()> {
+    let id = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 1);
+    cx.step("create contact", shop.crm.post("/contacts").json(&json!({"id": id}))).await?;
+    cx.step("mail", shop.mail.post("/mails")).await?;
+    Ok(())
+}
+
+#[test]
+fn an_id_that_is_drawn_without_the_context_is_found() {
+    let text = findings(|| shop(draws_an_id));
+    assert_says(&text, &["POST crm /contacts", "cx.uuid()"]);
+}
