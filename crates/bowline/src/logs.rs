@@ -1,21 +1,19 @@
 //! Logs: to standard error, for people or for machines.
 
+mod json;
+
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
+use self::json::JsonLines;
 use crate::config::{Config, LogForm};
 
 /// Installs the process's subscriber, unless the program around the app has its own.
 pub(crate) fn init(config: &Config) {
     let form = match config.log {
         LogForm::Pretty => fmt::layer().compact().with_target(false).with_writer(std::io::stderr).boxed(),
-        LogForm::Json => fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_writer(std::io::stderr)
-            .boxed(),
+        LogForm::Json => JsonLines::new(std::io::stderr).boxed(),
     };
     // An error means that a subscriber is there already: it is the one to use.
     let _ = tracing_subscriber::registry().with(form.with_filter_of(&config.log_level)).try_init();
