@@ -1,7 +1,7 @@
 //! The headers of Standard Webhooks: accepted is what the oracle accepts, and nothing else; what is signed here is
 //! accepted, and refused with any bit of it flipped.
 //!
-//! Input, a line each: `svix` or anything else, id, time, signatures (with `{time}`, `{mac}`), body.
+//! Input, a line each: which headers (1st, 2nd, 3rd letter `s`) have Svix's names, id, time, signatures (with `{time}`, `{mac}`), body.
 #![no_main]
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -25,7 +25,10 @@ fuzz_target!(|data: &[u8]| {
     let values = [id.to_vec(), time, list];
 
     let webhooks = StandardWebhooks::new(&secret(STANDARD.encode(KEY))).expect("24 bytes in base64");
-    let names = if names == b"svix" { SVIX_HEADERS } else { HEADERS };
+    let is_svix: [bool; 3] = std::array::from_fn(|place| names.get(place) == Some(&b's'));
+    let names: [&str; 3] =
+        std::array::from_fn(|place| if is_svix[place] { SVIX_HEADERS[place] } else { HEADERS[place] });
+    let is_mixed = is_svix != [is_svix[0]; 3];
     let verify = |values: &[Vec<u8>], body: &[u8]| {
         let header =
             |name: &str| names.iter().position(|known| *known == name).map(|place| values[place].as_slice());
@@ -34,12 +37,12 @@ fuzz_target!(|data: &[u8]| {
             .map(|Genuine { id, signed_at }| (id.to_owned(), signed_at.as_second()))
     };
     let verdict = verify(&values, body);
-    assert_eq!(verdict.as_ref().ok().cloned(), accepted(&values, body), "{verdict:?}");
+    assert_eq!(verdict.as_ref().ok().cloned(), accepted(&values, body).filter(|_| !is_mixed), "{verdict:?}");
 
     // An id that a sender may choose.
     let id = format!("msg_{}", hex::encode(&id[..id.len().min(200)]));
     let signed = webhooks.sign(&id, body, now()).expect("a good id").map(|(_, value)| value.into_bytes());
-    assert_eq!(verify(&signed, body), Ok((id, NOW_SECONDS)));
+    assert_eq!(verify(&signed, body).ok(), Some((id, NOW_SECONDS)).filter(|_| !is_mixed));
     let mut other = body.to_vec();
     spoil(data, &mut other);
     assert!(other.is_empty() || verify(&signed, &other).is_err());

@@ -1,11 +1,22 @@
 //! Every scheme: vectors that others published or made, every part tampered with, and arbitrary headers.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod generic;
 mod github;
 mod official_libraries;
 mod shared_key;
 mod standard_webhooks;
 mod stripe;
+
+// Two files of bowline-testing, and not the crate: it stands on the whole framework, for which the tests of a crate that
+// is useful alone should not wait.
+#[path = "../../../bowline-testing/src/peer.rs"]
+#[expect(unreachable_pub, reason = "public where it is at home")]
+mod peer;
+#[path = "../../../bowline-testing/src/skip.rs"]
+#[expect(unreachable_pub, reason = "public where it is at home")]
+mod skip;
 
 use bowline_signature::SigningSecret;
 use jiff::Timestamp;

@@ -8,11 +8,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bowline_signature::{StandardWebhooks, standard_webhooks};
-use bowline_testing::{peer, skip};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{at, secret};
+use crate::{at, peer, secret, skip};
 
 const SECRET: &str = "whsec_b3VycywgMzIgYnl0ZXMgb2Yga2V5IG1hdGVyaWFsLi4=";
 const OLD_SECRET: &str = "whsec_b3VycyBiZWZvcmUsIDI0IGJ5dGVzIQ==";

@@ -125,7 +125,7 @@ fn no_message_and_no_debug_output_holds_a_key_or_its_digest() {
     let basic = Basic::new("ada", secret("sesame")).unwrap();
     let parsed = authorization::basic(Some(&basic.present())).unwrap();
     let shown = format!("{key:?} {bearer:?} {basic:?} {parsed:?}");
-    assert!(!shown.contains("sesame") && !shown.contains("115"), "{shown}");
+    assert!(!shown.contains("sesame") && !shown.contains(|shown: char| shown.is_ascii_digit()), "{shown}");
     for error in [key.verify(Some(b"simsim")), bearer.verify(Some(b"Bearer simsim"))] {
         let error = error.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("simsim"), "nor what a stranger typed");
