@@ -142,7 +142,7 @@ where
         let look = match self.look(memory).await {
             Ok(look) => look,
             Err(error) => {
-                tracing::warn!(%error, "alerts: the store does not answer; tried again in a minute");
+                tracing::warn!(%error, "alerts: dead letters cannot be read; tried again in a minute");
                 return Next::Look(later(self.clock.now(), STORE_PAUSE));
             }
         };
@@ -150,7 +150,7 @@ where
         let now = self.clock.now();
         let state = memory.as_ref().map(|memory| memory.state.clone()).unwrap_or_default();
         match decide(now, look.news.oldest, &state) {
-            Action::Rest => Next::Look(later(now, LOOK_EVERY.max(took * LOOK_SHARE))),
+            Action::Rest => Next::Look(later(now, LOOK_EVERY.max(took.saturating_mul(LOOK_SHARE)))),
             Action::Wait(until) => Next::Look(until),
             Action::Send => Next::Send(look),
         }
@@ -161,8 +161,11 @@ where
             Some(memory) => memory,
             None => memory.insert(self.load().await?),
         };
-        if !memory.is_saved {
-            self.save(memory).await?;
+        // Said when it first failed; dead letters are told of all the same.
+        if !memory.is_saved
+            && let Err(error) = self.save(memory).await
+        {
+            tracing::debug!(%error, "alerts: still not noted that a message went");
         }
         let mut look = Look::default();
         let mut before = None;

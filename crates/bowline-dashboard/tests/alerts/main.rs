@@ -274,11 +274,17 @@ async fn a_message_that_cannot_be_noted_is_not_repeated_and_is_noted_when_there_
     site.advance(3600).await;
     assert_eq!(site.texts().len(), 1, "told once, though it could not be noted");
     site.store.set_full(false);
+    let again = site.die("sync", 1).await;
+    site.store.set_full(true);
+    site.advance(60).await;
+    assert_eq!(site.texts().len(), 2, "a full disk keeps nobody from being told");
+    site.store.set_full(false);
     site.advance(60).await;
     site.crash().await;
     site.start().await;
     site.advance(3600).await;
-    assert_eq!(site.texts().len(), 1, "noted meanwhile");
+    assert_eq!(site.texts().len(), 2, "noted meanwhile");
+    assert!(site.texts()[1].contains(&format!("run {}\n", again[0])), "{:?}", site.texts());
 }
 
 #[tokio::test]
