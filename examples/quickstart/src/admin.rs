@@ -31,8 +31,14 @@ impl Admin {
         Ok(Self { client, url: format!("http://{}", env::var("BOWLINE_ADMIN")?) })
     }
 
-    pub(crate) fn url(&self) -> &str {
-        &self.url
+    /// The page of all runs.
+    pub(crate) fn page(&self) -> String {
+        format!("{}/", self.url)
+    }
+
+    /// The page of one run.
+    pub(crate) fn page_of(&self, run: RunId) -> String {
+        format!("{}/runs/{run}", self.url)
     }
 
     /// Waits until the app is ready.

@@ -124,7 +124,7 @@ fn introduce(part: Part, place: &Place, stage: &Stage) {
     };
     say(format!("\n{}\n", paint(Tone::Strong, title)));
     fact("webhooks", format!("{}{}", stage.stripe.url(), instead_of("8080", "BOWLINE_LISTEN", part)));
-    fact("admin", format!("{}{}", stage.admin.url(), instead_of("8081", "BOWLINE_ADMIN", part)));
+    fact("pages", format!("{}{}", stage.admin.page(), instead_of("8081", "BOWLINE_ADMIN", part)));
     fact("store", shown(&place.store()));
     fact("log", shown(&place.log()));
 }

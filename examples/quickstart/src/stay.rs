@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, convert::Infallible, fs};
 
-use bowline_model::{Clock, RunState, SystemClock};
+use bowline_model::{Clock, RunId, RunState, SystemClock};
 use rustix::process::getpid;
 
 use crate::{
@@ -28,8 +28,25 @@ pub(crate) async fn stay(stage: &mut Stage, place: &Place) -> Result<Infallible>
         stage.until(run, RunState::Waiting).await?;
     }
     let dead = runs.iter().find(|run| run.state == RunState::DeadLettered);
+    let waits = stage.admin.runs().await?.runs.into_iter().find(|run| run.state == RunState::Waiting);
+    pages(stage, waits.map(|run| run.id), dead.map(|run| run.id));
     lines_to_try(stage, place, &nth, dead.map(|run| run.id.0))?;
     follow(stage).await
+}
+
+/// Where the runs are to be seen.
+fn pages(stage: &Stage, waits: Option<RunId>, dead: Option<RunId>) {
+    say(format!("\n{}", paint(Tone::Strong, "Look at it, in a browser:")));
+    topic("all runs");
+    line(stage.admin.page());
+    if let Some(run) = waits {
+        topic("the run that waits, as it goes on");
+        line(format!("{}?follow=true", stage.admin.page_of(run)));
+    }
+    if let Some(run) = dead {
+        topic("the dead letter: why, and what can be done");
+        line(stage.admin.page_of(run));
+    }
 }
 
 fn lines_to_try(stage: &Stage, place: &Place, nth: &str, dead: Option<i64>) -> Result {
@@ -48,7 +65,7 @@ fn lines_to_try(stage: &Stage, place: &Place, nth: &str, dead: Option<i64>) -> R
         topic("let the dead letter go on: the CRM takes Charles now");
         line(format!("{RUN} retry {run}"));
     }
-    topic("look");
+    topic("look, without a browser");
     line(format!("{RUN} runs"));
     line(format!("{RUN} show 2"));
     topic("now kill me while Alan waits, and start again");

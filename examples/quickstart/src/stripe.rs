@@ -40,6 +40,14 @@ pub(crate) struct Stripe {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) receipt: Receipt,
+    /// Why it was refused.
+    problem: Option<String>,
+}
+
+/// The body of an answer that says no (RFC 9457).
+#[derive(Debug, Deserialize)]
+struct Problem {
+    detail: String,
 }
 
 /// The answer's body.
@@ -48,7 +56,6 @@ pub(crate) struct Answer {
 pub(crate) struct Receipt {
     pub(crate) status: Option<String>,
     pub(crate) runs: Vec<i64>,
-    pub(crate) error: Option<String>,
 }
 
 impl Stripe {
@@ -95,7 +102,12 @@ impl Stripe {
             .body(body.to_vec());
         let response = request.send().await?;
         let status = response.status();
-        let answer = Answer { status, receipt: response.json().await.unwrap_or_default() };
+        let body = response.bytes().await?;
+        let answer = Answer {
+            status,
+            receipt: serde_json::from_slice(&body).unwrap_or_default(),
+            problem: serde_json::from_slice(&body).ok().map(|problem: Problem| problem.detail),
+        };
         let took = i64::try_from((SystemClock.monotonic() - began).as_millis())?;
         answer.tell(took);
         Ok(answer)
@@ -110,10 +122,10 @@ impl Answer {
 
     fn tell(&self, took_ms: i64) {
         let tone = if self.status.is_success() { Tone::Good } else { Tone::Bad };
-        let said = match (&self.receipt.status, &self.receipt.error) {
+        let said = match (&self.receipt.status, &self.problem) {
             (Some(status), _) => status.clone(),
             // What comes after the fact is a hint for Stripe's users.
-            (None, Some(error)) => error.split(';').next().unwrap_or_default().to_owned(),
+            (None, Some(problem)) => problem.split(';').next().unwrap_or_default().to_owned(),
             (None, None) => String::new(),
         };
         let took = paint(Tone::Dim, format!("in {}", span(took_ms)));

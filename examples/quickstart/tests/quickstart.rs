@@ -96,6 +96,39 @@ fn every_line_to_try_works() {
     assert!(story.interrupt(WITHIN).unwrap().success(), "{}", story.output());
 }
 
+#[test]
+fn every_page_that_it_links_to_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut story = staying(dir.path(), 60).start().unwrap();
+    story.wait_for_line("Try it, in another terminal", WITHIN).unwrap();
+    let told = story.output();
+    let links: Vec<_> = told.split_whitespace().filter(|word| is_page(word)).collect();
+    assert_eq!(links.len(), 4, "introduced, all runs, the one that waits, the dead letter:\n{told}");
+    for (link, shows) in links.iter().zip(["stripe-to-crm", "stripe-to-crm", "next attempt at", "retry 3"]) {
+        let page = browse(link);
+        assert!(page.contains(shows), "{link} does not show {shows:?}:\n{page}");
+    }
+    assert!(story.interrupt(WITHIN).unwrap().success(), "{}", story.output());
+}
+
+fn is_page(word: &str) -> bool {
+    word.starts_with("http://") && (word.ends_with('/') || word.contains("/runs/"))
+}
+
+/// The page at that address, as a browser gets it.
+fn browse(url: &str) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    block_on(async move {
+        let answer = client.get(url).header("accept", "text/html").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{url}");
+        answer.text().await.expect("a page")
+    })
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
 /// Sends what the line with `curl` would send; returns the status.
 fn curl(story: &mut Process, dir: &Path) -> u16 {
     let mut told = |part| story.wait_for_line(part, WITHIN).expect("the line is told");
@@ -108,8 +141,7 @@ fn curl(story: &mut Process, dir: &Path) -> u16 {
         .header("content-type", "application/json")
         .header("stripe-signature", signature.expect("a header").1)
         .body(fs::read(dir.join("payment.json")).expect("the event is written"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { request.send().await.expect("an answer").status().as_u16() })
+    block_on(async { request.send().await.expect("an answer").status().as_u16() })
 }
 
 #[test]
