@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bowline_testing::{Answer, TestApp};
+use bowline_testing::{Answer, TestApp, every_crash_point};
 use http::Request;
 use serde_json::{Value, json};
 use signup_to_sheet::app;
@@ -132,4 +132,14 @@ fn with_a_key_set_only_who_has_it_may_sign_up() {
         assert_eq!(answer.status(), status, "{key:?}");
     }
     assert_eq!(app.runs().len(), 2);
+}
+
+#[test]
+fn a_signup_becomes_one_row_wherever_the_process_dies() {
+    every_crash_point(app, |app| {
+        app.mock("agify").answer(Answer::ok(json!({ "age": 41 })));
+        app.mock("sheet").fail_next(2, 503);
+        // With an Idempotency-Key, as the form's page sends it: whoever gets no answer sends it again.
+        app.send_event("/signups", "post", ada()).run().end().output::<Value>()
+    });
 }
