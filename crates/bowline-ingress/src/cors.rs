@@ -2,8 +2,10 @@
 //!
 //! Never with credentials: what a browser adds by itself (cookies) means nothing here, and must not begin to.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use axum::response::{IntoResponse, Response};
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
 
 use crate::{Route, problem::Refusal};
 
@@ -12,7 +14,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("location, retry-after, x-
 /// For how long a browser need not ask again: the longest that Chromium keeps.
 const MAX_AGE_SECONDS: u16 = 7200;
 
-/// Answers the question that a browser asks before it lets a page send.
+/// Answers the question that a browser asks before it lets a page send; `refusal` if it is another one.
 pub(crate) fn preflight(
     route: &Route,
     parts: &Parts,

@@ -19,9 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::{
-    RawRequest, Receipt, Repeat, Route, RouteErrors, VerifiedEvent, accept,
-    address::Address,
-    body, cors,
+    Receipt, Repeat, Route, RouteErrors, VerifiedEvent, accept, body, cors,
     problem::Refusal,
     reply::{self, Status},
     request_id, route,
@@ -157,7 +155,7 @@ async fn answer(desk: Arc<Desk>, route: Arc<Route>, request: Request) -> Respons
 /// Who asks for the result of one of a route's runs.
 async fn answer_at(desk: Arc<Desk>, route: Arc<Route>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    let looked = desk.look(&route, &parts).await;
+    let looked = desk.waiting.look_up(&route, &parts).await;
     let mut response = finish(&route, &parts, &mut body, looked).await;
     response.headers_mut().insert(header::CACHE_CONTROL, reply::NO_STORE);
     response
@@ -228,20 +226,6 @@ impl Desk {
         }
     }
 
-    async fn look(&self, route: &Route, parts: &Parts) -> Result<Response, Refusal> {
-        if parts.method == Method::OPTIONS {
-            return cors::preflight(route, parts, "GET", Refusal::Method(methods_of_addresses(route)));
-        }
-        if parts.method != Method::GET && parts.method != Method::HEAD {
-            return Err(Refusal::Method(methods_of_addresses(route)));
-        }
-        let asked = RawRequest { headers: &parts.headers, body: b"" };
-        route.provider().authenticate(&asked, self.clock.now()).map_err(Refusal::Rejected)?;
-        let segment = parts.uri.path().rsplit('/').next().unwrap_or_default();
-        let address = Address::parse(segment).ok_or(Refusal::NoSuchRun)?;
-        self.waiting.answer_at(route, parts, &address).await
-    }
-
     /// Whether an event that is known may come with this body.
     async fn check_repetition(&self, known: EventId, only: Option<Bytes>) -> Result<(), Refusal> {
         let Some(body) = only else { return Ok(()) };
@@ -298,10 +282,6 @@ fn check_head(route: &Route, parts: &Parts) -> Result<(), Refusal> {
 
 fn methods_of(route: &Route) -> &'static str {
     if route.origins().is_empty() { "POST" } else { "POST, OPTIONS" }
-}
-
-fn methods_of_addresses(route: &Route) -> &'static str {
-    if route.origins().is_empty() { "GET, HEAD" } else { "GET, HEAD, OPTIONS" }
 }
 
 /// Whether both say the same: a client that writes its JSON anew may order the names in another way.

@@ -5,15 +5,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::request::Parts;
-use axum::response::Response;
+use axum::{
+    http::{Method, request::Parts},
+    response::Response,
+};
 use bowline_model::{Clock, EntryKind, Payload, Run, RunId, RunState};
 use bowline_store::{Store, StoreError, StoreErrorKind};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    Route,
+    RawRequest, Route,
     address::{self, Address},
+    cors,
     problem::Refusal,
     reply,
 };
@@ -66,13 +69,20 @@ impl WaitingRoom {
         }
     }
 
-    /// Answers who asks at an address.
-    pub(crate) async fn answer_at(
-        &self,
-        route: &Route,
-        parts: &Parts,
-        address: &Address<'_>,
-    ) -> Result<Response, Refusal> {
+    /// Answers who asks at a run's address.
+    pub(crate) async fn look_up(&self, route: &Route, parts: &Parts) -> Result<Response, Refusal> {
+        let others =
+            Refusal::Method(if route.origins().is_empty() { "GET, HEAD" } else { "GET, HEAD, OPTIONS" });
+        match parts.method {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return cors::preflight(route, parts, "GET", others),
+            _ => return Err(others),
+        }
+        let asked = RawRequest { headers: &parts.headers, body: b"" };
+        route.provider().authenticate(&asked, self.clock.now()).map_err(Refusal::Rejected)?;
+        let segment = parts.uri.path().rsplit('/').next().unwrap_or_default();
+        let address = Address::parse(segment).ok_or(Refusal::NoSuchRun)?;
+
         let run = self.store.run(address.run).await.map_err(Refusal::Unread)?;
         let run = run.filter(|run| address.is_of(run)).ok_or(Refusal::NoSuchRun)?;
         // Who may ask at this route may not ask at another.

@@ -33,6 +33,9 @@ pub(crate) async fn exchange(at: SocketAddr, request: &Request) -> Answer {
     let sending = async {
         // Who answers before it has read all may stop reading.
         let _ = writing.write_all(bytes).await;
+        if has_no_head(bytes) {
+            let _ = writing.shutdown().await;
+        }
         std::future::pending::<()>().await;
     };
     let mut received = vec![];
@@ -59,6 +62,15 @@ pub(crate) async fn exchange(at: SocketAddr, request: &Request) -> Answer {
         return Answer::Hangs;
     }
     answer(received)
+}
+
+/// Whether the site waits for more before there is a request.
+pub(crate) fn has_no_head(bytes: &[u8]) -> bool {
+    // Empty lines before a request are skipped (RFC 9112 § 2.2).
+    let begin = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(bytes.len());
+    let bytes = &bytes[begin..];
+    let ends = |end: &[u8]| bytes.windows(end.len()).any(|part| part == end);
+    !ends(b"\r\n\r\n") && !ends(b"\n\n") && !ends(b"\n\r\n")
 }
 
 /// `100 Continue` is no answer.

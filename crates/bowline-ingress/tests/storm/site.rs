@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 
 use crate::door::DOORS;
 
-/// For who does not send what was announced.
-const SHORT: Duration = Duration::from_millis(100);
+/// For who announces a body and does not send it.
+const SHORT: Duration = Duration::from_millis(200);
 
 pub(crate) struct Site {
     pub(crate) at: SocketAddr,
@@ -29,12 +29,7 @@ impl Site {
         door.stop_waiting();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("it opens");
         let at = listener.local_addr().expect("it opens");
-        let limits = ServeLimits {
-            first_byte_max: SHORT,
-            head_read_max: SHORT,
-            body_read_max: SHORT,
-            ..ServeLimits::default()
-        };
+        let limits = ServeLimits { body_read_max: SHORT, ..ServeLimits::default() };
         tokio::spawn(serve(listener, door.router(), limits, std::future::pending()));
         Self { at, store }
     }

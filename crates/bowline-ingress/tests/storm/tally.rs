@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use crate::{door::SECRETS, exchange::Answer, request::Request};
+use crate::{
+    door::SECRETS,
+    exchange::{Answer, has_no_head},
+    request::Request,
+};
 
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -73,15 +77,6 @@ impl Tally {
         let signed = self.by_class.iter().filter(|((is_signed, _), _)| *is_signed);
         signed.flat_map(|(_, counts)| counts.values()).sum()
     }
-}
-
-/// Whether the site waits for more before there is a request.
-fn has_no_head(bytes: &[u8]) -> bool {
-    // Empty lines before a request are skipped (RFC 9112 § 2.2).
-    let begin = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(bytes.len());
-    let bytes = &bytes[begin..];
-    let ends = |end: &[u8]| bytes.windows(end.len()).any(|part| part == end);
-    !ends(b"\r\n\r\n") && !ends(b"\n\n") && !ends(b"\n\r\n")
 }
 
 impl fmt::Display for Tally {
