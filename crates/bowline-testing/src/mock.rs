@@ -28,6 +28,7 @@ use std::{
 use bowline_model::{Clock, SystemClock};
 use bytes::Bytes;
 use http::Request;
+use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
@@ -82,8 +83,8 @@ struct State {
     arrived: usize,
     expectations: Vec<Expectation>,
     verifies: bool,
-    /// What was answered under each idempotency key, if it remembers that.
-    remembered: Option<HashMap<String, Answer>>,
+    /// What was answered under each idempotency key, and when that is ready, if it remembers it.
+    remembered: Option<HashMap<String, (Answer, Timestamp)>>,
 }
 
 impl MockSystem {
@@ -103,7 +104,7 @@ impl MockSystem {
         let surroundings = Surroundings {
             host: Host::start()?,
             clock: Arc::new(SystemClock),
-            gauge: Gauge::new(Pulse::new()),
+            gauge: Gauge::new(Pulse::new(), || {}),
         };
         Self::start_in(surroundings, "system".to_owned(), port)
     }
@@ -279,7 +280,7 @@ impl Shared {
         let arrived = state.arrived;
         drop(state);
         self.arrived.send_modify(|most| *most = arrived.max(*most));
-        self.gauge.beat();
+        self.gauge.arrived();
         answer
     }
 
@@ -303,12 +304,15 @@ impl State {
     fn answer_to(&mut self, request: &Recorded) -> Answer {
         let Some(remembered) = &mut self.remembered else { return self.script.choose(request) };
         let Some(key) = request.effect_key() else { return self.script.choose(request) };
-        if let Some(answer) = remembered.get(&key) {
-            return answer.clone();
+        if let Some((answer, ready)) = remembered.get(&key) {
+            // What was slow the first time is done when it would have been.
+            let left = Duration::try_from(ready.duration_since(request.at)).unwrap_or_default();
+            return answer.clone().after(left);
         }
         let answer = self.script.choose(request);
         if answer.status_sent().is_some_and(|status| (200..300).contains(&status)) {
-            remembered.insert(key, answer.clone());
+            let ready = request.at.checked_add(answer.delay).unwrap_or(request.at);
+            remembered.insert(key, (answer.clone(), ready));
         }
         answer
     }

@@ -29,8 +29,9 @@ pub(super) fn compare<T: PartialEq + Debug>(ours: &Execution<T>, theirs: &Execut
         .collect();
     findings.extend(compare_effects(ours, theirs, &stands));
     findings.extend(compare_runs(&ours.runs, &theirs.runs, &stands));
-    if theirs.result.is_err() {
-        // A scenario that stops half way leaves undone what comes later.
+    let is_cut_off = findings.iter().any(Finding::cuts_off) || theirs.result.is_err();
+    if is_cut_off {
+        // A run or a scenario that stops half way leaves undone what comes later.
         findings.retain(|finding| !finding.is_left_undone());
     }
     // What the scenario saw follows from what went wrong before.
@@ -61,19 +62,27 @@ fn compare_effects<T>(ours: &Execution<T>, theirs: &Execution<T>, stands: &Stand
     };
     let recorded =
         |content: &Content| ours.recorded().chain(theirs.recorded()).any(|call| is_call(content, call));
-    let mut missing: Vec<&Effect> = ours.effects.iter().collect();
+    let known_to = |effects: &[Effect], effect: &Effect| {
+        effects.iter().any(|other| {
+            other.content.same(&effect.content, stands) || effect.content.same(&other.content, stands)
+        })
+    };
+    let known = |effect: &Effect| known_to(&ours.effects, effect);
+    let (safe, mut missing): (Vec<_>, Vec<_>) =
+        ours.effects.iter().partition(|effect| effect.kind == Kind::Safe);
     let mut extra: Vec<&Effect> = vec![];
     for effect in &theirs.effects {
         let exact = missing.iter().position(|ours| ours.content == effect.content);
         let alike = || missing.iter().position(|ours| ours.content.same(&effect.content, stands));
         match exact.or_else(alike) {
+            Some(_) if effect.kind == Kind::Safe => {}
             Some(found) => {
                 missing.remove(found);
             }
             None => extra.push(effect),
         }
     }
-    let known = |effect: &Effect| ours.effects.iter().any(|ours| ours.content.same(&effect.content, stands));
+    missing.extend(safe.into_iter().filter(|effect| !known_to(&theirs.effects, effect)));
     let mut once_more = 0;
     extra.retain(|effect| match effect.kind {
         Kind::Safe => !known(effect),

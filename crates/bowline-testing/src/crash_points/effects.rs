@@ -31,7 +31,7 @@ enum Body {
 pub(super) enum Kind {
     /// By its key.
     Keyed(String),
-    /// It changes nothing.
+    /// It changes nothing: it only asks, or was refused whenever it came.
     Safe,
     /// Not at all.
     Bare,
@@ -53,34 +53,39 @@ pub(super) struct KeyReused {
 
 /// All effects at some mock systems, in the order of their first requests.
 pub(super) fn effects<'a>(mocks: impl Iterator<Item = &'a MockSystem>) -> (Vec<Effect>, Vec<KeyReused>) {
-    let (mut effects, mut reused): (Vec<Effect>, Vec<KeyReused>) = (vec![], vec![]);
+    let (mut effects, mut reused) = (vec![], vec![]);
     for mock in mocks {
-        let mut by_key: BTreeMap<String, Content> = BTreeMap::new();
+        let mut by_key: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
+        let mut bare = vec![];
         for request in mock.requests() {
-            let content = Content::of(mock.name(), &request);
-            let kind = match request.effect_key() {
-                Some(key) => Kind::Keyed(key),
-                None if matches!(content.method.as_str(), "GET" | "HEAD") => Kind::Safe,
-                None => Kind::Bare,
-            };
-            if let Kind::Keyed(key) = &kind
-                && let Some(first) = by_key.get(key)
-            {
-                if *first != content {
-                    reused.push(KeyReused { first: first.clone(), then: content });
-                }
-                continue;
-            }
-            if let Kind::Keyed(key) = &kind {
-                by_key.insert(key.clone(), content.clone());
-            }
-            let known = kind == Kind::Safe && effects.iter().any(|effect| effect.content == content);
-            if !known {
-                effects.push(Effect { content, kind });
+            match request.effect_key() {
+                Some(key) => by_key.entry(key).or_default().push(request),
+                None => bare.push(request),
             }
         }
+        for (key, requests) in by_key {
+            let first = Content::of(mock.name(), &requests[0]);
+            let others = requests.iter().map(|request| Content::of(mock.name(), request));
+            let others = others.filter(|then| *then != first);
+            reused.extend(others.map(|then| KeyReused { first: first.clone(), then }));
+            let kind = if requests.iter().all(is_refused) { Kind::Safe } else { Kind::Keyed(key) };
+            effects.push((requests[0].nth, Effect { content: first, kind }));
+        }
+        effects.extend(bare.iter().map(|request| {
+            let asks = matches!(request.method.as_str(), "GET" | "HEAD");
+            let kind = if asks || is_refused(request) { Kind::Safe } else { Kind::Bare };
+            (request.nth, Effect { content: Content::of(mock.name(), request), kind })
+        }));
     }
-    (effects, reused)
+    effects.sort_by_key(|(nth, _)| *nth);
+    (effects.into_iter().map(|(_, effect)| effect).collect(), reused)
+}
+
+/// Whether the remote said no, for good: nothing happened then.
+fn is_refused(request: &Recorded) -> bool {
+    request
+        .answered
+        .is_some_and(|status| (400..500).contains(&status) && !matches!(status, 408 | 409 | 425 | 429))
 }
 
 impl Content {

@@ -79,6 +79,11 @@ impl Finding {
         self
     }
 
+    /// It says that a run stopped half way.
+    pub(super) fn cuts_off(&self) -> bool {
+        self.cause == Cause::Mismatch
+    }
+
     pub(super) fn is_left_undone(&self) -> bool {
         self.is_left_undone
     }

@@ -8,15 +8,16 @@ use std::sync::{
 use crate::pulse::Pulse;
 
 /// Counts the requests that mocks keep waiting by the clock, or for ever.
-#[derive(Debug)]
 pub(crate) struct Gauge {
     held: AtomicUsize,
     pulse: Arc<Pulse>,
+    on_arrival: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Gauge {
-    pub(crate) fn new(pulse: Arc<Pulse>) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), pulse })
+    /// `on_arrival` is told of every request before it is answered.
+    pub(crate) fn new(pulse: Arc<Pulse>, on_arrival: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { held: AtomicUsize::new(0), pulse, on_arrival: Box::new(on_arrival) })
     }
 
     /// How many requests wait.
@@ -24,8 +25,9 @@ impl Gauge {
         self.held.load(Ordering::SeqCst)
     }
 
-    /// A request came, or was answered.
-    pub(crate) fn beat(&self) {
+    /// A request came.
+    pub(crate) fn arrived(&self) {
+        (self.on_arrival)();
         self.pulse.beat();
     }
 

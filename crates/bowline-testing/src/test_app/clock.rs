@@ -30,7 +30,7 @@ struct State {
     now: Timestamp,
     sleepers: BTreeMap<(Timestamp, u64), Sleeper>,
     next_sleeper: u64,
-    /// Numbers drawn so far, and how many of them may be on disk.
+    /// Numbers drawn so far, and how many of them may be known outside the process: on disk, or at a remote.
     draws: u32,
     draws_kept: u32,
 }
@@ -87,7 +87,7 @@ impl StillClock {
         self.lock().sleepers.values().filter(|sleeper| sleeper.manner == Manner::Span).count()
     }
 
-    /// What was drawn until now may be on disk.
+    /// What was drawn until now may be known outside the process.
     pub(crate) fn keep_draws(&self) {
         let mut state = self.lock();
         state.draws_kept = state.draws;
