@@ -15,10 +15,12 @@
 //! | `pages` | runs and timelines in a browser |
 //! | [`admin`] | pages and API together, behind one guard |
 //! | [`alerts`] | dead letters told to a chat, many in one message |
+//! | [`export`] | a run as a file, for tests to replay |
 
 pub mod admin;
 pub mod alerts;
 pub mod commands;
+pub mod export;
 pub mod health;
 mod pages;
 pub mod view;

@@ -14,6 +14,7 @@
 
 pub mod crash_points;
 pub mod crm;
+pub mod fixture;
 pub mod lost_writes;
 pub mod mock;
 pub mod peer;
@@ -25,7 +26,8 @@ pub mod test_app;
 
 pub use crash_points::{CrashPoints, every_crash_point};
 pub use crm::{CrmMode, MockCrm, MockCrmOptions};
+pub use fixture::replay_fixture;
 pub use lost_writes::{LostWrites, LostWritesError};
 pub use mock::{Answer, Match, MockSystem, Recorded};
 pub use process::{Process, ProcessError, Program};
-pub use test_app::{Reply, TestApp, TestRun};
+pub use test_app::{Reply, TestApp, TestAppBuilder, TestRun};

@@ -54,7 +54,7 @@ use self::{
 };
 use crate::MockSystem;
 
-pub(crate) use self::disk::{Moment, What};
+pub(crate) use self::{clock::ClockHandle, disk::Moment};
 pub use self::{reply::Reply, run::TestRun};
 
 /// The name of an app's first process: that of its thread.
@@ -283,6 +283,11 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// Numbers what the test gives a name.
     fn next_name(&self) -> u32 {
         self.named.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Something was put on the disk behind the app's back.
+    pub(crate) fn poke(&self) {
+        self.alive().process.app().poke();
     }
 
     pub(crate) fn world(&self) -> &World {

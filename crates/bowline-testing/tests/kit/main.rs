@@ -3,7 +3,21 @@
 mod correct;
 mod crashes;
 mod doors;
+mod fixtures;
 mod mocks;
 mod planted;
 mod shop;
 mod time;
+
+/// The message with which it panics.
+#[track_caller]
+fn panic_of<T>(run: impl FnOnce() -> T) -> String {
+    let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) else {
+        panic!("it does not panic");
+    };
+    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(text), _) => text.clone(),
+        (None, Some(text)) => (*text).to_owned(),
+        (None, None) => panic!("a panic without a message"),
+    }
+}
