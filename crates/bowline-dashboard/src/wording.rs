@@ -237,4 +237,24 @@ mod tests {
         assert_eq!(clean("a\u{1b}[2Jb\u{202e}c\u{200b}d\ne"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d e");
         assert_eq!(clean_lines("{\n\t\"a\": \"\u{2066}\"\r\n}"), "{\n \"a\": \"\u{fffd}\" \n}");
     }
+
+    #[test]
+    fn a_failure_does_not_repeat_the_call_beside_it() {
+        let step = |call: &str| -> StepView {
+            let step = serde_json::json!({
+                "seq": 1, "name": "a", "kind": "step", "state": "refused", "call": call, "began_ms": 0, "attempts": 1,
+            });
+            serde_json::from_value(step).expect("it fits")
+        };
+        for (call, message, expect) in [
+            ("POST crm /c", "POST crm /c answered 422", "answered 422"),
+            ("POST crm /c", "POST crm /c: no answer", "no answer"),
+            ("POST crm /c", "POST crm /contacts answered 422", "POST crm /contacts answered 422"),
+            ("", " no name", " no name"),
+        ] {
+            let said = serde_json::json!({ "message": message, "certainty": "refused", "retryable": false });
+            let said = serde_json::from_value(said).expect("it fits");
+            assert_eq!(failure(&step(call), &said), expect);
+        }
+    }
 }

@@ -77,3 +77,65 @@ fn tone(state: StepState) -> Tone {
         StepState::Dropped => Tone::Dim,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bowline_model::{RunId, RunState};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A step as the API writes it, in a run that was accepted at second 0.
+    #[track_caller]
+    fn check(step: serde_json::Value, end_ms: i64, expect: &[(i64, i64, &str)]) {
+        let mut whole = json!({ "seq": 1, "name": "sync", "kind": "step", "attempts": 1 });
+        whole.as_object_mut().expect("an object").extend(step.as_object().expect("an object").clone());
+        let step: StepView = serde_json::from_value(whole).expect("it fits");
+        let bar = Scale::of(&view(), end_ms).and_then(|scale| Bar::of(&step, scale));
+        let segments = bar.map(|bar| bar.segments).unwrap_or_default();
+        let word = |segment: &Segment| if segment.is_wait { "between" } else { segment.tone.class() };
+        let segments: Vec<_> = segments.iter().map(|of| (of.from, of.length, word(of))).collect();
+        assert_eq!(segments, expect);
+    }
+
+    fn view() -> RunView {
+        let run = json!({
+            "id": RunId(1), "workflow": "w", "state": RunState::Running, "event": 1, "build": "1",
+            "created_at": "2026-11-22T10:00:00Z", "changed_at": "2026-11-22T10:00:00Z",
+        });
+        serde_json::from_value(json!({ "run": run, "timeline": [] })).expect("it fits")
+    }
+
+    #[test]
+    fn attempts_and_the_waits_between_them_fill_the_step() {
+        let failed = json!([{ "number": 1, "at_ms": 200, "next_at": "2026-11-22T10:00:00.700Z" }]);
+        check(
+            json!({ "state": "done", "began_ms": 100, "ended_ms": 800, "failed": failed }),
+            1000,
+            &[(100, 100, "bad"), (200, 500, "between"), (700, 100, "good")],
+        );
+    }
+
+    #[test]
+    fn a_wait_that_is_not_over_ends_with_the_run_s_time_so_far() {
+        let failed = json!([{ "number": 1, "at_ms": 10, "next_at": "2026-11-22T11:00:00Z" }]);
+        check(
+            json!({ "state": "retrying", "began_ms": 0, "failed": failed }),
+            1000,
+            &[(0, 10, "bad"), (10, 990, "between")],
+        );
+    }
+
+    #[test]
+    fn what_is_short_is_seen_and_what_is_outside_stays_inside() {
+        check(json!({ "state": "refused", "began_ms": 3, "ended_ms": 3 }), 1_000_000, &[(0, 5, "bad")]);
+        check(json!({ "state": "done", "began_ms": 1000, "ended_ms": 1000 }), 1000, &[(995, 5, "good")]);
+        check(json!({ "state": "done", "began_ms": -50, "ended_ms": 5000 }), 1000, &[(0, 1000, "good")]);
+    }
+
+    #[test]
+    fn a_value_and_a_run_of_no_time_have_no_bar() {
+        check(json!({ "state": "done", "kind": "value", "began_ms": 1, "ended_ms": 1 }), 1000, &[]);
+        check(json!({ "state": "done", "began_ms": 0, "ended_ms": 0 }), 0, &[]);
+    }
+}

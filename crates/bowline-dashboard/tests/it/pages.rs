@@ -177,6 +177,9 @@ async fn older_runs_are_a_page_away_and_the_last_page_says_so() {
         checked(&list, 200);
         assert!(runs(&list).len() <= 50);
         assert_eq!(link(&list, "Newest").is_some(), pages > 0);
+        // Another filter begins at its newest.
+        let (_, tiles) = list.text.split_once("class=\"tiles\"").unwrap();
+        assert!(tiles.contains("href=\"/?state=dead\""), "{path}: {tiles}");
         seen.extend(runs(&list));
         pages += 1;
         let Some(older) = link(&list, "Older runs") else { break };
