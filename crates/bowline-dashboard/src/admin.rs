@@ -6,6 +6,7 @@
 //! | `GET /runs/{id}?payloads=true` | a page: one run in time |
 //! | `GET /api/runs?state=dead,waiting&workflow=w&limit=50&before=9` | [`RunList`], newest first |
 //! | `GET /api/runs/{id}?payloads=true` | [`RunView`] |
+//! | `GET /api/runs/{id}/export` | [`Fixture`]: the run, its event and its journal, for a test |
 //! | `GET /api/runs/{id}/event` | the [`Event`] with its body |
 //! | `POST /api/runs/{id}/retry` | [`Retried`] |
 //! | `POST /api/runs/{id}/replay` | [`Replayed`] |
@@ -51,6 +52,7 @@ use self::{
 };
 use crate::{
     commands::{BulkRetried, Commands, Discarded, Operator, Poke, Replayed, Retried},
+    export::Fixture,
     health::{AskProgress, Health, Readiness, Status},
     pages,
     view::{RunList, RunView},
@@ -76,6 +78,7 @@ impl fmt::Debug for Admin {
 pub(crate) struct Desk {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
+    app: String,
     commands: Commands,
     health: Health,
 }
@@ -91,7 +94,13 @@ impl Admin {
     ) -> Self {
         let commands = Commands::new(store.clone(), clock.clone(), build.clone(), poke);
         let health = Health::new(store.clone(), clock.clone(), build, progress);
-        Self { desk: Desk { store, clock, commands, health }, hosts: vec![] }
+        Self { desk: Desk { store, clock, app: String::new(), commands, health }, hosts: vec![] }
+    }
+
+    /// The app's name: what exported runs say they are of.
+    pub fn app(mut self, name: impl Into<String>) -> Self {
+        self.desk.app = name.into();
+        self
     }
 
     /// Also answers requests that name this host (a name or an address, without port).
@@ -107,6 +116,7 @@ impl Admin {
             .route("/api/runs", get(list))
             .route("/api/runs/{id}", get(show))
             .route("/api/runs/{id}/event", get(event))
+            .route("/api/runs/{id}/export", get(export))
             .route("/api/runs/{id}/retry", post(retry))
             .route("/api/runs/{id}/replay", post(replay))
             .route("/api/runs/{id}/discard", post(discard))
@@ -143,6 +153,12 @@ async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> Answer<Event
     let run = desk.run(&id).await?;
     let event = desk.store.event(run.event).await?;
     event.map(Json).ok_or_else(|| Refusal::no_such_event(&run))
+}
+
+async fn export(State(desk): State<Desk>, Path(id): Path<String>) -> Answer<Fixture> {
+    let run = desk.run(&id).await?;
+    let fixture = Fixture::export(&*desk.store, &desk.app, run.id).await?;
+    fixture.map(Json).ok_or_else(|| Refusal::no_such_event(&run))
 }
 
 async fn retry(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Retried> {

@@ -10,6 +10,7 @@
 //! | [`args`] | what can be said |
 //! | [`control`] | through the running server, or on the store itself if no server holds it |
 //! | `operate` | the commands on runs |
+//! | `export` | a run as a file, for a test |
 //! | [`send`] | posting a signed event |
 //! | [`render`] | how runs look |
 //! | [`error`] | how a failure is told |
@@ -17,6 +18,7 @@
 pub mod args;
 pub mod control;
 pub mod error;
+mod export;
 mod operate;
 pub mod render;
 pub mod send;
@@ -43,6 +45,8 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 /// What the command line knows of its app.
 pub struct CliContext {
+    /// The app's name.
+    pub app: String,
     /// The build that runs.
     pub build: BuildId,
     /// The clock.
@@ -92,6 +96,7 @@ pub async fn run(context: CliContext, args: Args) -> ExitCode {
         Command::Show(args) => operate::show(&context, &args).await,
         Command::Retry(args) => operate::retry(&context, &args).await,
         Command::Replay(args) => operate::replay(&context, &args).await,
+        Command::Export(args) => export::export(&context, &args).await,
         Command::Discard(args) => operate::discard(&context, &args).await,
     };
     match done {

@@ -323,6 +323,7 @@ pub(crate) enum Owner {
 
 /// What runs between the sockets and the store.
 pub(crate) struct Node {
+    app: String,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) build: BuildId,
@@ -358,6 +359,7 @@ impl Node {
             Arc::new(move || poked.poke()),
         )?;
         Ok(Self {
+            app: app.name.clone(),
             store,
             clock: app.clock.clone(),
             build: app.build.clone(),
@@ -401,6 +403,7 @@ impl Node {
             Arc::new(progress),
             Arc::new(move || poked.poke()),
         )
+        .app(&self.app)
     }
 
     /// Lets go of who waits here for a result, so that the sockets can be closed.

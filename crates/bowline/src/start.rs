@@ -35,6 +35,7 @@ fn context<S: Send + Sync + 'static>(app: App<S>, variables: &Variables) -> CliC
     let (serve_variables, check_variables, sign_variables) =
         (variables.clone(), variables.clone(), quiet(variables));
     CliContext {
+        app: app.name().to_owned(),
         build: build_id(app.version_text()),
         clock: Arc::new(SystemClock),
         store: config.store.path,

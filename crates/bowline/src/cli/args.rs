@@ -39,6 +39,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Close dead letters that need no more work
     Discard(DiscardArgs),
+    /// Write a run with its event and journal as a file, for a test to replay
+    Export(ExportArgs),
     /// Post an event to this app, signed as its provider would
     Send(SendArgs),
     /// Say which settings are missing or wrong
@@ -128,6 +130,16 @@ pub struct DiscardArgs {
     /// Why, for the journal
     #[arg(long)]
     pub reason: Option<String>,
+}
+
+/// `export RUN`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ExportArgs {
+    /// The run's number
+    pub run: RunId,
+    /// Where to; without it the standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `send PATH --file event.json`

@@ -7,6 +7,7 @@ use bowline_dashboard::{
     Operator, Payloads, RunView,
     admin::request::RunsQuery,
     commands::{BulkRetried, Discarded, Keys, Replayed, Retried},
+    export::Fixture,
     view::RunList,
 };
 use bowline_model::{RunId, WorkflowName};
@@ -75,6 +76,17 @@ impl Control {
         match self {
             Self::Remote(remote) => remote.show(run, payloads).await,
             Self::Local(local) => local.show(run, payloads).await,
+        }
+    }
+
+    /// One run with its event and its journal, of the app of that name.
+    ///
+    /// # Errors
+    /// If it is not there, or the server or the store does not answer.
+    pub async fn export(&self, app: &str, run: RunId) -> Result<Fixture> {
+        match self {
+            Self::Remote(remote) => remote.export(run).await,
+            Self::Local(local) => local.export(app, run).await,
         }
     }
 

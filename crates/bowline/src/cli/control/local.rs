@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use bowline_dashboard::{Commands, Payloads, RunView, admin::request::RunsQuery, view::RunList};
+use bowline_dashboard::{
+    Commands, Payloads, RunView, admin::request::RunsQuery, export::Fixture, view::RunList,
+};
 use bowline_model::RunId;
 use bowline_store::{SqliteOptions, SqliteStore, Store};
 
@@ -45,14 +47,21 @@ impl Local {
     }
 
     pub(super) async fn show(&self, id: RunId, payloads: Payloads) -> Result<RunView> {
-        let run = self.store.run(id).await?;
-        let run = run.ok_or_else(|| Error::new(format!("there is no run {id}")).hint("`runs` lists them"))?;
+        let run = self.store.run(id).await?.ok_or_else(|| no_such_run(id))?;
         let event = self.store.event(run.event).await?;
         let journal = self.store.journal(id).await?;
         Ok(RunView::of(&run, event.as_ref(), &journal, payloads))
     }
 
+    pub(super) async fn export(&self, app: &str, id: RunId) -> Result<Fixture> {
+        Fixture::export(&*self.store, app, id).await?.ok_or_else(|| no_such_run(id))
+    }
+
     pub(super) async fn close(self) -> Result {
         Ok(self.store.close().await?)
     }
+}
+
+fn no_such_run(id: RunId) -> Error {
+    Error::new(format!("there is no run {id}")).hint("`runs` lists them")
 }

@@ -12,6 +12,7 @@ use bowline_dashboard::{
         request::{ReplayRequest, RetryAllRequest, RunQuery, RunsQuery},
     },
     commands::{BulkRetried, Discarded, Keys, Replayed, Retried},
+    export::Fixture,
     view::RunList,
 };
 use bowline_model::{RunId, WorkflowName};
@@ -54,6 +55,10 @@ impl Remote {
     pub(super) async fn show(&self, run: RunId, payloads: Payloads) -> Result<RunView> {
         let query = RunQuery { payloads: payloads == Payloads::Shown };
         self.ask(self.client.get(self.url(&format!("/api/runs/{run}"))).query(&query)).await
+    }
+
+    pub(super) async fn export(&self, run: RunId) -> Result<Fixture> {
+        self.ask(self.client.get(self.url(&format!("/api/runs/{run}/export")))).await
     }
 
     pub(super) async fn retry(&self, run: RunId, operator: &Operator) -> Result<Retried> {

@@ -24,6 +24,7 @@ const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 
 fn context(folder: &TempDir) -> CliContext {
     CliContext {
+        app: "shop".to_owned(),
         build: BuildId::from("1"),
         clock: Arc::new(SystemClock),
         store: folder.path().join("bowline.db"),
