@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bowline_testing::{Answer, TestApp, every_crash_point};
+use bowline_testing::{Answer, TestApp, every_crash_point, replay_fixture};
 use http::Request;
 use serde_json::{Value, json};
 use signup_to_sheet::app;
@@ -142,4 +142,10 @@ fn a_signup_becomes_one_row_wherever_the_process_dies() {
         // With an Idempotency-Key, as the form's page sends it: whoever gets no answer sends it again.
         app.send_event("/signups", "post", ada()).run().end().output::<Value>()
     });
+}
+
+/// The file is what `signup-to-sheet export 1` wrote.
+#[test]
+fn a_signup_of_production_still_fits_todays_code() {
+    replay_fixture(app(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ada.json"));
 }
