@@ -147,5 +147,5 @@ fn a_signup_becomes_one_row_wherever_the_process_dies() {
 /// The file is what `signup-to-sheet export 1` wrote.
 #[test]
 fn a_signup_of_production_still_fits_todays_code() {
-    replay_fixture(app(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ada.json"));
+    replay_fixture(app(), "tests/fixtures/ada.json");
 }
