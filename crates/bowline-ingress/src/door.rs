@@ -206,7 +206,8 @@ impl Desk {
         let workflows = route.workflows_for(event.kind());
         if workflows.is_empty() {
             let (id, kind) = (event.id(), event.kind());
-            tracing::debug!(route = route.path(), event = id, kind, "ignored");
+            let logged = id.filter(|_| route.provider().logs_ids());
+            tracing::debug!(route = route.path(), event = logged, kind, "ignored");
             return Ok(reply::receipt(Status::Ignored, id, &[]));
         }
         let only_this_body = (event.envelope.repeat == Repeat::SameBody).then(|| event.body.clone());
@@ -219,7 +220,8 @@ impl Desk {
             }
         };
         let run_ids: Vec<String> = runs.iter().map(ToString::to_string).collect();
-        tracing::info!(route = route.path(), event = id, runs = run_ids.join(","), "{}", status.as_str());
+        let event = route.provider().logs_ids().then_some(&id);
+        tracing::info!(route = route.path(), event, runs = run_ids.join(","), "{}", status.as_str());
         match (route.wait_limit(), &runs[..]) {
             (Some(limit), [run]) => self.waiting.answer(route, parts, *run, limit).await,
             (Some(_) | None, _) => Ok(reply::receipt(status, Some(&id), &runs)),

@@ -49,6 +49,11 @@ pub trait Provider: Send + Sync + 'static {
         vec![]
     }
 
+    /// Whether the ids of its events may stand in the log: not where they are made of what people typed.
+    fn logs_ids(&self) -> bool {
+        true
+    }
+
     /// What is wrong with how it was set up, one problem each: fact, value, hint.
     fn problems(&self) -> Vec<String> {
         vec![]

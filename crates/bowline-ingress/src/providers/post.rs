@@ -114,6 +114,10 @@ impl Provider for Post {
         }
     }
 
+    fn logs_ids(&self) -> bool {
+        false
+    }
+
     fn challenge(&self) -> Option<HeaderValue> {
         self.auth.challenge().map(HeaderValue::from_static)
     }

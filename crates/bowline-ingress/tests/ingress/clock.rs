@@ -7,7 +7,12 @@ use std::{
 
 use bowline_model::{BoxFuture, Clock, SystemClock};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+
+use crate::wire::PATIENCE;
 
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
@@ -54,7 +59,8 @@ impl Still {
 
     /// Waits until somebody begins to sleep.
     pub(crate) async fn sleeper(&self) {
-        self.sleepers.acquire().await.expect("never closed").forget();
+        let sleeper = timeout(PATIENCE, self.sleepers.acquire()).await;
+        sleeper.expect("somebody sleeps in time").expect("never closed").forget();
     }
 
     pub(crate) fn advance(&self, by: Duration) {

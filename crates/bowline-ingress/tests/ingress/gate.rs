@@ -6,7 +6,9 @@ use bowline_store::{
     StoreError, Written,
 };
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::wire::PATIENCE;
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
@@ -29,7 +31,8 @@ impl Gated {
 
     /// Waits for a commit to come to the gate that is shut.
     pub(crate) async fn arrival(&self) {
-        self.the_shut_one().arrived.acquire().await.expect("never closed").forget();
+        let arrival = timeout(PATIENCE, self.the_shut_one().arrived.acquire()).await;
+        arrival.expect("a commit in time").expect("never closed").forget();
     }
 
     /// Lets one commit through.

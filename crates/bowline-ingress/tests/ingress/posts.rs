@@ -227,6 +227,20 @@ async fn what_the_route_derives_from_bodies_makes_them_one() {
 }
 
 #[tokio::test]
+async fn what_people_type_is_not_logged_even_as_an_id() {
+    let site = open(Auth::Open).await;
+    let body = r#"{"email": "a-private-address@example.com", "once": true}"#;
+    let reply = send(&site, &[("x-request-id", "req-private-id")], body).await;
+    assert_eq!(reply.json()["event"], "a-private-address@example.com");
+    let logged = log::lines_with("req-private-id");
+    assert!(
+        logged.iter().any(|line| line.contains("accepted") && line.contains(r#""runs":"1""#)),
+        "{logged:?}"
+    );
+    assert!(!log::all().contains("a-private-address"));
+}
+
+#[tokio::test]
 async fn the_same_idempotency_key_is_the_same_post() {
     let site = open(Auth::Open).await;
     let first = send(&site, &[("idempotency-key", "\"order-17\"")], ADA).await;

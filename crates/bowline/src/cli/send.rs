@@ -11,7 +11,7 @@ use bowline_model::RunId;
 use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use jiff::Timestamp;
 use reqwest::{Client, redirect};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     CliContext, Error, Result,
@@ -39,9 +39,22 @@ pub struct Receipt {
     /// The provider's id of the event.
     #[serde(default)]
     pub event: Option<String>,
-    /// The runs it started.
-    #[serde(default)]
+    /// The runs it started. (Of a route that waits for one run's result, and is still waiting: `run`.)
+    #[serde(default, alias = "run", deserialize_with = "one_or_several")]
     pub runs: Vec<RunId>,
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RunId>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Runs {
+        One(RunId),
+        Several(Vec<RunId>),
+    }
+    Ok(match Runs::deserialize(from)? {
+        Runs::One(run) => vec![run],
+        Runs::Several(runs) => runs,
+    })
 }
 
 /// What the door answers if it does not: problem+json (RFC 9457).
@@ -154,4 +167,24 @@ fn read(file: &Path) -> Result<Vec<u8>> {
         return Err(Error::new(message).hint("no webhook takes more"));
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_that_waits_and_is_still_waiting_names_its_run() {
+        let receipt: Receipt = serde_json::from_str(r#"{"status":"accepted","run":17}"#).unwrap();
+        assert_eq!((receipt.status.as_str(), receipt.runs), ("accepted", vec![RunId(17)]));
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_its_fields_and_its_hint() {
+        let answer = br##"{"detail":"not valid","hint":"correct it","errors":[{"pointer":"#/email","detail":"is short"}]}"##;
+        let error = refused(StatusCode::UNPROCESSABLE_ENTITY, answer);
+        let text = "the app answered 422 Unprocessable Entity: not valid\n  #/email: is short";
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.hint_text(), Some("correct it"));
+    }
 }
