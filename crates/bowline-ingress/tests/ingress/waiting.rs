@@ -6,6 +6,7 @@ use bowline_ingress::{Route, providers::Auth};
 use bowline_model::{Secret, SystemClock};
 use bowline_store::Store;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::{
     clock::Still,
@@ -14,7 +15,7 @@ use crate::{
     posts::{JSON, route},
     refusals::refused,
     site::{Plan, Site, memory, pairs, payment, plan, signed},
-    wire::{Reply, Wire, ask, head, post},
+    wire::{PATIENCE, Reply, Wire, ask, head, post},
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -160,8 +161,18 @@ async fn more_than_can_wait_are_answered_202_at_once() {
         clock.sleeper().await;
     }
     under_way(&post(site.at, "/signups", &[JSON, KEY], ADA.as_bytes()).await, 1);
-    // Who hangs up makes room.
+    // Who hangs up makes room, as soon as the site notices.
     drop(waiting.pop());
+    let next = async {
+        loop {
+            let mut wire = begin(&site).await;
+            tokio::select! {
+                reply = wire.reply() => under_way(&reply, 1),
+                () = clock.sleeper() => return wire,
+            };
+        }
+    };
+    waiting.push(timeout(PATIENCE, next).await.expect("a free seat"));
     Hand::on(&site.store).await.complete(1, json!(1)).await;
     for mut wire in waiting {
         assert_eq!(wire.reply().await.body, "1");
