@@ -90,7 +90,7 @@ impl<F: Future> Asynchronous for F {
 
 /// What can fail as a step can: [`Result`].
 #[diagnostic::on_unimplemented(
-    message = "a step's closure yields a `bowline::Result`, and this one `{Self}`",
+    message = "a workflow or a step returns a `bowline::Result`, and this returns `{Self}`",
     label = "expected a `bowline::Result`",
     note = "wrap a value in `Ok(..)`; turn another error into `bowline::Error` with `?`, as in `Ok(std::fs::read(path)?)`"
 )]

@@ -1,16 +1,20 @@
 //! Workflows as the engine knows them: a name, limits, and code that starts with an event's input.
 
-use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use bowline_model::{Error, Failure, Payload, Result, WorkflowName};
+use bowline_model::{Error, Failure, Payload, WorkflowName};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
-use crate::{Context, machine::Code};
+use crate::{
+    Context,
+    action::{Asynchronous, Fallible},
+    machine::Code,
+};
 
 /// What a workflow can be started with: every owned type that can be read from JSON.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the input of a workflow",
+    message = "`{Self}` cannot be the input of a workflow: it is no owned type that can be read from JSON",
     label = "the input of this workflow cannot be read from an event",
     note = "an input is read from the event's JSON, again after a crash, and belongs to the run: derive it, as in \
             `#[derive(Deserialize)] struct Payment {{ .. }}`, and take it by value"
@@ -53,13 +57,13 @@ impl Workflow {
     where
         I: Input,
         O: Output,
-        Fut: Future<Output = Result<O>> + Send + 'static,
+        Fut: Asynchronous<Yields: Fallible<Value = O>> + Send + 'static,
     {
         let start = move |cx, input: &RawValue| {
             let input: I = read(input).map_err(|error| malformed::<I>(&error))?;
             let output = code(cx, input);
             let code: Code = Box::pin(async move {
-                Payload::encode(&output.await?).map_err(|error| {
+                Payload::encode(&output.await.into_result()?).map_err(|error| {
                     Error::permanent(format!("the output cannot be recorded as JSON: {error}"))
                 })
             });

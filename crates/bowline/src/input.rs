@@ -29,6 +29,7 @@ pub trait Validated: DeserializeOwned {
     fn problems(&self) -> Vec<FieldError>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned + garde::Validate<Context = ()>> Validated for T {
     fn problems(&self) -> Vec<FieldError> {
         let Err(report) = self.validate() else { return vec![] };

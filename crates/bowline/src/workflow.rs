@@ -1,10 +1,9 @@
 //! A workflow as an app declares it: a name and a method.
 
-use std::{any::TypeId, fmt, future::Future, marker::PhantomData, sync::Arc};
+use std::{any::TypeId, fmt, marker::PhantomData, sync::Arc};
 
-use bowline_engine::Context;
-use bowline_model::{Result, WorkflowName};
-use serde::{Serialize, de::DeserializeOwned};
+use bowline_engine::{Asynchronous, Context, Fallible, Input, Output};
+use bowline_model::WorkflowName;
 
 type Bind<S> = dyn Fn(Arc<S>) -> bowline_engine::Workflow + Send + Sync;
 
@@ -41,6 +40,9 @@ impl<S> Clone for Declared<S> {
 
 /// Declares a workflow: `code` is an async method of the app's struct, or any function of its shape.
 ///
+/// The shape is `async fn name(self: Arc<Self>, cx: Context, input: Input) -> Result<Output>`: the input can be read from JSON
+/// (`Deserialize`) and the output written (`Serialize`), and what is held across an await can move between threads (`Send`).
+///
 /// `name` is what the journal and the operator call it: keep it across builds.
 ///
 /// ```
@@ -61,9 +63,9 @@ pub fn workflow<S, F, Fut, I, O>(name: &'static str, code: F) -> Workflow<S, I, 
 where
     S: Send + Sync + 'static,
     F: Fn(Arc<S>, Context, I) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<O>> + Send + 'static,
-    I: DeserializeOwned + Send + 'static,
-    O: Serialize + 'static,
+    Fut: Asynchronous<Yields: Fallible<Value = O>> + Send + 'static,
+    I: Input,
+    O: Output,
 {
     let code = Arc::new(code);
     let bind = move |systems: Arc<S>| {

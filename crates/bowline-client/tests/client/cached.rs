@@ -144,6 +144,12 @@ async fn what_is_kept_holds_no_secret_that_was_echoed() {
     assert_eq!(remote.seen().len(), 1);
 }
 
+/// What happens at all, happens by then.
+async fn in_time<T>(waits: impl Future<Output = T>) -> T {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    tokio::time::timeout(PATIENCE, waits).await.expect("it happens")
+}
+
 /// A server that tells of every request, and answers it with the next status that it is given.
 struct Slow {
     api: Api,
@@ -184,7 +190,7 @@ impl Slow {
     }
 
     async fn arrival(&mut self) -> usize {
-        self.arrived.recv().await.unwrap()
+        in_time(self.arrived.recv()).await.unwrap()
     }
 
     fn answer(&self, status: &'static str) {
@@ -199,7 +205,7 @@ async fn equal_calls_at_the_same_time_are_sent_once() {
     assert_eq!(slow.arrival().await, 1);
     slow.let_all_begin().await;
     slow.answer("200 OK");
-    for answered in join_all(calls).await {
+    for answered in in_time(join_all(calls)).await {
         assert_eq!(done(answered.unwrap()).text(), "01");
     }
     assert!(slow.arrived.try_recv().is_err(), "nothing else was sent");
@@ -219,7 +225,7 @@ async fn when_the_sender_is_dropped_one_of_those_who_wait_sends() {
     // The server gives its first answer to the connection that nobody listens to any more.
     slow.answer("200 OK");
     slow.answer("200 OK");
-    for answered in join_all(others).await {
+    for answered in in_time(join_all(others)).await {
         assert_eq!(done(answered.unwrap()).text(), "02");
     }
     assert!(slow.arrived.try_recv().is_err());
@@ -239,7 +245,7 @@ async fn a_failure_is_the_senders_own_and_the_others_ask_for_themselves_side_by_
         slow.arrival().await;
     }
     (0..5).for_each(|_| slow.answer("200 OK"));
-    for answered in join_all(others).await {
+    for answered in in_time(join_all(others)).await {
         done(answered.unwrap());
     }
     let kept = done(slow.call().await.unwrap());
@@ -253,7 +259,7 @@ async fn who_waits_gives_up_at_its_own_time() {
     assert_eq!(slow.arrival().await, 1);
     // With this clock any other time than `LONG` is over at once.
     let short = Attempt::new("key-2", 1, Duration::from_millis(1500));
-    let failure = unknown(slow.api.get("/").attempt(short).await);
+    let failure = unknown(in_time(slow.api.get("/").attempt(short)).await);
     assert_eq!(failure.message, "GET crm /: no answer within 1.5 s");
     slow.answer("200 OK");
     assert_eq!(done(first.await.unwrap()).text(), "01");

@@ -1,6 +1,6 @@
 //! Waiting for a run's end.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bowline_model::{DeadReason, Run, RunId, RunState};
 use bowline_store::{Store, StoreError, StoreErrorKind, Transition};
@@ -23,6 +23,12 @@ async fn waiter(bench: &Bench, run: RunId) -> Waiting {
     waiting
 }
 
+/// What a waiter is told, which is soon.
+async fn told(waiting: impl Future<Output = Result<Run, StoreError>>) -> Result<Run, StoreError> {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the end is told")
+}
+
 fn is_pending(waiting: &mut Waiting) -> bool {
     waiting.now_or_never().is_none()
 }
@@ -42,9 +48,9 @@ pub(crate) async fn tells_of_every_kind_of_end_with_the_ended_run(bench: &mut Be
         let run = bench.claim_one("a", at(1)).await;
         let waiting = waiter(bench, run.id).await;
         bench.write(&run, vec![done(1, "x")], Some(end), at(2)).await.unwrap();
-        let told = waiting.await.unwrap();
-        assert_eq!((told.id, told.state, told.journal_len), (run.id, state, 1));
-        assert_eq!(told, bench.run(run.id).await, "what is told is on disk");
+        let ended = told(waiting).await.unwrap();
+        assert_eq!((ended.id, ended.state, ended.journal_len), (run.id, state, 1));
+        assert_eq!(ended, bench.run(run.id).await, "what is told is on disk");
     }
 }
 
@@ -73,7 +79,7 @@ pub(crate) async fn tells_of_no_end_while_a_run_goes_on(bench: &mut Bench) {
         assert!(is_pending(&mut waiting), "before entry {seq}");
         bench.write(&run, vec![done(seq, "x")], transition, at(2)).await.unwrap();
     }
-    assert_eq!(waiting.await.unwrap().state, RunState::Completed);
+    assert_eq!(told(waiting).await.unwrap().state, RunState::Completed);
 }
 
 pub(crate) async fn tells_all_who_wait_for_a_run_and_nobody_else(bench: &mut Bench) {
@@ -87,12 +93,12 @@ pub(crate) async fn tells_all_who_wait_for_a_run_and_nobody_else(bench: &mut Ben
     }
     let mut others = waiter(bench, other.id).await;
     bench.write(&run, vec![], Some(Transition::Complete), at(2)).await.unwrap();
-    for told in join_all(waiting).await {
+    for told in join_all(waiting.into_iter().map(told)).await {
         assert_eq!(told.unwrap().state, RunState::Completed);
     }
     assert!(is_pending(&mut others));
     bench.write(&other, vec![], Some(Transition::Cancel), at(3)).await.unwrap();
-    assert_eq!(others.await.unwrap().id, other.id);
+    assert_eq!(told(others).await.unwrap().id, other.id);
 }
 
 pub(crate) async fn tells_the_rest_when_some_who_waited_left(bench: &mut Bench) {
@@ -104,8 +110,8 @@ pub(crate) async fn tells_the_rest_when_some_who_waited_left(bench: &mut Bench) 
     let new = waiter(bench, run.id).await;
     drop(late);
     bench.write(&run, vec![], Some(Transition::Complete), at(2)).await.unwrap();
-    assert_eq!(stays.await.unwrap().id, run.id);
-    assert_eq!(new.await.unwrap().id, run.id);
+    assert_eq!(told(stays).await.unwrap().id, run.id);
+    assert_eq!(told(new).await.unwrap().id, run.id);
 }
 
 pub(crate) async fn waits_for_a_retried_dead_letter_again(bench: &mut Bench) {
@@ -116,7 +122,7 @@ pub(crate) async fn waits_for_a_retried_dead_letter_again(bench: &mut Bench) {
     let waiting = waiter(bench, run.id).await;
     let run = bench.claim_one("dying", at(3)).await;
     bench.write(&run, vec![], Some(Transition::Complete), at(4)).await.unwrap();
-    assert_eq!(waiting.await.unwrap().state, RunState::Completed);
+    assert_eq!(told(waiting).await.unwrap().state, RunState::Completed);
 }
 
 pub(crate) async fn tells_of_a_waiting_run_that_an_operator_cancels(bench: &mut Bench) {
@@ -126,7 +132,7 @@ pub(crate) async fn tells_of_a_waiting_run_that_an_operator_cancels(bench: &mut 
     let waiting = waiter(bench, run.id).await;
     let run = bench.run(run.id).await;
     bench.store().operate(bench.operation(&run, RunState::Cancelled, vec![], at(3))).await.unwrap();
-    assert_eq!(waiting.await.unwrap().state, RunState::Cancelled);
+    assert_eq!(told(waiting).await.unwrap().state, RunState::Cancelled);
 }
 
 /// Whoever wrote the end may have lost the answer, and write it again.
@@ -137,7 +143,7 @@ pub(crate) async fn tells_of_the_end_of_a_write_that_was_answered_late(bench: &m
     for _ in 0..2 {
         bench.write(&run, vec![done(1, "x")], Some(Transition::Complete), at(2)).await.unwrap();
     }
-    assert_eq!(waiting.await.unwrap().state, RunState::Completed);
+    assert_eq!(told(waiting).await.unwrap().state, RunState::Completed);
 }
 
 pub(crate) async fn knows_no_end_of_a_run_that_is_not_there(bench: &mut Bench) {
@@ -149,7 +155,7 @@ pub(crate) async fn keeps_nobody_waiting_who_waits_at_a_close(bench: &mut Bench)
     let run = bench.queue("1", "a").await;
     let waiting = waiter(bench, run).await;
     bench.store().close().await.unwrap();
-    assert_eq!(waiting.await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert_eq!(told(waiting).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     let later = bench.store().ended(run).await;
     assert_eq!(later.unwrap_err().kind(), StoreErrorKind::Unavailable);
 }

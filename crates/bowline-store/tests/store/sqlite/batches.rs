@@ -143,6 +143,44 @@ async fn says_so_when_a_lone_commit_failed_and_goes_on() {
 }
 
 #[tokio::test]
+async fn tells_nobody_of_an_end_that_is_not_on_disk() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    store.accept(batch("1")).await.unwrap();
+    let run = store.claim(claim(1)).await.unwrap().remove(0);
+    let (epoch, now, transition) = (run.epoch, at(2), Some(Transition::Complete));
+    let end = RunWrite { run: run.id, epoch, now, entries: vec![], transition };
+    let mut waiting = store.ended(run.id);
+    assert!((&mut waiting).now_or_never().is_none());
+    let other = hold_writer(&path);
+    let mut ending = store.write(end);
+    assert!((&mut ending).now_or_never().is_none());
+    assert_eq!(store.run(run.id).await.unwrap().unwrap().state, RunState::Running, "readers go on");
+    assert!((&mut waiting).now_or_never().is_none(), "it is written, and not committed");
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    ending.await.unwrap();
+    assert_eq!(waiting.await.unwrap().state, RunState::Completed);
+}
+
+#[tokio::test]
+async fn tells_nobody_of_an_end_whose_commit_failed() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    store.accept(batch("1")).await.unwrap();
+    let run = store.claim(claim(1)).await.unwrap().remove(0);
+    let (epoch, now, transition) = (run.epoch, at(2), Some(Transition::Complete));
+    let end = RunWrite { run: run.id, epoch, now, entries: vec![], transition };
+    let mut waiting = store.ended(run.id);
+    assert!((&mut waiting).now_or_never().is_none());
+    store.fail_next(Failure::CommitLost).await.unwrap();
+    store.write(end.clone()).await.unwrap_err();
+    assert!((&mut waiting).now_or_never().is_none());
+    store.write(end).await.unwrap();
+    assert_eq!(waiting.await.unwrap().state, RunState::Completed);
+}
+
+#[tokio::test]
 async fn answers_what_a_failed_commit_left_on_disk() {
     let (_folder, path) = place();
     let store = open(&path);
