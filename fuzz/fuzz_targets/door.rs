@@ -71,7 +71,9 @@ fn request(data: &[u8]) -> Option<Request<Vec<u8>>> {
     for header in head.headers {
         let name = HeaderName::try_from(header.name).ok()?;
         let value = if header.value == b"{genuine}" { genuine.get(&name).cloned() } else { None };
-        request.headers_mut().append(name, value.map_or_else(|| HeaderValue::from_bytes(header.value), Ok).ok()?);
+        request
+            .headers_mut()
+            .append(name, value.map_or_else(|| HeaderValue::from_bytes(header.value), Ok).ok()?);
     }
     Some(request)
 }
@@ -82,7 +84,8 @@ fn is_genuine(path: &str, headers: &HeaderMap, body: &[u8]) -> bool {
     match path {
         "/github" => {
             let signature = header("x-hub-signature-256").to_ascii_lowercase();
-            signature == format!("sha256={}", hex::encode(mac(Hash::Sha256, KEY.as_bytes(), &[body]))).into_bytes()
+            signature
+                == format!("sha256={}", hex::encode(mac(Hash::Sha256, KEY.as_bytes(), &[body]))).into_bytes()
         }
         "/key" => header("x-api-key") == KEY.as_bytes(),
         "/bearer" => header("authorization").ends_with(KEY.as_bytes()),
