@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bowline_testing::{Answer, MockSystem};
 use serde_json::Value;
 
 use crate::{
@@ -84,7 +85,7 @@ async fn replay_runs_a_stored_event_again_and_discard_closes_a_dead_letter() {
         "a new run, a new key"
     );
 
-    crm.answer(bowline_testing::Answer::status(422));
+    crm.answer(Answer::status(422));
     let dead = Payment::new("evt_dead").accepted(&server).await;
     server.until_run_is(dead, "dead").await;
     // Without a server: on the store itself.
@@ -136,4 +137,35 @@ async fn send_signs_an_event_as_stripe_would() {
     assert!(code == Some(1) && said.contains("401"), "{said}");
     server.until_no_run_is_open().await;
     assert_eq!(crm.count(), 1);
+}
+
+/// A chat's hook: its address is a secret as a whole.
+const HOOK_PATH: &str = "/services/T0AB/B1CD/xoxb-s3cret-of-the-hook";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_told_to_a_chat_once_though_the_process_died_before_that() {
+    let (folder, crm, chat) = (folder(), crm(Duration::ZERO), MockSystem::start());
+    crm.answer(Answer::status(422));
+    let hook = format!("{}{HOOK_PATH}", chat.url());
+    let settings = Settings::new(folder.path(), &crm.url()).env("BOWLINE_ALERT_URL", &hook);
+    let mut server = Server::start(settings);
+    for event in ["evt_a", "evt_b", "evt_c"] {
+        let dead = Payment::new(event).accepted(&server).await;
+        server.until_run_is(dead, "dead").await;
+    }
+    // They wait for their neighbours: nobody was told yet.
+    assert_eq!(chat.count(), 0);
+    server.kill();
+    server.restart(|settings| settings);
+
+    let told = chat.wait_for(1).await;
+    assert_eq!(told[0].path, HOOK_PATH);
+    let text = told[0].json()["text"].as_str().unwrap().to_owned();
+    for part in ["3 new dead letters", "`stripe-to-crm`, failed: 3", "422", "retry --all"] {
+        assert!(text.contains(part), "{part} is not told: {text}");
+    }
+    assert!(!text.contains("@"), "no customer's data: {text}");
+    server.terminate();
+    assert_eq!(chat.count(), 1);
+    assert!(!server.output().contains("xoxb-s3cret"), "the hook's address is in the log");
 }
