@@ -30,6 +30,8 @@ use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
 const KEY: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+/// What of the key no answer may hold.
+const SECRET: &str = "C2FVsBQIhrscChlQIMV";
 /// The name by which genuine senders know their event.
 const EVENT: Named<'static> = Named { id: "evt_1", kind: "issues.opened" };
 
@@ -40,8 +42,8 @@ fuzz_target!(|data: &[u8]| {
     let (status, headers, answer) = SITE.answer(request.map(Body::from));
 
     assert!(!status.is_server_error(), "{status}");
-    let text = String::from_utf8_lossy(&answer);
-    assert!(!text.contains(KEY) && !text.contains(&KEY[6..]), "{text}");
+    // A sender's own id is told back, whatever is in it.
+    assert!(holds(data, SECRET) || !holds(&answer, SECRET), "{}", String::from_utf8_lossy(&answer));
     if status == StatusCode::NO_CONTENT {
         assert_eq!(method, Method::OPTIONS);
         return;
@@ -58,6 +60,10 @@ fuzz_target!(|data: &[u8]| {
     }
     assert_eq!(json["status"], status.as_u16());
 });
+
+fn holds(bytes: &[u8], secret: &str) -> bool {
+    bytes.windows(secret.len()).any(|part| part == secret.as_bytes())
+}
 
 /// What has no body to be answered, or is not HTTP, is hyper's business.
 fn request(data: &[u8]) -> Option<Request<Vec<u8>>> {

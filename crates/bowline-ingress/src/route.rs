@@ -69,6 +69,9 @@ impl Route {
     /// longer than `limit`, by the app's clock: 202 with the run's address (`Location`), where the same result can be
     /// asked for with GET, under the same authentication. A repetition of an event attaches to its run.
     ///
+    /// Keep the limit below what a proxy in front allows, often 60 s. At most
+    /// [`WAITING_MAX`](crate::waiting::WAITING_MAX) requests wait at once; more are answered 202 without waiting.
+    ///
     /// Whoever may send to this route and knows an event's id gets the result of its run: on an open route, return
     /// nothing that is not for everybody.
     ///
@@ -234,7 +237,8 @@ impl RouteErrors {
 ///
 /// # Errors
 /// [`RouteErrors`] with every path that does not begin with `/`, has characters that could mean something else, or
-/// comes twice; every pattern that is none; every route without a workflow.
+/// comes twice; every pattern that is none; every route without a workflow, or that waits for several; every origin that
+/// no browser sends; and what providers say of themselves.
 pub fn check(routes: &[Route]) -> Result<(), RouteErrors> {
     let mut problems: Vec<String> = routes.iter().flat_map(Route::problems).collect();
     let mut paths = HashSet::new();

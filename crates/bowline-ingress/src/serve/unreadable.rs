@@ -24,6 +24,8 @@ const NO_BODY: &str = "content-length: 0\r\n";
 /// What hyper says in answers of its own: it does not read on.
 const CLOSES: &str = "connection: close\r\n";
 
+/// Longer than hyper's own answers: no other is looked at.
+const HEAD_BYTES_MAX: usize = 256;
 /// How many headers hyper reads.
 const HEADERS_MAX: usize = 100;
 
@@ -79,12 +81,14 @@ impl Explainer {
 
 /// The same answer with a reason, if it is one of hyper's own.
 fn explained(bytes: &[u8]) -> Option<Vec<u8>> {
-    // As short as hyper's own are: no other answer is searched.
-    let head = std::str::from_utf8(bytes.get(..bytes.len().min(256))?).ok()?;
+    if bytes.len() > HEAD_BYTES_MAX {
+        return None;
+    }
+    let head = std::str::from_utf8(bytes).ok()?;
     let status = head.strip_prefix("HTTP/1.1 ").or(head.strip_prefix("HTTP/1.0 "))?.get(..3)?;
     let status = StatusCode::from_bytes(status.as_bytes()).ok()?;
     let (detail, hint) = reason(status)?;
-    if head.len() != bytes.len() || !head.ends_with("\r\n\r\n") || !head.contains(CLOSES) {
+    if !head.ends_with("\r\n\r\n") || !head.contains(CLOSES) {
         return None;
     }
     let (before, after) = head.split_once(NO_BODY)?;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::http::{HeaderName, HeaderValue};
 use bowline_ingress::{
     Named, Provider, Route,
     providers::{GitHub, Hmac, StandardWebhooks, Stripe},
@@ -84,8 +85,12 @@ fn sent(provider: &dyn Provider, id: &str, at: Timestamp) -> (Vec<(String, Strin
     let event = Named { id, kind: KIND };
     let body = serde_json::to_vec(&provider.body(&event, &contact())).expect("sound");
     let headers = provider.sign_as(&event, &body, at).expect("sound");
-    let text = |value: &axum::http::HeaderValue| value.to_str().expect("sound").to_owned();
-    (headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(), body)
+    (texts(&headers), body)
+}
+
+fn texts(headers: &[(HeaderName, HeaderValue)]) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 async fn open(kind: &Kind, secrets: &[&str]) -> Site {
@@ -187,6 +192,26 @@ async fn what_is_genuine_and_no_json_or_of_no_type_is_400() {
             assert!(!reply.body.contains("a-private-word"), "{reply:?}");
         }
         assert!(site.stored_nothing().await, "{}", kind.name);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_says_all_is_signed_by_itself_and_is_one_event_however_often() {
+    for (kind, body) in [
+        (&KINDS[0], r#"{"id": "evt_1", "type": "contact.created", "data": {"object": {}}}"#),
+        (&KINDS[1], r#"{"type": "contact.created"}"#),
+        (&KINDS[4], r#"{"event": {"id": 17, "type": "contact.created", "contact": {}}}"#),
+    ] {
+        let site = open(kind, &[SECRET]).await;
+        for expected in ["accepted", "duplicate"] {
+            let signed = (kind.make)(&[SECRET]).sign(body.as_bytes(), SystemClock.now()).unwrap();
+            let reply = deliver(&site, &texts(&signed), body.as_bytes()).await;
+            assert_eq!(reply.status_word(), expected, "{}", kind.name);
+        }
+    }
+    for kind in [&KINDS[2], &KINDS[3]] {
+        let error = (kind.make)(&[SECRET]).sign(b"{}", SystemClock.now()).unwrap_err();
+        assert!(error.to_string().contains("in the body; say the type"), "{error}");
     }
 }
 

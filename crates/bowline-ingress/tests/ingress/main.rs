@@ -10,6 +10,7 @@ mod hand;
 mod log;
 mod pages;
 mod posts;
+mod program;
 mod refusals;
 mod replay;
 mod secrecy;
