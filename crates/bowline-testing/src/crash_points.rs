@@ -28,7 +28,7 @@ use std::fmt::Debug;
 use bowline::App;
 
 use self::{
-    compare::compare,
+    compare::{compare, outside_steps},
     execution::{Crash, execute},
     finding::Findings,
 };
@@ -103,6 +103,9 @@ where
     }
     if !findings.is_empty() {
         panic!("{}", findings.text("before any crash: the scenario is not the same twice"));
+    }
+    for finding in outside_steps(&undisturbed) {
+        findings.add("nowhere: this shows without a crash", finding);
     }
     let moments = undisturbed.moments;
     let rounds = EXECUTIONS_MIN.div_ceil(moments.max(1)).clamp(1, ROUNDS_MAX);

@@ -48,17 +48,23 @@ use tokio::task::JoinHandle;
 use self::{
     disk::When,
     life::Life,
-    quiet::{Door, Quiet},
+    quiet::Door,
     waiting::{PATIENCE, wait_for},
     world::World,
 };
 use crate::MockSystem;
 
-pub(crate) use self::{clock::ClockHandle, disk::Moment};
+pub(crate) use self::{
+    clock::ClockHandle,
+    disk::{Moment, What},
+};
 pub use self::{reply::Reply, run::TestRun};
 
 /// The name of an app's first process: that of its thread.
 const PROCESS: &str = "bowline-app";
+
+/// Who is not answered within this real time waits for something, perhaps for time to pass.
+const ANSWERED_AT_ONCE: Duration = Duration::from_millis(2);
 
 /// An app under test. Everything about it is in memory and its own: tests run side by side.
 ///
@@ -204,9 +210,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// If something else than time or a mock system is waited for, for 20 s of real time.
     #[track_caller]
     pub fn settle(&self) {
-        if let Quiet::Elsewhere(_) = self.quiet(Door::Free, PATIENCE) {
-            panic!("the app does not come to rest within {PATIENCE:?}\n{}", self.timelines());
-        }
+        self.come_to_rest();
     }
 
     /// Starts a run as the program itself would ([`OpenApp::start`](bowline::OpenApp::start)).
@@ -320,10 +324,13 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// Asks the app for something, and again if its process died before the answer.
     #[track_caller]
     fn ask<T: Send + 'static>(&self, what: &str, ask: impl Fn(&Life<S>) -> JoinHandle<T>) -> T {
+        self.world.clock.begin_draws();
         loop {
             if let Some(answer) = self.ask_once(what, &ask) {
                 return answer;
             }
+            // Who asks again does so later than the next process goes on with what it finds.
+            self.pause();
         }
     }
 
@@ -331,9 +338,12 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     #[track_caller]
     fn ask_once<T: Send + 'static>(&self, what: &str, ask: impl Fn(&Life<S>) -> JoinHandle<T>) -> Option<T> {
         let life = self.alive();
-        let task = ask(&life);
+        let mut task = ask(&life);
+        if let Some(Ok(answer)) = wait_for(&mut task, ANSWERED_AT_ONCE) {
+            return Some(answer);
+        }
         let is_over = || task.is_finished() || !Arc::ptr_eq(&life, &self.life());
-        self.skip_until(what, Door::Waited, || is_over().then_some(()));
+        self.skip_until(what, Door::Waited, is_over);
         let has_died = life.is_dead();
         match wait_for(task, PATIENCE) {
             Some(Ok(answer)) => Some(answer),

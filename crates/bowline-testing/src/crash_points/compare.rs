@@ -11,6 +11,7 @@ use super::{
     finding::{Cause, Finding},
     same::Stands,
 };
+use crate::test_app::What;
 
 /// All that differs, the world first.
 pub(super) fn compare<T: PartialEq + Debug>(ours: &Execution<T>, theirs: &Execution<T>) -> Vec<Finding> {
@@ -28,7 +29,7 @@ pub(super) fn compare<T: PartialEq + Debug>(ours: &Execution<T>, theirs: &Execut
         })
         .collect();
     findings.extend(compare_effects(ours, theirs, &stands));
-    findings.extend(compare_runs(&ours.runs, &theirs.runs, &stands));
+    findings.extend(compare_runs(ours, theirs, &stands));
     let is_cut_off = findings.iter().any(Finding::cuts_off) || theirs.result.is_err();
     if is_cut_off {
         // A run or a scenario that stops half way leaves undone what comes later.
@@ -39,6 +40,24 @@ pub(super) fn compare<T: PartialEq + Debug>(ours: &Execution<T>, theirs: &Execut
         findings.extend(compare_results(ours, theirs, &stands));
     }
     findings
+}
+
+/// What was asked or done outside every step, as far as that shows without a crash.
+pub(super) fn outside_steps<T>(execution: &Execution<T>) -> Vec<Finding> {
+    // A closure's calls are not recorded one by one, and an attempt under way is not recorded yet.
+    if execution.has_closures() || execution.runs.iter().any(|run| run.state.is_open()) {
+        return vec![];
+    }
+    let known = |content: &Content| {
+        execution.recorded().chain(execution.dropped()).any(|call| is_call(content, call))
+    };
+    let outside = execution.effects.iter().filter(|effect| !known(&effect.content));
+    outside
+        .map(|effect| {
+            let title = format!("{} was called outside the steps", effect.content.target());
+            Finding::new(Cause::OutsideSteps, title).detail(format!("{}\n", effect.content))
+        })
+        .collect()
 }
 
 /// What may differ: what the runs recorded, and where the mock systems are.
@@ -152,15 +171,23 @@ fn is_call(content: &Content, call: &Fingerprint) -> bool {
         && content.path.ends_with(call.path.trim_end_matches('/'))
 }
 
-fn compare_runs(ours: &[RunEnd], theirs: &[RunEnd], stands: &Stands) -> Vec<Finding> {
-    if ours.len() != theirs.len() {
-        let title = format!("{} instead of {} runs were started", theirs.len(), ours.len());
-        let timelines: Vec<&str> = theirs.iter().map(|run| run.timeline.as_str()).collect();
-        let finding = Finding::new(Cause::OtherPath, title).detail(timelines.join("\n"));
-        return vec![if theirs.len() < ours.len() { finding.left_undone() } else { finding }];
+fn compare_runs<T>(ours: &Execution<T>, theirs: &Execution<T>, stands: &Stands) -> Vec<Finding> {
+    let (our_runs, their_runs) = (&ours.runs, &theirs.runs);
+    if our_runs.len() != their_runs.len() {
+        let is_sent_again = theirs.died.as_ref().is_some_and(|moment| moment.what == What::Accepted);
+        let is_more = their_runs.len() > our_runs.len();
+        let cause = if is_more && is_sent_again { Cause::Undeduped } else { Cause::OtherPath };
+        let title = format!("{} instead of {} were started", runs_text(their_runs.len()), our_runs.len());
+        let timelines: Vec<&str> = their_runs.iter().map(|run| run.timeline.as_str()).collect();
+        let finding = Finding::new(cause, title).detail(timelines.join("\n"));
+        return vec![if is_more { finding } else { finding.left_undone() }];
     }
-    let runs = ours.iter().zip(theirs).enumerate();
+    let runs = our_runs.iter().zip(their_runs).enumerate();
     runs.filter_map(|(index, (ours, theirs))| compare_run(index + 1, ours, theirs, stands)).collect()
+}
+
+fn runs_text(count: usize) -> String {
+    format!("{count} run{}", if count == 1 { "" } else { "s" })
 }
 
 fn compare_run(number: usize, ours: &RunEnd, theirs: &RunEnd, stands: &Stands) -> Option<Finding> {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bowline::App;
-use bowline_model::{DeadReason, Entry, EntryKind, Fingerprint, RunState};
+use bowline_model::{DeadReason, Entry, EntryKind, Family, Fingerprint, RunState};
 use serde_json::Value;
 
 use super::{
@@ -116,6 +116,12 @@ impl<T> Execution<T> {
         entries
             .filter(|entry| entry.kind != EntryKind::Dropped)
             .filter_map(|entry| entry.meta.fingerprint.as_ref())
+    }
+
+    /// Whether a step ran a closure.
+    pub(super) fn has_closures(&self) -> bool {
+        let mut entries = self.runs.iter().flat_map(|run| &run.journal);
+        entries.any(|entry| entry.key.family == Family::Step && entry.meta.fingerprint.is_none())
     }
 
     /// The calls of steps that the code dropped: they may have been sent or not.

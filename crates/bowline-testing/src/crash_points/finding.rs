@@ -18,6 +18,8 @@ pub(super) enum Cause {
     UnstableStep,
     /// What a call says is made of something that is not recorded.
     Body,
+    /// A request that was sent again is taken for a new one.
+    Undeduped,
     /// The journal does not fit the code that wrote it.
     Mismatch,
     /// The code went another way.
@@ -29,6 +31,10 @@ pub(super) enum Cause {
 impl Cause {
     fn advice(self) -> &'static str {
         match self {
+            Self::Undeduped => {
+                "a sender that gets no answer sends again, and nothing told the route that it is the same: give the route \
+                 .dedupe_by(..), or let the sender send an Idempotency-Key"
+            }
             Self::OutsideSteps => {
                 "no step recorded this call: put it into one, cx.step(\"name\", self.api.post(..)). A step's closure that \
                  sends by itself sends anew after a crash: let the call be the step, or send the attempt's key along \
@@ -132,7 +138,7 @@ impl Findings {
             let shown: Vec<&str> = places.iter().take(PLACES_MAX).map(String::as_str).collect();
             let more = places.len() - shown.len();
             let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-            let _ = writeln!(text, "   the process died {}{more}", shown.join("; "));
+            let _ = writeln!(text, "   where the process died: {}{more}", shown.join("; "));
             for line in finding.detail.lines().take(DETAIL_LINES_MAX) {
                 let _ = writeln!(text, "   | {line}");
             }

@@ -17,6 +17,8 @@ use crate::pulse::Pulse;
 const START_S: i64 = 1_789_992_000;
 /// Odd, so that no two of the first 2³² draws are equal in their low halves.
 const DRAW_SPREAD: u32 = 0x9E37_79B1;
+/// As many numbers, as a power of two, are there for each thing that the test does.
+const PART_BITS: u32 = 16;
 /// Half way through any jitter: waits do not depend on who drew first.
 const DRAW_HIGH: u64 = 0x7fff_ffff;
 
@@ -85,6 +87,13 @@ impl StillClock {
     /// How many sleep for a span of time.
     pub(crate) fn spans(&self) -> usize {
         self.lock().sleepers.values().filter(|sleeper| sleeper.manner == Manner::Span).count()
+    }
+
+    /// The test does the next thing: what is drawn from here on does not depend on how much was drawn before.
+    pub(crate) fn begin_draws(&self) {
+        let mut state = self.lock();
+        state.draws = (state.draws >> PART_BITS).wrapping_add(1) << PART_BITS;
+        state.draws_kept = state.draws;
     }
 
     /// What was drawn until now may be known outside the process.
@@ -223,6 +232,16 @@ mod tests {
         assert_ne!(first, lost);
         clock.0.forget_draws();
         assert_eq!(clock.random(), lost);
+    }
+
+    #[test]
+    fn what_is_drawn_next_does_not_depend_on_how_much_was_drawn_before() {
+        let (one, other) = (clock(), clock());
+        other.random();
+        one.0.begin_draws();
+        other.0.begin_draws();
+        assert_eq!(one.random(), other.random());
+        assert_ne!(one.random(), one.random());
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("x-bowline", HeaderValue::from_static("1"));
         let ask = |life: &Life<S>| answer(life, life.process.app().admin().router(), &request);
+        self.world.clock.begin_draws();
         loop {
             match self.ask_once("a command was not answered", ask) {
                 Some((status, ..)) if status.is_success() => break,
@@ -62,10 +63,14 @@ impl<S: Send + Sync + 'static> TestApp<S> {
                     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
                     panic!("POST {path} was answered {status}: {answer}");
                 }
-                None if is_done() => break,
-                None => {}
+                None => {
+                    self.pause();
+                    if is_done() {
+                        break;
+                    }
+                }
             }
         }
-        self.settle();
+        self.pause();
     }
 }

@@ -26,7 +26,7 @@ pub(crate) const SKIP_MAX: Duration = Duration::from_secs(60 * 24 * 3600);
 
 /// What the app does when it is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Quiet {
+enum Quiet {
     /// Nothing, until time moves.
     Idle(Look),
     /// Something that is neither a mock's nor the clock's: it was waited for, for as long as that was allowed.
@@ -52,27 +52,31 @@ impl Door {
 }
 
 impl<S: Send + Sync + 'static> TestApp<S> {
-    /// Lets everything happen that can without time passing. A process that dies meanwhile is started again.
-    pub(crate) fn quiet(&self, door: Door, patience: Duration) -> Quiet {
+    /// Lets everything happen that can without time passing, or as much as it takes for `is_over`. A process that dies
+    /// meanwhile is started again.
+    fn quiet(&self, door: Door, patience: Duration, is_over: impl Fn() -> bool) -> Quiet {
         let begun = SystemClock.monotonic();
-        let mut still = None;
+        let (mut last, mut still_since) = (None, Duration::ZERO);
         loop {
             let life = self.alive();
             let seen = self.world.pulse.count();
             let look = life.look(&self.world);
             let waited = SystemClock.monotonic().saturating_sub(begun);
-            if !look.is_moving() && self.nothing_stirs(&life, seen, look) {
-                let since = *still.get_or_insert(waited);
-                let still_for = waited.saturating_sub(since);
-                if look.all_held() && !self.is_watched_from_outside(look) {
-                    return Quiet::Idle(look);
-                }
-                let by_clock = look.calls_asleep(door.sleepers()) >= look.attempts.max(1);
-                if still_for >= STILL_MIN && by_clock {
-                    return Quiet::Idle(look);
-                }
+            if last != Some((seen, look)) {
+                (last, still_since) = (Some((seen, look)), waited);
+            }
+            let is_still = || waited.saturating_sub(still_since) >= STILL_MIN;
+            let by_clock = || look.calls_asleep(door.sleepers()) >= look.attempts.max(1);
+            let is_idle = if look.is_moving() {
+                false
+            } else if look.all_held() && !self.is_watched_from_outside(look) {
+                // Nothing is on its way, and nobody could be at work whom the engine does not know.
+                (look.attempts == 0 && door == Door::Free) || self.nothing_stirs(&life, seen, look)
             } else {
-                still = None;
+                is_still() && by_clock() && self.nothing_stirs(&life, seen, look)
+            };
+            if (is_idle && !life.is_dead()) || is_over() {
+                return Quiet::Idle(look);
             }
             if waited >= patience {
                 return Quiet::Elsewhere(look);
@@ -105,34 +109,37 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     }
 
     /// When the next thing happens; `None`: never.
-    pub(crate) fn next_time(&self, look: Look, door: Door) -> Option<Timestamp> {
+    fn next_time(&self, look: Look, door: Door) -> Option<Timestamp> {
         let only_disk = look.attempts == 0 && look.held == 0 && door == Door::Free;
         if only_disk && !self.is_any(RunState::Running) {
             // The engine's sweeps find nothing then: time passes over them at once.
-            let due = self.read(self.world.disk.reads().next_due(self.now()));
-            return due.or_else(|| self.world.clock.next_wake());
+            return self.read(self.world.disk.reads().next_due(self.now()));
         }
         self.world.clock.next_wake()
     }
 
-    /// Lets time skip until `done` yields something.
+    /// Lets time skip until `is_done`.
     ///
     /// # Panics
-    /// If it yields nothing within [`SKIP_MAX`] of the clock, or something does not end within [`PATIENCE`].
-    pub(crate) fn skip_until<T>(&self, what: &str, door: Door, mut done: impl FnMut() -> Option<T>) -> T {
+    /// If it is not within [`SKIP_MAX`] of the clock, or something does not end within [`PATIENCE`].
+    #[track_caller]
+    pub(crate) fn skip_until(&self, what: &str, door: Door, is_done: impl Fn() -> bool) {
         let end = self.now().checked_add(SKIP_MAX).unwrap_or(Timestamp::MAX);
+        // Whether a sender was answered can be seen at once; whether a run has ended is asked of the store.
+        let is_over = || door == Door::Waited && is_done();
         loop {
-            let look = match self.quiet(door, PATIENCE) {
-                Quiet::Idle(look) => look,
-                Quiet::Elsewhere(look) => match done() {
-                    Some(done) => return done,
-                    None => panic!("{what}: {}\n{}", self.why_elsewhere(look), self.timelines()),
-                },
-            };
-            if let Some(done) = done() {
-                return done;
+            let quiet = self.quiet(door, PATIENCE, is_over);
+            if is_done() {
+                return;
             }
-            match self.next_time(look, door) {
+            let look = match quiet {
+                Quiet::Idle(look) => look,
+                Quiet::Elsewhere(look) => {
+                    panic!("{what}: {}\n{}", self.why_elsewhere(look), self.timelines())
+                }
+            };
+            // A queued run that nobody takes: the engine's next sweep may.
+            match self.next_time(look, door).or_else(|| self.world.clock.next_wake()) {
                 Some(next) if next <= end => self.world.clock.set(next),
                 Some(_) => panic!("{what} within {} days of the clock\n{}", days(SKIP_MAX), self.timelines()),
                 None => panic!("{what}: nothing waits for time\n{}", self.timelines()),
@@ -158,19 +165,33 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         }
     }
 
+    /// Lets everything happen that can now.
+    #[track_caller]
+    pub(crate) fn come_to_rest(&self) {
+        if let Quiet::Elsewhere(look) = self.quiet(Door::Free, PATIENCE, || false) {
+            panic!("the app does not come to rest: {}\n{}", self.why_elsewhere(look), self.timelines());
+        }
+    }
+
+    /// Lets everything happen that can now, but for what takes long elsewhere.
+    pub(crate) fn pause(&self) {
+        self.quiet(Door::Free, ELSEWHERE_MAX, || false);
+    }
+
     /// Moves the clock by that much, and lets everything happen on the way at its time.
     pub(crate) fn pass(&self, by: Duration) {
         let target = self.now().checked_add(by).unwrap_or(Timestamp::MAX);
         loop {
             // Who moves the clock by hand means it, whatever else is waited for.
-            let (Quiet::Idle(look) | Quiet::Elsewhere(look)) = self.quiet(Door::Free, ELSEWHERE_MAX);
+            let (Quiet::Idle(look) | Quiet::Elsewhere(look)) =
+                self.quiet(Door::Free, ELSEWHERE_MAX, || false);
             match self.next_time(look, Door::Free).filter(|next| *next <= target) {
                 Some(next) if self.now() < target => self.world.clock.set(next),
                 _ => break,
             }
         }
         self.world.clock.set(target);
-        self.quiet(Door::Free, ELSEWHERE_MAX);
+        self.quiet(Door::Free, ELSEWHERE_MAX, || false);
     }
 
     /// What the test reads of the store.
@@ -186,7 +207,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
 }
 
 /// How long who moves the clock by hand waits for what is neither a mock's nor the clock's.
-const ELSEWHERE_MAX: Duration = Duration::from_secs(1);
+const ELSEWHERE_MAX: Duration = Duration::from_millis(500);
 
 fn days(span: Duration) -> u64 {
     span.as_secs() / (24 * 3600)

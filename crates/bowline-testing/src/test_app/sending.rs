@@ -84,7 +84,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         let answer =
             self.ask("a request was not answered", |life| answer(life, life.process.router(), &request));
         let runs = self.world.disk.take_accepted();
-        self.settle();
+        self.pause();
         Reply::new(self, request, answer, runs)
     }
 

@@ -157,3 +157,82 @@ fn an_id_that_is_drawn_without_the_context_is_found() {
     let text = findings(|| shop(draws_an_id));
     assert_says(&text, &["POST crm /contacts", "cx.uuid()"]);
 }
+
+async fn asks_outside(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    let plan = shop.crm.get("/plan").send().await?;
+    let path = if plan.text().contains("gold") { "/gold" } else { "/contacts" };
+    cx.step("create contact", shop.crm.post(path).json(&order)).await?;
+    Ok(())
+}
+
+#[test]
+fn an_answer_that_no_step_recorded_is_found_without_a_crash() {
+    let text = findings(|| shop(asks_outside));
+    assert_says(&text, &["GET crm /plan was called outside the steps", "this shows without a crash"]);
+}
+
+async fn spawns(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    let mail = shop.mail.post("/mails").json(&order);
+    tokio::spawn(async move { mail.send().await });
+    cx.step("create contact", shop.crm.post("/contacts").json(&order)).await?;
+    Ok(())
+}
+
+#[test]
+fn an_effect_in_a_spawned_task_is_found() {
+    let text = findings(|| shop(spawns));
+    assert_says(&text, &["POST mail /v1/mails was sent once more, under another idempotency key"]);
+}
+
+async fn counts_in_a_closure(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    let counted = std::sync::atomic::AtomicU32::new(0);
+    for line in lines(&order) {
+        cx.step("count", async || Ok(counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst)))
+            .key(&line["sku"])
+            .await?;
+    }
+    let counted = counted.into_inner();
+    cx.step("mail", shop.mail.post("/mails").json(&json!({"lines": counted}))).await?;
+    Ok(())
+}
+
+#[test]
+fn what_a_closure_changes_outside_its_result_is_found() {
+    let text = findings(|| shop(counts_in_a_closure));
+    assert_says(
+        &text,
+        &["POST mail /v1/mails was sent with something else in it", "-   \"lines\": 3", "+   \"lines\": 2"],
+    );
+}
+
+async fn remembers_since_when(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    #[allow(clippy::disallowed_methods, reason = "that is the bug")]
+    let now = || jiff::Timestamp::now();
+    let since = cx.step("begin", async || Ok(now())).await?;
+    cx.step("create contact", shop.crm.post("/contacts").json(&order)).await?;
+    let late = now().duration_since(since).as_hours() > 6;
+    cx.step("mail", shop.mail.post(if late { "/sorry" } else { "/mails" })).await?;
+    Ok(())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_branch_on_the_time_since_a_recorded_one_is_found() {
+    let text = findings(|| shop(remembers_since_when));
+    assert_says(&text, &["POST mail /v1/sorry", "cx.now()"]);
+}
+
+#[test]
+fn a_route_that_cannot_tell_a_repetition_is_found() {
+    async fn create(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+        cx.step("create contact", shop.crm.post("/contacts").json(&order)).await?;
+        Ok(())
+    }
+    let site = || shop(create).post("/orders", Post::open().start_unvalidated(workflow("post", create)));
+    let text = crate::panic_of(|| {
+        every_crash_point(site, |app: &TestApp<Shop>| {
+            app.post("/orders", order());
+        })
+    });
+    assert_says(&text, &["2 runs instead of 1 were started", ".dedupe_by(..)"]);
+}

@@ -1,8 +1,14 @@
-use bowline::prelude::*;
-use bowline_testing::{Answer, TestApp};
-use serde_json::Value;
+//! Time stands still, and skips where nothing else can happen.
 
-use crate::shop::{Shop, order, shop};
+use bowline::prelude::*;
+use bowline_model::RunState;
+use bowline_testing::{Answer, Match, TestApp};
+use serde_json::{Value, json};
+
+use crate::{
+    panic_of,
+    shop::{Shop, order, shop},
+};
 
 async fn guess(shop: Arc<Shop>, cx: Context, _order: Value) -> Result<Option<Value>> {
     Ok(cx.step("guess age", shop.crm.get("/age").decode()).timeout(secs(3)).best_effort().await)
@@ -16,4 +22,132 @@ fn a_remote_that_never_answers_is_given_up_when_time_has_passed() {
     let run = app.send_event("/webhooks/stripe", "order", order()).run().end();
     assert_eq!(run.output::<Option<Value>>(), None);
     assert_eq!(app.now().duration_since(begun).as_secs(), 3);
+}
+
+async fn create(shop: Arc<Shop>, cx: Context, order: Value) -> Result<Value> {
+    cx.step("create contact", shop.crm.post("/contacts").json(&order).decode()).await
+}
+
+#[test]
+fn a_slow_remote_answers_at_its_time_and_not_before() {
+    let app = TestApp::new(shop(create));
+    app.mock("crm").answer(Answer::ok(json!({"id": 1})).after(secs(8)));
+    let run = app.send_event("/webhooks/stripe", "order", order()).run();
+    assert_eq!(app.mock("crm").count(), 1);
+    app.advance(secs(7));
+    assert_eq!(run.state(), RunState::Running);
+    app.advance(secs(1));
+    assert_eq!(run.state(), RunState::Completed);
+}
+
+#[test]
+fn retries_come_at_their_times() {
+    let app = TestApp::new(shop(create));
+    app.mock("crm").when(Match::any()).times(1).answer(Answer::status(429).header("retry-after", "3600"));
+    app.mock("crm").fail_next(1, 503);
+    let run = app.send_event("/webhooks/stripe", "order", order()).run();
+    let begun = app.now();
+    app.advance(minutes(59));
+    assert_eq!((app.mock("crm").count(), run.state()), (1, RunState::Waiting));
+    app.advance(minutes(2));
+    assert_eq!((app.mock("crm").count(), run.state()), (3, RunState::Completed));
+    assert_eq!(app.now().duration_since(begun).as_mins(), 61);
+    let at = |nth: usize| app.mock("crm").requests()[nth].at.duration_since(begun).as_secs();
+    assert_eq!((at(0), at(1)), (0, 3600));
+}
+
+#[test]
+fn a_remote_that_is_down_for_a_day_makes_a_dead_letter_that_can_be_retried() {
+    let app = TestApp::new(shop(create));
+    app.mock("crm").go_down();
+    let begun = app.now();
+    let run = app.send_event("/webhooks/stripe", "order", order()).run().end();
+    assert_eq!(run.state(), RunState::DeadLettered);
+    assert!((18..=21).contains(&app.now().duration_since(begun).as_hours()), "{}", run.timeline());
+    app.mock("crm").come_back().expect("its port is free");
+    assert_eq!(app.retry(run.id()).end().state(), RunState::Completed);
+}
+
+async fn by_closure(shop: Arc<Shop>, cx: Context, order: Value) -> Result<Value> {
+    cx.step("sync", async || shop.crm.post("/contacts").json(&order).decode().send().await).await
+}
+
+#[test]
+fn a_closure_that_tries_again_by_itself_is_waited_for_by_the_clock() {
+    let app = TestApp::new(shop(by_closure));
+    app.mock("crm").fail_next(3, 503);
+    app.mock("crm").answer(Answer::ok(json!({"id": 1})).after(secs(5)));
+    let run = app.send_event("/webhooks/stripe", "order", order()).run().end();
+    assert_eq!(run.output::<Value>()["id"], 1);
+    assert_eq!(app.mock("crm").count(), 4);
+}
+
+async fn outside(shop: Arc<Shop>, cx: Context, order: Value) -> Result<Value> {
+    let answer: Value = shop.crm.post("/contacts").json(&order).decode().send().await?;
+    cx.step("mail", shop.mail.post("/mails")).await?;
+    Ok(answer)
+}
+
+#[test]
+fn a_call_outside_steps_is_waited_for_by_the_clock_too() {
+    let app = TestApp::new(shop(outside));
+    app.mock("crm").fail_next(2, 503);
+    app.mock("crm").answer(Answer::ok(json!({"id": 1})).after(secs(5)));
+    let run = app.send_event("/webhooks/stripe", "order", order()).run().end();
+    assert_eq!(run.output::<Value>()["id"], 1);
+}
+
+async fn works_elsewhere(_shop: Arc<Shop>, cx: Context, _order: Value) -> Result<u64> {
+    cx.step("count", async || {
+        let counted = tokio::task::spawn_blocking(|| {
+            let begun = std::sync::mpsc::channel::<()>();
+            let _ = begun.1.recv_timeout(std::time::Duration::from_millis(80));
+            17
+        });
+        Ok(counted.await?)
+    })
+    .attempt_timeout(secs(1))
+    .await
+}
+
+#[test]
+fn a_closure_that_works_in_real_time_is_waited_for_and_time_stands_still() {
+    let app = TestApp::new(shop(works_elsewhere));
+    let begun = app.now();
+    let run = app.send_event("/webhooks/stripe", "order", order()).run().end();
+    assert_eq!((run.output::<u64>(), app.now()), (17, begun));
+}
+
+async fn waits_for_nobody(_shop: Arc<Shop>, cx: Context, _order: Value) -> Result<()> {
+    cx.step("wait", async || {
+        std::future::pending::<()>().await;
+        Ok(())
+    })
+    .attempt_timeout(secs(60))
+    .retry(RetryPolicy::never())
+    .await
+}
+
+#[test]
+fn a_closure_that_hangs_is_given_up_when_the_test_moves_the_clock() {
+    let app = TestApp::new(shop(waits_for_nobody));
+    app.send_event("/webhooks/stripe", "order", order());
+    app.advance(secs(61));
+    assert_eq!(app.runs()[0].state(), RunState::DeadLettered);
+}
+
+#[test]
+fn a_test_that_waits_for_what_never_comes_is_told_what() {
+    let app = TestApp::new(shop(create));
+    let reply = app.send_event("/webhooks/stripe", "order", order());
+    let text = panic_of(|| app.run(bowline::RunId(99)).end().state());
+    assert_eq!(text, "there is no run 99");
+    assert_eq!(reply.run().end().state(), RunState::Completed);
+}
+
+#[test]
+fn two_apps_have_each_their_own_time() {
+    let (one, other) = (TestApp::new(shop(create)), TestApp::new(shop(create)));
+    one.advance(days(40));
+    assert_eq!(one.now().duration_since(other.now()).as_hours(), 960);
 }
