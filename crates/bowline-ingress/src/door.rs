@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     middleware,
     response::{IntoResponse, Response},
     routing::any,
@@ -270,16 +270,25 @@ fn check_head(route: &Route, parts: &Parts) -> Result<(), Refusal> {
         return Err(Refusal::Method(methods_of(route)));
     }
     let expected = route.provider().media_type();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
-    if !media_type.trim().eq_ignore_ascii_case(expected) {
+    let mut content_types = parts.headers.get_all(header::CONTENT_TYPE).iter();
+    let is_expected = match (content_types.next(), content_types.next()) {
+        (Some(content_type), None) => is_of_type(content_type, expected),
+        (_, Some(_)) | (None, None) => false,
+    };
+    if !is_expected {
         return Err(Refusal::MediaType { expected });
     }
-    let encoding = parts.headers.get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::Encoded);
     }
     Ok(())
+}
+
+/// Whatever its parameters are.
+fn is_of_type(content_type: &HeaderValue, expected: &str) -> bool {
+    let media_type = content_type.to_str().ok().and_then(|value| value.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(expected))
 }
 
 fn methods_of(route: &Route) -> &'static str {

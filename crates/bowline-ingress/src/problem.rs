@@ -188,7 +188,7 @@ impl Refusal {
                 ("pages of this origin may not send here".into(), "the route's allow_origin says which may")
             }
             Self::MediaType { expected } => {
-                (format!("the content type is not {expected}"), "set the Content-Type header")
+                (format!("the content type is not {expected}"), "send one Content-Type header that says so")
             }
             Self::Encoded => ("the body is compressed".into(), "send it without Content-Encoding"),
             Self::BodyTooLarge { bytes_max } => (

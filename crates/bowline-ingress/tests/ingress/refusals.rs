@@ -121,7 +121,10 @@ async fn another_content_type_is_415() {
         refused(&send(&[("content-type", odd)]).await, 415, "content type is not application/json");
     }
     refused(&send(&[]).await, 415, "content type is not application/json");
+    refused(&send(&[JSON, JSON]).await, 415, "content type is not application/json");
     refused(&send(&[JSON, ("content-encoding", "gzip")]).await, 415, "compressed");
+    let twice = [JSON, ("content-encoding", "identity"), ("content-encoding", "gzip")];
+    refused(&send(&twice).await, 415, "compressed");
     assert!(site.stored_nothing().await);
 
     for good in ["application/json", "Application/JSON; Charset=UTF-8", "application/json;charset=utf-8"] {
