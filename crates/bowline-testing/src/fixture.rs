@@ -182,7 +182,7 @@ fn compare<S: Send + Sync + 'static>(
         let _ = writeln!(text, "it is {}{why}; the run was {end}", row.state);
         return text;
     }
-    let ended = |entries: &[Entry]| entries.last().map(|entry| end_text(entry)).unwrap_or_default();
+    let ended = |entries: &[Entry]| entries.last().map(end_text).unwrap_or_default();
     let (then, now) = (ended(&fixture.entries()), ended(new));
     if then != now {
         let _ = write!(text, "it ends with something else:\n{}", diff(&then, &now));

@@ -1,10 +1,14 @@
-//! Stand-ins and instruments for tests of automations: real sockets, real processes, real kills.
+//! Tests of automations: an app in memory with mock systems, time that skips, and crashes at every point; and instruments
+//! for whole programs, with real processes and real kills.
 //!
 //! What comes in: a script of answers, a program to start, a folder to guard. What goes out: what really happened
 //! (every request, every line of output, every sync). What must never happen here: a mock of one of our own types.
 //!
 //! | Module | Story |
 //! |---|---|
+//! | [`test_app`] | an app under test: its senders, its mock systems, its clock, its processes |
+//! | [`crash_points`] | a scenario at every moment at which the process could die |
+//! | [`fixture`] | runs of production, replayed against today's code |
 //! | [`mock`] | a remote system on loopback that records every request and answers from a script |
 //! | [`crm`] | a CRM that never deduplicates and logs each request to disk before it answers; the binary `mock-crm` |
 //! | [`process`] | a whole program: started, watched, killed, started again; never left behind |

@@ -1,9 +1,6 @@
 //! Exported runs, replayed against code that has changed or not.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use bowline::prelude::*;
 use bowline_testing::{Answer, TestApp, replay_fixture};
@@ -26,9 +23,7 @@ fn exported(app: App<Shop>, set_up: impl Fn(&TestApp<Shop>)) -> (TempDir, PathBu
 
 /// What a replay against `app` says.
 fn complaint(app: App<Shop>, path: &Path) -> String {
-    let replay = || replay_fixture(app, path);
-    let panic = catch_unwind(AssertUnwindSafe(replay)).expect_err("the change is seen");
-    panic.downcast_ref::<String>().expect("a message").clone()
+    crate::panic_of(|| replay_fixture(app, path))
 }
 
 async fn recorded(shop: Arc<Shop>, cx: Context, order: Value) -> Result<Value> {

@@ -1,9 +1,6 @@
 //! Bugs that a crash brings to light, planted: each is found, and what is said helps.
 
-use std::{
-    collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::collections::HashMap;
 
 use bowline::prelude::*;
 use bowline_testing::{TestApp, every_crash_point};
@@ -18,10 +15,7 @@ fn findings(app: impl Fn() -> App<Shop>) -> String {
             app.send_event("/webhooks/stripe", "order", order()).run().end().state()
         })
     };
-    let panic = catch_unwind(AssertUnwindSafe(check)).expect_err("the bug is found");
-    let text = panic.downcast_ref::<String>().expect("a message").clone();
-    println!("{text}");
-    text
+    crate::panic_of(check)
 }
 
 #[track_caller]

@@ -2,6 +2,7 @@
 //!
 //! | Module | Story |
 //! |---|---|
+//! | [`kit`] | the same in memory, at every point where the process can die |
 //! | [`stripe_library`] | what Stripe's own library signs is accepted, what it refuses is refused |
 //! | [`kill`] | the process is killed, again and again, under load |
 //! | [`lost_writes`] | the machine crashes, and the disk loses what was not synced |
@@ -22,6 +23,7 @@ mod crm_down;
 mod disk;
 mod full_disk;
 mod kill;
+mod kit;
 mod lost_writes;
 mod operator;
 mod server;
