@@ -28,7 +28,7 @@ use std::fmt::Debug;
 use bowline::App;
 
 use self::{
-    compare::{compare, outside_steps},
+    compare::{compare, keys_reused, outside_steps},
     execution::{Crash, execute},
     finding::Findings,
 };
@@ -98,14 +98,20 @@ where
 {
     let undisturbed = execute(app(), &scenario, &Crash::Never);
     let mut findings = Findings::default();
+    for finding in keys_reused(&undisturbed) {
+        findings.add("without a crash", finding);
+    }
+    if !findings.is_empty() {
+        panic!("{}", findings.text("before any crash"));
+    }
     for finding in compare(&undisturbed, &execute(app(), &scenario, &Crash::Never)) {
-        findings.add("nowhere: this is the second of two executions without a crash", finding);
+        findings.add("without a crash: the second of two executions differs from the first", finding);
     }
     if !findings.is_empty() {
         panic!("{}", findings.text("before any crash: the scenario is not the same twice"));
     }
     for finding in outside_steps(&undisturbed) {
-        findings.add("nowhere: this shows without a crash", finding);
+        findings.add("without a crash", finding);
     }
     let moments = undisturbed.moments;
     let rounds = EXECUTIONS_MIN.div_ceil(moments.max(1)).clamp(1, ROUNDS_MAX);
@@ -114,7 +120,7 @@ where
         let execution = execute(app(), &scenario, &crash);
         let Some(moment) = &execution.died else { continue };
         for finding in compare(&undisturbed, &execution) {
-            findings.add(&moment.to_string(), finding);
+            findings.add(&format!("crash {moment}"), finding);
         }
     }
     if !findings.is_empty() {

@@ -42,6 +42,15 @@ pub(super) fn compare<T: PartialEq + Debug>(ours: &Execution<T>, theirs: &Execut
     findings
 }
 
+/// Keys that were used for two requests, without a crash.
+pub(super) fn keys_reused<T>(execution: &Execution<T>) -> Vec<Finding> {
+    let reused = execution.reused.iter().map(|reused| {
+        let title = format!("two calls went out under one key, the second as {}", reused.then.target());
+        Finding::new(Cause::OneKey, title).detail(diff(&reused.first.pretty(), &reused.then.pretty()))
+    });
+    reused.collect()
+}
+
 /// What was asked or done outside every step, as far as that shows without a crash.
 pub(super) fn outside_steps<T>(execution: &Execution<T>) -> Vec<Finding> {
     // A closure's calls are not recorded one by one, and an attempt under way is not recorded yet.
@@ -102,13 +111,16 @@ fn compare_effects<T>(ours: &Execution<T>, theirs: &Execution<T>, stands: &Stand
         }
     }
     missing.extend(safe.into_iter().filter(|effect| !known_to(&theirs.effects, effect)));
-    let mut once_more = 0;
+    let mut repeated: Vec<&Content> = vec![];
     extra.retain(|effect| match effect.kind {
         Kind::Safe => !known(effect),
-        // Nobody can tell it from its repetition, and a step's attempt that was under way may be repeated.
-        Kind::Bare if known(effect) && recorded(&effect.content) && once_more == 0 => {
-            once_more += 1;
-            false
+        // Nobody can tell it from its repetition, and a step's attempt that was under way may be repeated once.
+        Kind::Bare if recorded(&effect.content) => {
+            let is_same = |other: &Content| other.same(&effect.content, stands);
+            let usually = ours.effects.iter().filter(|ours| is_same(&ours.content)).count();
+            let until_now = repeated.iter().filter(|other| **other == &effect.content).count();
+            repeated.push(&effect.content);
+            until_now >= usually
         }
         Kind::Bare | Kind::Keyed(_) => true,
     });

@@ -16,6 +16,8 @@ pub(super) enum Cause {
     OutsideSteps,
     /// A step that is another one when the code runs again.
     UnstableStep,
+    /// One key for two effects.
+    OneKey,
     /// What a call says is made of something that is not recorded.
     Body,
     /// A request that was sent again is taken for a new one.
@@ -43,6 +45,10 @@ impl Cause {
             Self::UnstableStep => {
                 "after the crash the code asked for this call under another step name or .key: names are literals, and \
                  .key(..) is what the step is about (a record's id), not a number that is drawn or counted anew"
+            }
+            Self::OneKey => {
+                "a remote that knows the key takes the second call for the first one, and does nothing: give each call a \
+                 step of its own"
             }
             Self::Body => {
                 "what the call says was made of something that is not recorded (the machine's clock, chance, the order of \
@@ -138,7 +144,7 @@ impl Findings {
             let shown: Vec<&str> = places.iter().take(PLACES_MAX).map(String::as_str).collect();
             let more = places.len() - shown.len();
             let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-            let _ = writeln!(text, "   where the process died: {}{more}", shown.join("; "));
+            let _ = writeln!(text, "   {}{more}", shown.join("; "));
             for line in finding.detail.lines().take(DETAIL_LINES_MAX) {
                 let _ = writeln!(text, "   | {line}");
             }

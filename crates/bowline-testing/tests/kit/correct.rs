@@ -197,6 +197,11 @@ fn a_run_that_ends_as_a_dead_letter_and_is_retried() {
 
 async fn puts(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
     cx.step("put", shop.crm.put("/contacts/1").json(&order)).await?;
+    let lines = lines(&order);
+    let updates = lines
+        .iter()
+        .map(|line| cx.step("update", shop.crm.put("/stock").json(line)).key(&line["sku"]).into_future());
+    join_all(updates).await.into_iter().collect::<Result<Vec<_>>>()?;
     cx.step("delete", shop.crm.delete("/drafts/1")).await?;
     Ok(())
 }

@@ -38,7 +38,7 @@ fn an_effect_outside_a_step_is_found() {
         &text,
         &[
             "POST mail /v1/mails was sent once more, under another idempotency key",
-            "before \"create contact\"",
+            "crash before \"create contact\"",
             "no step recorded this call: put it into one",
         ],
     );
@@ -162,7 +162,7 @@ async fn asks_outside(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> 
 #[test]
 fn an_answer_that_no_step_recorded_is_found_without_a_crash() {
     let text = findings(|| shop(asks_outside));
-    assert_says(&text, &["GET crm /plan was called outside the steps", "this shows without a crash"]);
+    assert_says(&text, &["GET crm /plan was called outside the steps", "   without a crash\n"]);
 }
 
 async fn spawns(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
@@ -229,4 +229,61 @@ fn a_route_that_cannot_tell_a_repetition_is_found() {
         })
     });
     assert_says(&text, &["2 runs instead of 1 were started", ".dedupe_by(..)"]);
+}
+
+async fn puts_outside(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    shop.crm.put("/contacts/1").json(&order).send().await?;
+    cx.step("count", async || Ok(1)).await?;
+    Ok(())
+}
+
+#[test]
+fn an_effect_without_a_key_outside_a_step_is_found() {
+    let text = findings(|| shop(puts_outside));
+    assert_says(
+        &text,
+        &["PUT crm /contacts/1 was sent once more, without an idempotency key", "put it into one"],
+    );
+}
+
+async fn names_by_the_day(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    #[allow(clippy::disallowed_methods, reason = "that is the bug")]
+    let today = jiff::Timestamp::now().as_second() / 86_400;
+    cx.step(&format!("create contact {today}"), shop.crm.post("/contacts").json(&order)).await?;
+    cx.step("mail", shop.mail.post("/mails")).await?;
+    Ok(())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_step_that_is_named_by_the_day_is_found() {
+    let text = findings(|| shop(names_by_the_day));
+    assert_says(
+        &text,
+        &["POST crm /contacts was sent once more, under another idempotency key", "names are literals"],
+    );
+}
+
+async fn one_key_for_two(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    cx.step("both", async |attempt: Attempt| {
+        for path in ["/contacts", "/companies"] {
+            let call = shop.crm.post(path).header("Idempotency-Key", attempt.key()).json(&order);
+            call.send().await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[test]
+fn two_calls_under_one_key_are_found() {
+    let text = findings(|| shop(one_key_for_two));
+    assert_says(
+        &text,
+        &[
+            "1 finding before any crash\n",
+            "two calls went out under one key, the second as POST crm /companies",
+            "give each call a step of its own",
+        ],
+    );
 }

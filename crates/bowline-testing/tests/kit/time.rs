@@ -151,3 +151,17 @@ fn two_apps_have_each_their_own_time() {
     one.advance(days(40));
     assert_eq!(one.now().duration_since(other.now()).as_hours(), 960);
 }
+
+async fn sleeps_by_the_machines_clock(_shop: Arc<Shop>, cx: Context, _order: Value) -> Result<()> {
+    #[allow(clippy::disallowed_methods, reason = "a workflow may do so by mistake")]
+    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    cx.step("end", async || Ok(())).await
+}
+
+#[test]
+fn a_run_that_waits_for_something_of_its_own_is_waited_for_and_time_stands_still() {
+    let app = TestApp::new(shop(sleeps_by_the_machines_clock));
+    let begun = app.now();
+    let run = app.send_event("/webhooks/stripe", "order", order()).run().end();
+    assert_eq!((run.state(), app.now()), (RunState::Completed, begun));
+}
