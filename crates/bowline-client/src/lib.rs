@@ -12,6 +12,7 @@
 //! | [`api`] | a configured remote system |
 //! | [`call`] | one described request, and its place in a run |
 //! | [`response`] | an answer that can be recorded |
+//! | [`stream`] | the items of an answer that is too large to hold |
 //! | `settings` | what an Api is told, and what is wrong with it |
 //! | `address` | base URL and path joined, so that no path leads to another host |
 //! | `prepare` | what a described call becomes on the wire |
@@ -41,6 +42,7 @@ pub mod api;
 pub mod call;
 pub mod idempotency;
 pub mod response;
+pub mod stream;
 
 mod address;
 mod attempt;

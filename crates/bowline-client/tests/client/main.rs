@@ -11,4 +11,5 @@ mod redirects;
 mod remote;
 mod secrets;
 mod sending;
+mod streaming;
 mod tls;

@@ -1,0 +1,58 @@
+//! The items of an answer that is too large to hold, one by one as its bytes arrive.
+//!
+//! What comes in: chunks of bytes, cut anywhere. What goes out: items, in memory that depends on the largest item and
+//! the largest chunk, and not on the document. What must never happen here: a document that is accepted though it
+//! is not complete, or not what its format says; an outcome that depends on where chunks end.
+//!
+//! | | |
+//! |---|---|
+//! | [`json_items`], [`json_lines`] | a stream of chunks as a stream of items |
+//! | [`Split`] | the same without a stream: chunks are fed, items are asked for |
+//! | [`JsonItems`] | the items of one array in a JSON document |
+//! | [`JsonLines`] | one JSON value per line |
+//!
+//! These are for use alone. Inside a run nothing records which item was the last: a run that crashes reads from the
+//! beginning.
+
+mod error;
+mod grammar;
+mod items;
+mod json;
+mod lines;
+mod path;
+mod utf8;
+
+pub use error::{Error, Stopped};
+pub use items::{Items, json_items, json_lines};
+pub use json::{JsonItems, LEVELS_MAX};
+pub use lines::JsonLines;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+/// The largest item unless said otherwise, in bytes.
+pub const ITEM_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Finds items in bytes that arrive in chunks.
+///
+/// Whatever the chunks, items and errors are the same.
+pub trait Split {
+    /// Takes a chunk. What is fed is held until it is read: ask for items until there is none before feeding more.
+    fn feed(&mut self, chunk: Bytes);
+
+    /// Says that nothing more will be fed.
+    fn end(&mut self);
+
+    /// The next item's own bytes; they share the chunk's memory if it holds all of the item. `None`: feed more; after
+    /// [`end`](Split::end): it was the last one, and the whole input is good.
+    ///
+    /// # Errors
+    /// [`Error`]; the same again on every further call.
+    fn next_bytes(&mut self) -> Result<Option<Bytes>, Error>;
+
+    /// The next item, read as JSON; else as [`next_bytes`](Split::next_bytes).
+    ///
+    /// # Errors
+    /// [`Error`]; after [`Error::Item`] the next item can be asked for.
+    fn next_item<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error>;
+}
