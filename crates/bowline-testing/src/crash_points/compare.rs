@@ -252,3 +252,76 @@ fn compare_results<T: PartialEq + Debug>(
         (Err(_), Ok(_)) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bowline_model::{
+        BuildId, Entry, EntryKey, EntryKind, EntryMeta, Family, Position, RunState, ScopePath, Seq,
+    };
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{Match, MockSystem, crash_points::effects::effects};
+
+    /// What a mock system was asked for by hand: one POST, under a key.
+    async fn sent() -> Vec<Effect> {
+        let mail = MockSystem::start();
+        let post =
+            reqwest::Client::new().post(format!("{}/quote", mail.url())).header("idempotency-key", "k1");
+        post.body("{}").send().await.expect("it is answered");
+        mail.expect(Match::any(), 1);
+        effects(std::iter::once(&mail)).0
+    }
+
+    fn execution(effects: Vec<Effect>, kind: EntryKind) -> Execution<()> {
+        let call = Fingerprint {
+            api: "system".to_owned(),
+            method: "POST".to_owned(),
+            path: "/quote".to_owned(),
+            query: String::new(),
+            body: String::new(),
+        };
+        let entry = Entry {
+            seq: Seq(1),
+            kind,
+            key: EntryKey {
+                family: Family::Step,
+                scope: ScopePath::root(),
+                name: "ask".to_owned(),
+                position: Position::Nth(1),
+            },
+            at: Timestamp::UNIX_EPOCH,
+            build: BuildId::from("test"),
+            meta: EntryMeta { fingerprint: Some(call), ..EntryMeta::default() },
+            payload: None,
+        };
+        let run = RunEnd {
+            workflow: "order".to_owned(),
+            state: RunState::Completed,
+            reason: None,
+            summary: None,
+            output: None,
+            journal: vec![entry],
+            timeline: String::new(),
+        };
+        Execution {
+            result: Ok(()),
+            effects,
+            reused: vec![],
+            runs: vec![run],
+            died: None,
+            moments: 0,
+            addresses: vec![],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_the_code_dropped_may_have_been_sent_or_not() {
+        let effects = sent().await;
+        for (kind, findings) in [(EntryKind::Dropped, 0), (EntryKind::StepDone, 1)] {
+            let (with, without) = (execution(effects.clone(), kind), execution(vec![], kind));
+            assert_eq!(compare(&with, &without).len(), findings, "not sent after the crash, {kind:?}");
+            assert_eq!(compare(&without, &with).len(), findings, "only sent after the crash, {kind:?}");
+        }
+    }
+}
