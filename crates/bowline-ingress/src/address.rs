@@ -54,14 +54,16 @@ fn token(seed: KeySeed) -> String {
     token
 }
 
-/// The `Location` of a run, under the path to which the request was sent: within a larger program that may be longer
-/// than the route's own.
+/// The `Location` of a run, under the path to which the request was sent, or itself if it was asked for: within a
+/// larger program that path may be longer than the route's own.
 pub(crate) fn location(route: &Route, parts: &Parts, run: &Run) -> Option<HeaderValue> {
+    let below = format!("/runs/{}", segment(run));
+    let own = route.path().trim_end_matches('/');
     let sent_to = parts.extensions.get::<OriginalUri>().map(|OriginalUri(uri)| uri.path());
+    let base = sent_to.map(|path| path.strip_suffix(&below).unwrap_or(path).trim_end_matches('/'));
     // Two slashes would make it the name of another host.
-    let sent_to = sent_to.filter(|path| path.ends_with(route.path()) && !path.starts_with("//"));
-    let base = sent_to.unwrap_or(route.path()).trim_end_matches('/');
-    HeaderValue::try_from(format!("{base}/runs/{}", segment(run))).ok()
+    let base = base.filter(|base| base.ends_with(own) && !base.starts_with("//")).unwrap_or(own);
+    HeaderValue::try_from(format!("{base}{below}")).ok()
 }
 
 #[cfg(test)]

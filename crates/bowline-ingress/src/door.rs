@@ -13,7 +13,6 @@ use axum::{
 };
 use bowline_model::{BuildId, Clock, EventId, WorkflowName};
 use bowline_store::{Accepted, Store};
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -31,6 +30,7 @@ use crate::{
 /// | Answer | When |
 /// |---|---|
 /// | 200 `accepted`, `duplicate` | the event and its runs are on disk |
+/// | 200 `duplicate` alone | the event is on disk, and came to an open route with another body before |
 /// | 200 with a result | the route [waits](Route::wait), and the run has completed |
 /// | 200 `ignored` | genuine, and no workflow subscribes to its type; nothing is stored |
 /// | 202 with `Location` | the route waits, and the run goes on; ask there again |
@@ -41,7 +41,8 @@ use crate::{
 /// | 410 | the route waits, and the result is no longer kept |
 /// | 422 | genuine, and the body is not valid; or an idempotency key comes again with another body |
 /// | 503 with `Retry-After` | the store is full, busy or away; or too many bodies at once |
-/// | 500 | the route waits, and the run failed; or a fault of this program, which the log shows |
+/// | 500 with `Location` | the route waits, and the run failed: the event is on disk; ask there again |
+/// | 500 | a fault of this program, which the log shows |
 ///
 /// From 400 on, the body is problem+json (RFC 9457): `detail` says what, `hint` what to do, `errors` where.
 ///
@@ -210,32 +211,39 @@ impl Desk {
             tracing::debug!(route = route.path(), event = logged, kind, "ignored");
             return Ok(reply::receipt(Status::Ignored, id, &[]));
         }
-        let only_this_body = (event.envelope.repeat == Repeat::SameBody).then(|| event.body.clone());
+        let (repeat, body) = (event.envelope.repeat, event.body.clone());
         let Receipt { id, accepted } = self.accept(event, workflows, share).await?;
-        let (status, runs) = match accepted {
-            Accepted::New { runs, .. } => (Status::Accepted, runs),
+        let (status, runs, told) = match accepted {
+            Accepted::New { runs, .. } => (Status::Accepted, runs, Told::All),
             Accepted::Duplicate { event, runs } => {
-                self.check_repetition(event, only_this_body).await?;
-                (Status::Duplicate, runs)
+                (Status::Duplicate, runs, self.judge_repetition(event, repeat, &body).await?)
             }
         };
+        // Who waits holds no body.
+        drop(body);
         let run_ids: Vec<String> = runs.iter().map(ToString::to_string).collect();
         let event = route.provider().logs_ids().then_some(&id);
         tracing::info!(route = route.path(), event, runs = run_ids.join(","), "{}", status.as_str());
-        match (route.wait_limit(), &runs[..]) {
-            (Some(limit), [run]) => self.waiting.answer(route, parts, *run, limit).await,
-            (Some(_) | None, _) => Ok(reply::receipt(status, Some(&id), &runs)),
+        match (told, route.wait_limit(), &runs[..]) {
+            (Told::Known, _, _) => Ok(reply::known()),
+            (Told::All, Some(limit), [run]) => self.waiting.answer(route, parts, *run, limit).await,
+            (Told::All, Some(_) | None, _) => Ok(reply::receipt(status, Some(&id), &runs)),
         }
     }
 
-    /// Whether an event that is known may come with this body.
-    async fn check_repetition(&self, known: EventId, only: Option<Bytes>) -> Result<(), Refusal> {
-        let Some(body) = only else { return Ok(()) };
+    /// What the sender of an event that is known already is told of it.
+    async fn judge_repetition(&self, known: EventId, repeat: Repeat, body: &[u8]) -> Result<Told, Refusal> {
+        if repeat == Repeat::Redelivery {
+            return Ok(Told::All);
+        }
         let first = self.store.event(known).await.map_err(Refusal::Store)?;
-        // What is no longer kept cannot be compared.
-        match first.is_none_or(|first| is_same_json(&first.body, &body)) {
-            true => Ok(()),
-            false => Err(Refusal::KeyReused),
+        let is_same = first.map(|first| is_same_json(&first.body, body));
+        match (repeat, is_same) {
+            (Repeat::Redelivery, _) | (_, Some(true)) => Ok(Told::All),
+            (Repeat::SameBody, Some(false)) => Err(Refusal::KeyReused),
+            // What is no longer kept cannot be compared.
+            (Repeat::SameBody, None) => Ok(Told::All),
+            (Repeat::ByAnyone, Some(false) | None) => Ok(Told::Known),
         }
     }
 
@@ -262,6 +270,14 @@ impl Desk {
             Err(_ended) => Err(Refusal::Lost),
         }
     }
+}
+
+/// What a sender is told of an event.
+enum Told {
+    /// Its runs, and their result if the route waits.
+    All,
+    /// That it is known.
+    Known,
 }
 
 /// What can be refused before the body is read.

@@ -48,8 +48,11 @@ pub(crate) enum Refusal {
     KeyReused,
     /// Too many bodies in memory.
     Crowded,
-    /// The run ended, and not well.
-    RunFailed(RunId),
+    /// The run ended, and not well. Where it will be told if that changes.
+    RunFailed {
+        run: RunId,
+        location: Option<HeaderValue>,
+    },
     /// The run ended long ago.
     RunGone(RunId),
     Store(StoreError),
@@ -76,7 +79,7 @@ impl Refusal {
             Self::Store(error) | Self::Unread(error) if error.retry_after().is_some() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Store(_) | Self::Unread(_) | Self::Lost | Self::RunFailed(_) => {
+            Self::Store(_) | Self::Unread(_) | Self::Lost | Self::RunFailed { .. } => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
@@ -102,7 +105,7 @@ impl Refusal {
             | Self::BodyBroken
             | Self::Rejected(_)
             | Self::KeyReused
-            | Self::RunFailed(_)
+            | Self::RunFailed { .. }
             | Self::RunGone(_)
             | Self::Lost => None,
         }
@@ -123,7 +126,7 @@ impl Refusal {
             | Self::BodyBroken
             | Self::Rejected(_)
             | Self::KeyReused
-            | Self::RunFailed(_)
+            | Self::RunFailed { .. }
             | Self::RunGone(_)
             | Self::Store(_)
             | Self::Unread(_)
@@ -139,7 +142,7 @@ impl Refusal {
                 tracing::debug!(route, status, reason, "refused");
             }
             // The run's own end is in the log already.
-            Self::RunFailed(_) => tracing::debug!(route, status, reason, "answered"),
+            Self::RunFailed { .. } => tracing::debug!(route, status, reason, "answered"),
             Self::Store(_) | Self::Unread(_) | Self::Lost => {
                 tracing::error!(route, status, reason, "refused")
             }
@@ -170,7 +173,7 @@ impl Refusal {
             | Self::Rejected(_)
             | Self::KeyReused
             | Self::Crowded
-            | Self::RunFailed(_)
+            | Self::RunFailed { .. }
             | Self::RunGone(_)
             | Self::Lost => self.words().0,
         }
@@ -205,9 +208,10 @@ impl Refusal {
                 "nothing was stored; use a new key for each request, and the same one only to repeat it",
             ),
             Self::Crowded => ("too many large requests at once".into(), "send it again later"),
-            Self::RunFailed(run) => (
+            Self::RunFailed { run, .. } => (
                 format!("run {run} did not complete"),
-                "the event is stored; an operator sees the reason and can retry the run",
+                "the event was accepted: do not send it again under another key; whoever runs this app sees the \
+                 reason, and what becomes of it is told at the Location of this answer",
             ),
             Self::RunGone(run) => (
                 format!("run {run} ended, and its result is no longer kept"),
@@ -262,15 +266,19 @@ impl IntoResponse for Refusal {
             _refused_as_a_whole => vec![],
         };
         let body = body(status, &detail, hint, errors);
+        let wait = self.retry_after();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         let headers = response.headers_mut();
-        if let Self::Method(allowed) = self {
+        if let Self::Method(allowed) = &self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
-        if let Self::RunFailed(run) | Self::RunGone(run) = self {
-            reply::about(run, headers);
+        if let Self::RunFailed { run, .. } | Self::RunGone(run) = &self {
+            reply::about(*run, headers);
         }
-        if let Some(wait) = self.retry_after() {
+        if let Self::RunFailed { location: Some(location), .. } = self {
+            headers.insert(header::LOCATION, location);
+        }
+        if let Some(wait) = wait {
             // Rounded up: coming back too early helps nobody.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -49,6 +49,9 @@ pub trait Provider: Send + Sync + 'static {
         vec![]
     }
 
+    /// The headers that hold a credential or a signature: never kept with an event, whatever their names are.
+    fn credential_headers(&self) -> Vec<HeaderName>;
+
     /// Whether the ids of its events may stand in the log: not where they are made of what people typed.
     fn logs_ids(&self) -> bool {
         true
@@ -176,6 +179,9 @@ pub enum Repeat {
     Redelivery,
     /// The same request again. With another body the sender has confused two requests: answered 422.
     SameBody,
+    /// The same event, perhaps named by somebody who has nothing to do with the first sender. Whoever does not send the
+    /// same body is told that the event is known, and nothing of its run.
+    ByAnyone,
 }
 
 /// Why a request was not taken for an event. Its text may be logged and sent back; the errors of

@@ -52,6 +52,15 @@ pub(crate) fn receipt(status: Status, event: Option<&str>, runs: &[RunId]) -> Re
     Json(Receipt { status, event, runs }).into_response()
 }
 
+/// `{"status":"duplicate"}`: the event was on disk already, and nothing more is for this sender.
+pub(crate) fn known() -> Response {
+    #[derive(Serialize)]
+    struct Known {
+        status: Status,
+    }
+    Json(Known { status: Status::Duplicate }).into_response()
+}
+
 /// The run's output, as the journal has it.
 pub(crate) fn result(run: RunId, output: &Payload) -> Response {
     let json = HeaderValue::from_static("application/json");

@@ -72,8 +72,12 @@ impl Route {
     /// Keep the limit below what a proxy in front allows, often 60 s. At most
     /// [`WAITING_MAX`](crate::waiting::WAITING_MAX) requests wait at once; more are answered 202 without waiting.
     ///
-    /// Whoever may send to this route and knows an event's id gets the result of its run: on an open route, return
-    /// nothing that is not for everybody.
+    /// A run that failed is answered 500 with the same address: the event was accepted, and if an operator retries
+    /// the run, its result will be there.
+    ///
+    /// Whoever may send to this route and knows an event's id gets the result of its run. On an open route that takes
+    /// the whole body: who sends another one under an id that is derived from bodies is told
+    /// `{"status":"duplicate"}` at once, and nothing of the run.
     ///
     /// # Durability
     /// The event is on disk before the wait begins. A sender who hangs up, a limit that passes, a shutdown, or a crash

@@ -34,7 +34,8 @@ const VALUE_STARTS: [&str; 4] = ["bearer ", "basic ", "digest ", "negotiate "];
 
 /// The headers to keep: names in lower case, values that are text, in the order they came.
 ///
-/// Left out is whatever is or may be a credential: signatures, tokens, cookies, keys, sessions, certificates.
+/// Left out are `credentials`, and whatever else is or may be one: signatures, tokens, cookies, keys, sessions,
+/// certificates.
 ///
 /// ```
 /// use axum::http::{HeaderMap, HeaderValue};
@@ -42,13 +43,16 @@ const VALUE_STARTS: [&str; 4] = ["bearer ", "basic ", "digest ", "negotiate "];
 /// let mut headers = HeaderMap::new();
 /// headers.insert("User-Agent", HeaderValue::from_static("Stripe/1.0"));
 /// headers.insert("Stripe-Signature", HeaderValue::from_static("t=1,v1=00"));
-/// assert_eq!(bowline_ingress::scrub::scrub(&headers), [("user-agent".into(), "Stripe/1.0".into())]);
+/// headers.insert("X-Client", HeaderValue::from_static("a key, known to the route as one"));
+/// let kept = bowline_ingress::scrub::scrub(&headers, &["x-client".parse()?]);
+/// assert_eq!(kept, [("user-agent".into(), "Stripe/1.0".into())]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn scrub(headers: &HeaderMap) -> Vec<(String, String)> {
+pub fn scrub(headers: &HeaderMap, credentials: &[HeaderName]) -> Vec<(String, String)> {
     let mut bytes = 0;
     headers
         .iter()
-        .filter(|(name, value)| !is_credential(name, value))
+        .filter(|(name, value)| !credentials.contains(name) && !is_credential(name, value))
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .take_while(|(name, value)| {
             bytes += name.len() + value.len();
@@ -80,7 +84,7 @@ mod tests {
             let name = HeaderName::try_from(*name).unwrap();
             headers.append(name, HeaderValue::from_static(value));
         }
-        scrub(&headers).into_iter().map(|(name, _)| name).collect()
+        scrub(&headers, &[]).into_iter().map(|(name, _)| name).collect()
     }
 
     #[test]

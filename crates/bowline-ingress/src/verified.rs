@@ -58,7 +58,7 @@ impl VerifiedEvent {
             envelope,
             dedupe_for: provider.dedupe_for(),
             received_at,
-            headers: scrub(headers),
+            headers: scrub(headers, &provider.credential_headers()),
             input_pointer: provider.input_pointer().to_owned(),
             body,
         })

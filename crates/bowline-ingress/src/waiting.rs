@@ -21,9 +21,10 @@ use crate::{
     reply,
 };
 
-/// Requests that wait at once, all routes together; the next one is answered 202 without waiting. Half of the default
-/// number of connections, so that webhooks find a free one.
-pub const WAITING_MAX: usize = 512;
+/// Requests that wait at once, all routes together; the next one is answered 202 without waiting. Each holds its
+/// connection for as long as it waits: at a quarter of those that [`serve`](crate::serve()) allows, however slow the
+/// runs are, webhooks, and those who ask at an address, find three free ones for each that is taken.
+pub const WAITING_MAX: usize = 256;
 
 /// Where requests wait.
 pub(crate) struct WaitingRoom {
@@ -123,7 +124,9 @@ impl WaitingRoom {
                 Ok(reply::under_way(run.id, address::location(route, parts, run)))
             }
             RunState::Completed => Ok(reply::result(run.id, &self.output(run.id).await?)),
-            RunState::Cancelled | RunState::DeadLettered => Err(Refusal::RunFailed(run.id)),
+            RunState::Cancelled | RunState::DeadLettered => {
+                Err(Refusal::RunFailed { run: run.id, location: address::location(route, parts, run) })
+            }
         }
     }
 

@@ -24,6 +24,8 @@ use crate::{CameTwice, Envelope, Named, Provider, RawRequest, Rejection, SignErr
 pub const DEDUPE_FOR: Duration = Duration::from_hours(30 * 24);
 
 const NAME: &str = "github";
+/// Signed with SHA-1: sent as well, and not looked at.
+const OLD_HEADER: &str = "x-hub-signature";
 const EVENT: &str = "x-github-event";
 const DELIVERY: &str = "x-github-delivery";
 const ACTION_POINTER: &str = "/action";
@@ -76,6 +78,10 @@ impl Provider for GitHub {
             None => event.to_owned(),
         };
         Ok(Envelope::new(id, kind))
+    }
+
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        [HEADER, OLD_HEADER].map(HeaderName::from_static).to_vec()
     }
 
     fn sign(&self, _body: &[u8], _now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {

@@ -125,6 +125,12 @@ impl Provider for Hmac {
         }
     }
 
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        // The signature comes first; behind it is at most the time.
+        let signed = self.signature.sign(b"", Timestamp::UNIX_EPOCH);
+        signed.iter().take(1).filter_map(|(name, _)| HeaderName::try_from(name).ok()).collect()
+    }
+
     fn problems(&self) -> Vec<String> {
         let signed = self.signature.sign(b"", Timestamp::UNIX_EPOCH);
         let mut names: Vec<&str> = signed.iter().map(|(name, _)| name.as_str()).collect();

@@ -5,7 +5,9 @@
 //! (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>); a request with neither is never
 //! taken for another.
 //!
-//! The same key with another body is the client's mistake, and answered 422: its bodies are compared as JSON.
+//! The same key with another body is the client's mistake, and answered 422. On an open route, an id that is derived
+//! from the body shows nothing of the first sender's run to who sends another body: the answer is
+//! `{"status":"duplicate"}`. Bodies are compared as JSON.
 
 mod auth;
 mod idempotency_key;
@@ -61,7 +63,8 @@ pub struct Post {
 impl Post {
     /// For whoever `auth` lets in. `reads` is asked of every body, which is JSON: it refuses what is not valid with
     /// [`Rejection::Invalid`], and yields the key that makes it the same as another one, if it has one. It must not
-    /// block, and yield the same for the same body.
+    /// block, and yield the same for the same body. On an open route choose a key that only one sender knows, where
+    /// nobody else may learn that it came before.
     pub fn new(
         auth: Auth,
         reads: impl Fn(&[u8]) -> Result<Option<String>, Rejection> + Send + Sync + 'static,
@@ -101,7 +104,9 @@ impl Provider for Post {
     fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection> {
         json::check(request.body)?;
         if let Some(key) = (self.reads)(request.body)? {
-            return Ok(Envelope::new(key, KIND));
+            // Where nobody shows who they are, whoever says Ada's address is not therefore Ada.
+            let repeat = if self.auth.is_open() { Repeat::ByAnyone } else { Repeat::Redelivery };
+            return Ok(Envelope { repeat, ..Envelope::new(key, KIND) });
         }
         let header = request.header(IDEMPOTENCY_KEY);
         match header.map_err(|twice| Rejection::unroutable(twice.to_string()))? {
@@ -112,6 +117,10 @@ impl Provider for Post {
             }
             None => Ok(Envelope::without_id(KIND)),
         }
+    }
+
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        self.auth.header().into_iter().collect()
     }
 
     fn logs_ids(&self) -> bool {

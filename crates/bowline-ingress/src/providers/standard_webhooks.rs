@@ -88,6 +88,11 @@ impl Provider for StandardWebhooks {
         Ok(Envelope::new(id, kind.unwrap_or_else(|| KIND.to_owned())))
     }
 
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        let ([_, _, ours], [_, _, svix]) = (HEADERS, SVIX_HEADERS);
+        [ours, svix].map(HeaderName::from_static).to_vec()
+    }
+
     fn sign(&self, body: &[u8], now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
         self.sign_as(&Named { id: &format!("msg_{}", json::id_of(body)), kind: KIND }, body, now)
     }

@@ -100,6 +100,10 @@ impl Provider for Stripe {
         Ok(Envelope::new(event.id, event.kind))
     }
 
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        vec![HeaderName::from_static(HEADER)]
+    }
+
     fn sign(&self, body: &[u8], now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
         let signature = HeaderValue::try_from(self.signature.sign(body, now))
             .map_err(|_| SignError::new("stripe", "the signature is not a header's value"))?;

@@ -216,6 +216,32 @@ async fn a_body_that_says_all_is_signed_by_itself_and_is_one_event_however_often
 }
 
 #[tokio::test]
+async fn a_signature_in_a_header_of_any_name_is_not_kept() {
+    let scheme = bowline_signature::Hmac::sha256("X-Digest", SigningSecret::new(SECRET).unwrap());
+    let provider: Arc<dyn Provider> = Arc::new(Hmac::new(scheme.timestamp("X-Sent", ".")));
+    let route = Route::new("/hook", Arc::clone(&provider)).on("*", "crm".into());
+    let site = Plan { routes: vec![route], ..plan() }.open().await;
+    let (headers, body) = sent(&*provider, "evt_1", SystemClock.now());
+    assert_eq!(deliver(&site, &headers, &body).await.status, 200);
+    let kept: Vec<_> = site.event(1).await.unwrap().headers.into_iter().map(|(name, _)| name).collect();
+    assert!(kept.contains(&"x-sent".to_owned()) && !kept.contains(&"x-digest".to_owned()), "{kept:?}");
+}
+
+#[test]
+fn every_kind_of_door_names_the_headers_that_show_its_secrets() {
+    for kind in KINDS {
+        let provider = (kind.make)(&[SECRET]);
+        let (headers, _) = sent(&*provider, "evt_1", SystemClock.now());
+        let secret: Vec<_> = headers.iter().filter(|(name, _)| name.contains("signature")).collect();
+        assert!(!secret.is_empty(), "{}", kind.name);
+        for (name, _) in secret {
+            let named = provider.credential_headers();
+            assert!(named.iter().any(|credential| credential.as_str() == name), "{}: {named:?}", kind.name);
+        }
+    }
+}
+
+#[tokio::test]
 async fn svix_headers_are_standard_webhooks() {
     let site = open(&KINDS[1], &[SECRET]).await;
     let (headers, body) = sent(&*standard_webhooks(&[SECRET]), "msg_1", SystemClock.now());

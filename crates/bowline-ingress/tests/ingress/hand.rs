@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bowline_model::{
-    BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, NodeId, Payload, Run, RunId, Seq,
-    SystemClock,
+    BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, NodeId, Payload, Run, RunId, RunState,
+    Seq, SystemClock,
 };
-use bowline_store::{Claim, RunWrite, Store, Transition};
+use bowline_store::{Claim, Operation, RunWrite, Store, Transition};
 use serde_json::Value;
 
 /// What an engine would be.
@@ -36,6 +36,20 @@ impl Hand {
     pub(crate) async fn cancel(&self, run: i64) {
         let run = self.claim(run).await;
         self.end(&run, EntryKind::Cancelled, None, Transition::Cancel).await;
+    }
+
+    /// What an operator's retry does.
+    pub(crate) async fn retry(&self, run: i64) {
+        let run = self.store.run(RunId(run)).await.expect("sound").expect("it is there");
+        let operation = Operation {
+            run: run.id,
+            expect: RunState::DeadLettered,
+            expect_journal_len: run.journal_len,
+            now: SystemClock.now(),
+            entries: vec![],
+            to: RunState::Queued,
+        };
+        self.store.operate(operation).await.expect("sound");
     }
 
     async fn claim(&self, run: i64) -> Run {

@@ -10,6 +10,7 @@ use bowline_model::Secret;
 use serde_json::{Value, json};
 
 use crate::{
+    hand::Hand,
     log,
     refusals::refused,
     site::{Plan, Site, plan},
@@ -216,14 +217,54 @@ async fn what_the_route_derives_from_bodies_makes_them_one() {
         (&first.json()["event"], first.status_word().as_str()),
         (&json!("ada@example.com"), "accepted")
     );
-    let other_body = r#"{"email": "ADA@example.com", "once": true, "name": "Ada"}"#;
+    let in_another_order = r#"{"once":true,  "email":"Ada@example.com"}"#;
     for headers in [&[][..], &[("idempotency-key", "another")]] {
-        let again = send(&site, headers, other_body).await;
+        let again = send(&site, headers, in_another_order).await;
         assert_eq!((again.status_word().as_str(), again.runs()), ("duplicate", vec![1]));
     }
     let long = format!(r#"{{"email": "{}@", "once": true}}"#, "a".repeat(512));
     refused(&send(&site, &[], &long).await, 400, "id has 513 bytes (limit 512)");
     assert_eq!(site.runs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stranger_who_says_anothers_name_is_told_nothing_of_the_other() {
+    let waits = route("/waits", Auth::Open).wait(std::time::Duration::from_secs(10));
+    let site = Plan { routes: vec![route("/signups", Auth::Open), waits], ..plan() }.open().await;
+    let ada = r#"{"email": "ada@example.com", "once": true, "name": "Ada"}"#;
+    let stranger = br#"{"email": "ADA@example.com", "once": true}"#;
+    send(&site, &[], ada).await;
+    // As soon as nobody waits any longer: else this first one would.
+    site.door.stop_waiting();
+    assert_eq!(post(site.at, "/waits", &[JSON], ada.as_bytes()).await.status, 202);
+    Hand::on(&site.store).await.complete(1, json!("Ada's own")).await;
+    for path in ["/signups", "/waits"] {
+        let reply = post(site.at, path, &[JSON], stranger).await;
+        assert_eq!((reply.status, reply.body.as_str()), (200, r#"{"status":"duplicate"}"#), "{path}");
+        for name in ["bowline-run", "location", "retry-after"] {
+            assert_eq!(reply.header(name), None, "{path} {name}");
+        }
+    }
+    assert_eq!(site.runs().await.len(), 2);
+}
+
+#[tokio::test]
+async fn who_has_a_key_is_told_of_the_run_whatever_else_the_body_says() {
+    let site = open(Auth::api_key("X-Api-Key", secrets(&["key"])).unwrap()).await;
+    let key = [("x-api-key", "key")];
+    send(&site, &key, r#"{"email": "ada@example.com", "once": true, "name": "Ada"}"#).await;
+    let again = send(&site, &key, r#"{"email": "ada@example.com", "once": true}"#).await;
+    assert_eq!((again.status_word().as_str(), again.runs()), ("duplicate", vec![1]));
+}
+
+#[tokio::test]
+async fn a_key_in_a_header_of_any_name_is_not_kept() {
+    let site = open(Auth::api_key("X-Client", secrets(&["a-clients-key"])).unwrap()).await;
+    let headers = [("X-Client", "a-clients-key"), ("x-client-version", "7")];
+    assert_eq!(send(&site, &headers, ADA).await.status, 200);
+    let kept = site.event(1).await.unwrap().headers;
+    assert!(kept.iter().any(|(name, _)| name == "x-client-version"), "{kept:?}");
+    assert!(!kept.iter().any(|(name, value)| name == "x-client" || value.contains("a-clients")), "{kept:?}");
 }
 
 #[tokio::test]

@@ -128,6 +128,52 @@ async fn a_run_that_failed_is_500_and_its_reason_stays_inside() {
 }
 
 #[tokio::test]
+async fn who_waited_for_a_dead_run_finds_the_result_at_its_address_once_it_was_retried() {
+    let (clock, site) = open().await;
+    let mut wire = begin(&site).await;
+    clock.sleeper().await;
+    let hand = Hand::on(&site.store).await;
+    hand.fail(1, "the CRM said no").await;
+    let reply = wire.reply().await;
+    refused(&reply, 500, "run 1 did not complete");
+    let hint = reply.json()["hint"].as_str().unwrap().to_owned();
+    for part in ["the event was accepted", "do not send it again under another key", "Location"] {
+        assert!(hint.contains(part), "{part} is not in: {hint}");
+    }
+    assert_eq!(reply.header("bowline-run"), Some("1"));
+    let address = reply.header("location").expect("an address").to_owned();
+
+    let asked = ask(site.at, "GET", &address, &[KEY]).await;
+    refused(&asked, 500, "run 1 did not complete");
+    assert_eq!(asked.header("location"), Some(address.as_str()));
+    hand.retry(1).await;
+    assert_eq!(under_way(&ask(site.at, "GET", &address, &[KEY]).await, 1), address);
+    hand.complete(1, json!("at last")).await;
+    let asked = ask(site.at, "GET", &address, &[KEY]).await;
+    assert_eq!((asked.status, asked.body.as_str()), (200, r#""at last""#));
+    let again = post(site.at, "/signups", &[JSON, KEY], ADA.as_bytes()).await;
+    assert_eq!((again.status, again.body.as_str()), (200, r#""at last""#));
+}
+
+#[tokio::test]
+async fn an_address_within_a_larger_program_leads_to_itself() {
+    let around = |router: axum::Router| axum::Router::new().nest("/api/v1", router);
+    let site = Plan { routes: vec![waiting()], around, ..plan() }.open().await;
+    site.door.stop_waiting();
+    let begun = post(site.at, "/api/v1/signups", &[JSON, KEY], ADA.as_bytes()).await;
+    let address = begun.header("location").expect("an address").to_owned();
+    assert!(address.starts_with("/api/v1/signups/runs/1-"), "{address}");
+    let asked = ask(site.at, "GET", &address, &[KEY]).await;
+    assert_eq!((asked.status, asked.header("location")), (202, Some(address.as_str())));
+}
+
+#[test]
+fn those_who_wait_leave_three_quarters_of_the_connections_to_the_others() {
+    let connections_max = bowline_ingress::ServeLimits::default().connections_max;
+    assert_eq!(bowline_ingress::waiting::WAITING_MAX * 4, connections_max);
+}
+
+#[tokio::test]
 async fn a_shutdown_answers_who_waits_at_once_and_nobody_waits_after_it() {
     let (clock, mut site) = open().await;
     let mut wire = begin(&site).await;
