@@ -9,7 +9,7 @@ use axum::{
     http::{Method, request::Parts},
     response::Response,
 };
-use bowline_model::{Clock, EntryKind, Payload, Run, RunId, RunState};
+use bowline_model::{Clock, Payload, Run, RunId, RunState};
 use bowline_store::{Store, StoreError, StoreErrorKind};
 use tokio::sync::{Semaphore, watch};
 
@@ -131,8 +131,6 @@ impl WaitingRoom {
     }
 
     async fn output(&self, run: RunId) -> Result<Payload, Refusal> {
-        let journal = self.store.journal(run).await.map_err(Refusal::Unread)?;
-        let completed = journal.into_iter().rev().find(|entry| entry.kind == EntryKind::Completed);
-        completed.and_then(|entry| entry.payload).ok_or(Refusal::RunGone(run))
+        self.store.output(run).await.map_err(Refusal::Unread)?.ok_or(Refusal::RunGone(run))
     }
 }

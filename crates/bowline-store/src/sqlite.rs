@@ -50,7 +50,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bowline_model::{BoxFuture, Clock, Entry, Event, EventId, Run, RunId};
+use bowline_model::{BoxFuture, Clock, Entry, Event, EventId, Payload, Run, RunId};
 use jiff::Timestamp;
 
 #[doc(hidden)]
@@ -406,6 +406,10 @@ impl Store for SqliteStore {
 
     fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>> {
         Box::pin(self.read(move |at| read::journal(at, run)))
+    }
+
+    fn output(&self, run: RunId) -> Answer<'_, Option<Payload>> {
+        Box::pin(self.read(move |at| read::output(at, run)))
     }
 
     fn counts(&self, now: Timestamp) -> Answer<'_, Counts> {

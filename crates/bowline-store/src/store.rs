@@ -4,8 +4,8 @@
 //! run's row, every write of progress names the epoch it holds, and nothing here assumes that the caller is alone.
 
 use bowline_model::{
-    BoxFuture, DeadReason, Entry, Epoch, Event, EventId, NewEvent, NewRun, NodeId, Run, RunId, RunState,
-    WorkflowName,
+    BoxFuture, DeadReason, Entry, Epoch, Event, EventId, NewEvent, NewRun, NodeId, Payload, Run, RunId,
+    RunState, WorkflowName,
 };
 use jiff::Timestamp;
 
@@ -81,6 +81,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// A run's journal in order.
     fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>>;
+
+    /// What a run yielded, without its journal: the value of its last [`Completed`](bowline_model::EntryKind::Completed)
+    /// entry. `None` unless the run is completed.
+    fn output(&self, run: RunId) -> Answer<'_, Option<Payload>>;
 
     /// How many runs are in each state, and how old the oldest claimable one is.
     fn counts(&self, now: Timestamp) -> Answer<'_, Counts>;

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::IntoFuture, marker::PhantomData, sync::Arc};
 
-use bowline_model::{BoxFuture, DeadReason, EntryKind, Run, RunId, RunState};
+use bowline_model::{BoxFuture, DeadReason, Run, RunId, RunState};
 use bowline_store::{Store, StoreError, StoreErrorKind};
 use serde::de::DeserializeOwned;
 
@@ -119,10 +119,8 @@ impl<O: DeserializeOwned> RunHandle<O> {
                 unreachable!("the store answers when the run is not open")
             }
         }
-        let journal = self.store.journal(id).await.map_err(RunError::Store)?;
-        let payload = journal.into_iter().rev().find(|entry| entry.kind == EntryKind::Completed);
-        let payload = payload.and_then(|entry| entry.payload).ok_or(RunError::NotFound(id))?;
-        payload.decode().map_err(|error| RunError::Output {
+        let output = self.store.output(id).await.map_err(RunError::Store)?.ok_or(RunError::NotFound(id))?;
+        output.decode().map_err(|error| RunError::Output {
             run: id,
             expected: std::any::type_name::<O>(),
             problem: error.to_string(),

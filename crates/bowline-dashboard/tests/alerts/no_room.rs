@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use bowline_model::{BoxFuture, Entry, Event, EventId, Run, RunId};
+use bowline_model::{BoxFuture, Entry, Event, EventId, Payload, Run, RunId};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, Store, StoreError,
     StoreErrorKind, Written,
@@ -80,6 +80,10 @@ impl Store for NoRoom {
 
     fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>> {
         self.store.journal(run)
+    }
+
+    fn output(&self, run: RunId) -> Answer<'_, Option<Payload>> {
+        self.store.output(run)
     }
 
     fn counts(&self, now: Timestamp) -> Answer<'_, Counts> {

@@ -13,8 +13,8 @@ use std::{
 use bowline_dashboard::commands::{Commands, Operator};
 use bowline_engine::{Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
-    BoxFuture, BuildId, Clock, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun, Run, RunId,
-    RunState,
+    BoxFuture, BuildId, Clock, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun, Payload, Run,
+    RunId, RunState,
 };
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
@@ -245,6 +245,9 @@ impl Store for Watched {
     }
     fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>> {
         self.inner.journal(run)
+    }
+    fn output(&self, run: RunId) -> Answer<'_, Option<Payload>> {
+        self.inner.output(run)
     }
     fn counts(&self, now: Timestamp) -> Answer<'_, Counts> {
         self.inner.counts(now)

@@ -1,6 +1,6 @@
 //! A store whose commits wait at a gate until the test opens it.
 
-use bowline_model::{BoxFuture, Entry, Event, EventId, Run, RunId};
+use bowline_model::{BoxFuture, Entry, Event, EventId, Payload, Run, RunId};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
     StoreError, Written,
@@ -121,6 +121,10 @@ impl Store for Gated {
 
     fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>> {
         self.inner.journal(run)
+    }
+
+    fn output(&self, run: RunId) -> Answer<'_, Option<Payload>> {
+        self.inner.output(run)
     }
 
     fn counts(&self, now: Timestamp) -> Answer<'_, Counts> {

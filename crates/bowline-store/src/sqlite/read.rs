@@ -1,6 +1,6 @@
 //! What readers ask.
 
-use bowline_model::{Entry, Event, EventId, Run, RunId, RunState};
+use bowline_model::{Entry, EntryKind, Event, EventId, Payload, Run, RunId, RunState};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params, types::Value};
 
@@ -70,6 +70,21 @@ fn journal_in(at: &mut Snapshot<'_>, run: RunId, home: i64) -> Result<Vec<Entry>
         journal.push(row::entry(at.conn, at.names, row)?);
     }
     Ok(journal)
+}
+
+/// [`Store::output`](crate::Store::output).
+pub(super) fn output(at: &mut Snapshot<'_>, run: RunId) -> Result<Option<Payload>, Fault> {
+    let Some((Run { state: RunState::Completed, .. }, home)) = find_run(at, run)? else { return Ok(None) };
+    // From the end, where it is: one row, or the few notes behind it.
+    let mut query = at.conn.prepare_cached(&format!(
+        "SELECT {ENTRY_COLUMNS} FROM entry_{home} WHERE id BETWEEN ?1 AND ?2 AND kind = ?3 ORDER BY id DESC LIMIT 1"
+    ))?;
+    let (first, last) = entry_ids(run);
+    let mut rows = query.query(params![first, last, EntryKind::Completed.code()])?;
+    match rows.next()? {
+        Some(row) => Ok(row::entry(at.conn, at.names, row)?.payload),
+        None => Ok(None),
+    }
 }
 
 /// [`Store::histories`](crate::Store::histories).

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use bowline_model::{BoxFuture, Entry, EntryKey, EntryKind, Event, EventId, Family, Run, RunId};
+use bowline_model::{BoxFuture, Entry, EntryKey, EntryKind, Event, EventId, Family, Payload, Run, RunId};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
     StoreError, Transition, Written, sqlite::SqliteOptions,
@@ -286,6 +286,9 @@ impl Store for DiskOfProcess {
     }
     fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>> {
         self.read(self.disk.inner.journal(run))
+    }
+    fn output(&self, run: RunId) -> Answer<'_, Option<Payload>> {
+        self.read(self.disk.inner.output(run))
     }
     fn counts(&self, now: Timestamp) -> Answer<'_, Counts> {
         self.read(self.disk.inner.counts(now))

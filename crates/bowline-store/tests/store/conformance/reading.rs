@@ -1,9 +1,9 @@
 //! What can be asked.
 
-use bowline_model::{Event, EventId, NewEvent, NewRun, RunId, RunState};
+use bowline_model::{EntryKind, Event, EventId, NewEvent, NewRun, Payload, RunId, RunState};
 use bowline_store::{Accepted, Batch, RunFilter, StoreErrorKind, Transition};
 
-use crate::bench::{Bench, at, done, event, ids, run_of};
+use crate::bench::{Bench, at, done, entry, event, ids, run_of};
 
 pub(crate) async fn knows_nothing_of_what_is_not_there(bench: &mut Bench) {
     let store = bench.store();
@@ -147,6 +147,34 @@ pub(crate) async fn lists_the_runs_of_an_event(bench: &mut Bench) {
     assert_eq!(by(RunFilter { before: Some(RunId(5)), ..all.clone() }).await, [3, 2].map(RunId));
     assert_eq!(by(RunFilter { states: vec![RunState::Completed], ..all.clone() }).await, [RunId(3)]);
     assert_eq!(by(RunFilter { workflow: Some("a".into()), ..all }).await, [5, 2].map(RunId));
+}
+
+pub(crate) async fn yields_what_a_run_completed_with_and_nothing_before(bench: &mut Bench) {
+    let output = async |bench: &Bench, run| bench.store().output(run).await.unwrap();
+    let completed =
+        |seq, value: &str| entry(seq, EntryKind::Completed, "", Some(Payload::encode(value).unwrap()));
+    assert_eq!(output(bench, RunId(1)).await, None);
+    let id = bench.queue("1", "a").await;
+    let neighbour = bench.queue("2", "a").await;
+    let [run, other] = &bench.claim("a", at(1)).await[..] else { panic!("both are claimable") };
+    assert_eq!(output(bench, id).await, None);
+    bench.write(run, vec![done(1, "a step's")], None, at(2)).await.unwrap();
+    assert_eq!(output(bench, id).await, None);
+    bench.write(run, vec![completed(2, "first")], Some(Transition::Complete), at(3)).await.unwrap();
+    bench.write(other, vec![completed(1, "another's")], Some(Transition::Complete), at(3)).await.unwrap();
+    assert_eq!(output(bench, id).await, Some(Payload::encode("first").unwrap()));
+    assert_eq!(output(bench, neighbour).await, Some(Payload::encode("another's").unwrap()));
+
+    // Opened again, it has yielded nothing until it is completed again.
+    let ended = bench.run(id).await;
+    bench.store().operate(bench.operation(&ended, RunState::Queued, vec![], at(4))).await.unwrap();
+    assert_eq!(output(bench, id).await, None);
+    let run = bench.claim_one("a", at(5)).await;
+    let entries = vec![done(3, "a step's"), completed(4, "second"), done(5, "a note's")];
+    bench.write(&run, entries, Some(Transition::Complete), at(6)).await.unwrap();
+    assert_eq!(output(bench, id).await, Some(Payload::encode("second").unwrap()));
+    let dead = bench.dead("3", at(7)).await;
+    assert_eq!(output(bench, dead.id).await, None);
 }
 
 pub(crate) async fn counts_runs_by_state(bench: &mut Bench) {
