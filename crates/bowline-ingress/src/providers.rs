@@ -20,6 +20,7 @@ pub mod stripe;
 
 pub use github::GitHub;
 pub use hmac::Hmac;
+pub use json::id_of;
 pub use post::{Auth, Post};
 pub use standard_webhooks::StandardWebhooks;
 pub use stripe::Stripe;

@@ -2,13 +2,18 @@
 
 use std::{process::ExitCode, sync::Arc};
 
+use bowline_ingress::{
+    Named, Provider, RawRequest,
+    providers::{id_of, post},
+};
 use bowline_model::{SystemClock, Variables};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     App, OpenError, OpenOptions, alerts,
     app::BuiltApp,
     build_id::build_id,
-    cli::{self, Checked, CliContext, Error},
+    cli::{self, Checked, CliContext, Error, send::Unsigned},
     config::Config,
     logs, server,
 };
@@ -43,7 +48,7 @@ fn context<S: Send + Sync + 'static>(app: App<S>, variables: &Variables) -> CliC
         admin: config.admin,
         serve: Box::new(move || Box::pin(async move { serve(&served, &serve_variables).await })),
         check: Box::new(move || check(&checked, &check_variables)),
-        sign: Arc::new(move |path, body, now| sign(&signed, &sign_variables, path, body, now)),
+        sign: Arc::new(move |event, body, now| sign(&signed, &sign_variables, event, body, now)),
     }
 }
 
@@ -125,15 +130,73 @@ fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<C
 fn sign<S: Send + Sync + 'static>(
     app: &App<S>,
     variables: &Variables,
-    path: &str,
+    event: &Unsigned<'_>,
     body: &[u8],
     now: jiff::Timestamp,
-) -> cli::Result<Vec<(http::HeaderName, http::HeaderValue)>> {
+) -> cli::Result<Vec<(HeaderName, HeaderValue)>> {
     let built = app.build(&OpenOptions::default().variables(variables.clone()));
-    let Some(route) = built.routes.iter().find(|route| route.path() == path) else {
+    let Some(route) = built.routes.iter().find(|route| route.path() == event.path) else {
         refuse_problems(variables)?;
         let known: Vec<_> = built.routes.iter().map(|route| route.path()).collect();
-        return Err(Error::new(format!("this app has no webhook at {path}; it has {}", known.join(", "))));
+        return Err(Error::new(format!(
+            "this app has no webhook at {}; it has {}",
+            event.path,
+            known.join(", ")
+        )));
     };
-    route.provider().sign(body, now).map_err(|error| Error::new(error.to_string()))
+    let headers = sign_named(&**route.provider(), event, body, now)?;
+    check_names(&**route.provider(), event, &headers, body)?;
+    Ok(headers)
 }
+
+/// Under the names that were said. A provider that cannot sign without a type says it in a header.
+fn sign_named(
+    provider: &dyn Provider,
+    event: &Unsigned<'_>,
+    body: &[u8],
+    now: jiff::Timestamp,
+) -> cli::Result<Vec<(HeaderName, HeaderValue)>> {
+    let drawn = id_of(body);
+    let signed = match (provider.sign(body, now), event.kind, event.id) {
+        (Ok(headers), _, None) => Ok(headers),
+        (Ok(_), kind, Some(id)) => provider.sign_as(&Named { id, kind: kind.unwrap_or_default() }, body, now),
+        (Err(_), Some(kind), id) => provider.sign_as(&Named { id: id.unwrap_or(&drawn), kind }, body, now),
+        (Err(error), None, _) => {
+            return Err(Error::new(error.to_string()).hint("say it with --type, e.g. --type issues.opened"));
+        }
+    };
+    signed.map_err(|error| Error::new(error.to_string()))
+}
+
+/// Refuses names that the app would not read: they belong into the body, or are derived from it.
+fn check_names(
+    provider: &dyn Provider,
+    event: &Unsigned<'_>,
+    headers: &[(HeaderName, HeaderValue)],
+    body: &[u8],
+) -> cli::Result {
+    let headers: HeaderMap = headers.iter().cloned().collect();
+    // A body that is not valid is the door's to refuse, in its own words.
+    let Ok(read) = provider.envelope(&RawRequest { headers: &headers, body }) else { return Ok(()) };
+    let differs = |what: &str, read: &str, said: &str| {
+        let message = format!("the app would read {what} {read}, not {said}");
+        let hint =
+            format!("--{what} is for what the provider says in a header; the body says something else");
+        Err(Error::new(message).hint(hint))
+    };
+    if let Some(kind) = event.kind
+        // GitHub's header says `issues`, and the body adds what happened to them.
+        && read.kind != kind
+        && !read.kind.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.'))
+    {
+        return differs("type", &read.kind, kind);
+    }
+    let read = read.id.as_deref().map_or("none", |id| id.strip_prefix(post::KEY_PREFIX).unwrap_or(id));
+    match event.id {
+        Some(id) if read != id => differs("id", read, id),
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

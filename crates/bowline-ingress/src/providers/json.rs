@@ -63,7 +63,7 @@ pub(super) fn put(into: &mut Value, pointer: &str, value: Value) {
 }
 
 /// The id of an event that is signed by hand: the same for the same body.
-pub(super) fn id_of(body: &[u8]) -> String {
+pub fn id_of(body: &[u8]) -> String {
     let digest: [u8; 32] = Sha256::digest(body).into();
     let (first, _) = digest.split_first_chunk().expect("32 bytes are more than 16");
     uuid::Builder::from_random_bytes(*first).into_uuid().to_string()

@@ -151,6 +151,12 @@ pub struct SendArgs {
     /// The event's body; - reads the standard input
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
+    /// The event's type, where its provider says it in a header and not in the body, e.g. push
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// The event's id, where its provider says it in a header; without it one that is the same for the same body
+    #[arg(long)]
+    pub id: Option<String>,
     /// Where the app listens, if not on this machine as configured, e.g. <https://hooks.example.com>
     #[arg(
         long,
@@ -256,6 +262,16 @@ mod tests {
         check_refused("retry 7 --all", "cannot be used with");
         check_refused("retry 7 --workflow w", "cannot be used with");
         check_refused("retry --workflow w", "<RUN>");
+    }
+
+    #[test]
+    fn an_event_may_be_sent_with_its_type_and_id() {
+        let Command::Send(args) = parsed("send /hooks --file e.json --type push --id d-1").unwrap() else {
+            panic!()
+        };
+        assert_eq!((args.kind.as_deref(), args.id.as_deref()), (Some("push"), Some("d-1")));
+        let Command::Send(args) = parsed("send /hooks --file e.json").unwrap() else { panic!() };
+        assert_eq!((args.kind, args.id), (None, None));
     }
 
     #[test]

@@ -27,9 +27,21 @@ pub const SEND_BYTES_MAX: usize = 100 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Signs an event for that path with the app's own secret, as its provider would at that time: returns the headers to
+/// What is to be signed, besides its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsigned<'a> {
+    /// The route's path.
+    pub path: &'a str,
+    /// Its type, if that was said.
+    pub kind: Option<&'a str>,
+    /// Its id, if that was said.
+    pub id: Option<&'a str>,
+}
+
+/// Signs an event with that body with the app's own secret, as its provider would at that time: returns the headers to
 /// send.
-pub type Sign = dyn Fn(&str, &[u8], Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>> + Send + Sync;
+pub type Sign =
+    dyn Fn(&Unsigned<'_>, &[u8], Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>> + Send + Sync;
 
 /// What the door answers if it takes the event.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -84,7 +96,8 @@ impl Problem {
 pub(super) async fn send(context: &CliContext, args: &SendArgs) -> Result {
     let body = read(&args.file)?;
     let url = target(context, args)?;
-    let headers = (context.sign)(&args.path, &body, context.clock.now())?;
+    let event = Unsigned { path: &args.path, kind: args.kind.as_deref(), id: args.id.as_deref() };
+    let headers = (context.sign)(&event, &body, context.clock.now())?;
     let (status, answer) = post(&url, headers, body).await?;
     if !status.is_success() {
         return Err(refused(status, &answer));

@@ -241,7 +241,7 @@ async fn send_to(status: http::StatusCode, answer: &'static str) -> (Result, Vec
     tokio::spawn(async move { axum::serve(listener, app).await });
     let file = folder.path().join("event.json");
     std::fs::write(&file, "{}").unwrap();
-    let args = SendArgs { path: "/webhooks/stripe".to_owned(), file, to: None };
+    let args = SendArgs { path: "/webhooks/stripe".to_owned(), file, kind: None, id: None, to: None };
     let sent = send::send(&context, &args).await;
     let seen = seen.lock().unwrap().clone();
     (sent, seen)

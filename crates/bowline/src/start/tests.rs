@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use bowline_model::Clock;
+use serde_json::Value;
+
+use super::*;
+use crate::{Context, GitHub, Hmac, Post, Result, StandardWebhooks, Stripe, workflow};
+
+struct Hooks;
+
+impl Hooks {
+    async fn note(self: Arc<Self>, _cx: Context, _event: Value) -> Result {
+        Ok(())
+    }
+}
+
+fn app() -> App<Hooks> {
+    let headers = Hmac::sha256("X-Signature").kind_in_header("X-Topic").id_in_header("X-Event-Id");
+    App::new("hooks", |_| Hooks)
+        .webhook("/github", GitHub::secret_env("SECRET").on("*", workflow("a", Hooks::note)))
+        .webhook("/headers", headers.secret_env("SECRET").on("*", workflow("b", Hooks::note)))
+        .webhook(
+            "/plain",
+            Hmac::sha256("X-Signature").secret_env("SECRET").on("*", workflow("g", Hooks::note)),
+        )
+        .webhook("/stripe", Stripe::secret_env("SECRET").on("*", workflow("c", Hooks::note)))
+        .webhook("/standard", StandardWebhooks::secret_env("STANDARD").on("*", workflow("d", Hooks::note)))
+        .post("/posts", Post::open().start_unvalidated(workflow("e", Hooks::note)))
+        .post(
+            "/once",
+            Post::open()
+                .dedupe_by(|event: &Value| event["email"].as_str().map(str::to_owned))
+                .start_unvalidated(workflow("f", Hooks::note)),
+        )
+}
+
+fn variables() -> Variables {
+    Variables::new(|name| match name {
+        "SECRET" => Some("hush-hush".to_owned()),
+        "STANDARD" => Some("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".to_owned()),
+        _ => None,
+    })
+}
+
+const ISSUE: &str = r#"{"action": "opened"}"#;
+const PAYMENT: &str = r#"{"id": "evt_1", "type": "charge.refunded", "data": {"object": {}}}"#;
+
+/// What the app's own door reads of what is sent: type and id.
+fn sent(
+    path: &str,
+    body: &str,
+    kind: Option<&str>,
+    id: Option<&str>,
+) -> cli::Result<(String, Option<String>)> {
+    let now = SystemClock.now();
+    let headers = sign(&app(), &variables(), &Unsigned { path, kind, id }, body.as_bytes(), now)?;
+    let headers: HeaderMap = headers.into_iter().collect();
+    let built = app().build(&OpenOptions::default().variables(variables()));
+    let provider = built.routes.iter().find(|route| route.path() == path).unwrap().provider().clone();
+    let request = RawRequest { headers: &headers, body: body.as_bytes() };
+    provider.authenticate(&request, now).expect("it is genuine");
+    let read = provider.envelope(&request).expect("it has its names");
+    Ok((read.kind, read.id))
+}
+
+#[track_caller]
+fn check_sent(path: &str, body: &str, kind: Option<&str>, id: Option<&str>, expect: (&str, Option<&str>)) {
+    let (kind, id) = sent(path, body, kind, id).unwrap();
+    assert_eq!((kind.as_str(), id.as_deref()), expect);
+}
+
+#[track_caller]
+fn check_refused(path: &str, body: &str, kind: Option<&str>, id: Option<&str>, message: &str, hint: &str) {
+    let error = sent(path, body, kind, id).unwrap_err();
+    assert!(error.to_string().contains(message), "{error}");
+    let told = error.hint_text().unwrap_or_default();
+    assert!(told.contains(hint), "{told}");
+}
+
+#[test]
+fn an_event_is_sent_under_the_type_and_id_that_were_said() {
+    check_sent("/github", "{}", Some("push"), Some("d-1"), ("push", Some("d-1")));
+    check_sent("/headers", "{}", Some("order.paid"), Some("o-1"), ("order.paid", Some("o-1")));
+    check_sent("/standard", r#"{"type": "x"}"#, None, Some("msg_1"), ("x", Some("msg_1")));
+    check_sent("/posts", "{}", None, Some("k-1"), ("post", Some("idempotency-key:k-1")));
+}
+
+#[test]
+fn a_github_type_is_said_with_its_action_or_without() {
+    for kind in ["issues", "issues.opened"] {
+        check_sent("/github", ISSUE, Some(kind), Some("d-1"), ("issues.opened", Some("d-1")));
+    }
+    check_refused("/github", ISSUE, Some("issues.closed"), None, "type issues.opened", "--type");
+}
+
+#[test]
+fn without_an_id_the_same_body_has_the_same_one() {
+    let ids = ["{}", "{}", "[]"].map(|body| sent("/github", body, Some("push"), None).unwrap().1.unwrap());
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[0], ids[2]);
+}
+
+#[test]
+fn a_type_that_only_a_header_can_say_is_asked_for() {
+    for path in ["/github", "/headers"] {
+        for id in [None, Some("d-1")] {
+            check_refused(path, "{}", None, id, "say the type", "--type");
+        }
+    }
+}
+
+#[test]
+fn what_the_body_says_cannot_be_said_in_another_way() {
+    check_sent("/stripe", PAYMENT, None, None, ("charge.refunded", Some("evt_1")));
+    check_sent(
+        "/stripe",
+        PAYMENT,
+        Some("charge.refunded"),
+        Some("evt_1"),
+        ("charge.refunded", Some("evt_1")),
+    );
+    check_refused("/stripe", PAYMENT, Some("push"), None, "type charge.refunded, not push", "--type");
+    check_refused("/stripe", PAYMENT, None, Some("evt_2"), "id evt_1, not evt_2", "--id");
+    check_refused("/plain", "{}", None, Some("o-1"), "id none, not o-1", "--id");
+    check_refused("/posts", "{}", Some("push"), None, "type post, not push", "--type");
+    let ada = r#"{"email": "ada@example.com"}"#;
+    check_refused("/once", ada, None, Some("k-1"), "id ada@example.com, not k-1", "--id");
+}
