@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, mem, ops::Range};
 
 use bytes::{Buf, Bytes};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{
     Error, ITEM_BYTES_MAX, Split,
@@ -377,9 +377,9 @@ impl JsonItems {
         if rest.len() <= self.item.usual_bytes {
             return None;
         }
-        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
-        let value = values.next()?.ok()?;
-        let bytes = values.byte_offset();
+        let mut reader = serde_json::Deserializer::from_slice(rest);
+        let value = T::deserialize(&mut reader).ok()?;
+        let bytes = reader.into_iter::<IgnoredAny>().byte_offset();
         // A number may go on in the next chunk; a type that is content with anything may have read too little.
         let ends =
             rest[bytes..].iter().find(|byte| !is_space(**byte)).is_some_and(|byte| b",]".contains(byte));

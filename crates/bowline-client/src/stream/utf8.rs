@@ -28,7 +28,7 @@ impl Gate {
                 Err(_) => debug_assert!(self.begun.len() < CHARACTER_BYTES_MAX),
             }
         }
-        let Err(error) = std::str::from_utf8(&chunk) else {
+        let Err(error) = simdutf8::compat::from_utf8(&chunk) else {
             pieces.extend(Some(chunk).filter(|chunk| !chunk.is_empty()));
             return Ok(());
         };

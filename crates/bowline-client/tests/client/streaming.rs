@@ -291,7 +291,7 @@ fn agrees_with_serde(name: &str, text: &[u8], sizes: &[usize]) -> (bool, bool) {
 fn agrees_with_the_published_cases_as_items_and_beside_them() {
     let mut free = vec![];
     for (name, text) in cases() {
-        for sizes in [&[1][..], &[2], &[3], &[5], &[64], &[1 << 20]] {
+        for sizes in [&[1][..], &[3, 2], &[1 << 20]] {
             let accepted = agrees_with_serde(&name, &text, sizes);
             match name.as_bytes()[0] {
                 b'y' => assert_eq!(accepted, (true, true), "{name}"),
