@@ -152,7 +152,8 @@ impl<I: DeserializeOwned + 'static> Post<I> {
     }
 
     /// Posts of which `f` yields the same are one: the first starts the run, the others find it. `None`: this one is
-    /// not taken for another. Without `dedupe_by` the `Idempotency-Key` header says it, and posts without that header
+    /// not taken for another. On an open route one with another body is only told that it is a duplicate: whoever knows
+    /// what somebody is known by must not see their result. Without `dedupe_by` the `Idempotency-Key` header says it, and posts without that header
     /// are all new.
     pub fn dedupe_by(mut self, f: impl Fn(&I) -> Option<String> + Send + Sync + 'static) -> Self {
         self.dedupe_by = Some(Arc::new(f));
