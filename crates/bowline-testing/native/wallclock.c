@@ -1,10 +1,10 @@
 /*
  * A wall clock of its own for each process of an app under test.
  *
- * The process of an app under test is a thread (and those it starts); a test that kills it and starts the next one wants
- * the next one to find another time of day, as it would after a night's outage. The name of a thread says how far its
- * wall clock is off: "bwl@+86461" is 86,461 seconds ahead. Every other thread, and every other clock, is left alone: the
- * monotonic clock, and with it every timer and deadline, goes on as ever.
+ * The process of an app under test is a thread (and those it starts); its wall clock shows the time of the test's clock,
+ * and another one after a crash, as after a night's outage. The name of a thread says what its wall clock shows:
+ * "bw@" and the nanoseconds since 1970, in base 36. The kit renames it whenever that changes. Every other thread, and
+ * every other clock, is left alone: the monotonic clock, and with it every timer and deadline, goes on as ever.
  *
  * This takes the place of clock_gettime for the code that is linked into this program; libraries that are loaded keep the
  * system's. Linux with glibc or musl only.
@@ -18,8 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PREFIX "bwl@"
+#define PREFIX "bw@"
 #define NAME_BYTES 16
+#define BASE 36
+#define NS_PER_S 1000000000LL
 
 typedef int clock_gettime_fn(clockid_t, struct timespec *);
 
@@ -34,26 +36,30 @@ __attribute__((constructor)) static void find_system_clock(void) {
     system_clock = (clock_gettime_fn *)dlsym(RTLD_NEXT, "clock_gettime");
 }
 
-/* Read once per thread: a thread has its name before it runs any code of an app. */
-static __thread int is_known;
-static __thread long offset_s;
+/* Whose the thread is: a thread of an app has such a name before it runs any of its code, and keeps one. */
+enum owner { UNKNOWN, APP, OTHER };
+static __thread enum owner owner;
 
-static long offset_of_thread(void) {
-    if (!is_known) {
-        char name[NAME_BYTES + 1] = {0};
-        if (prctl(PR_GET_NAME, name, 0, 0, 0) == 0 && strncmp(name, PREFIX, strlen(PREFIX)) == 0) {
-            offset_s = strtol(name + strlen(PREFIX), NULL, 10);
-        }
-        is_known = 1;
+static int shown_by_name(struct timespec *now) {
+    char name[NAME_BYTES + 1] = {0};
+    if (owner == OTHER) {
+        return 0;
     }
-    return offset_s;
+    if (prctl(PR_GET_NAME, name, 0, 0, 0) != 0 || strncmp(name, PREFIX, strlen(PREFIX)) != 0) {
+        owner = OTHER;
+        return 0;
+    }
+    owner = APP;
+    long long ns = strtoll(name + strlen(PREFIX), NULL, BASE);
+    now->tv_sec = ns / NS_PER_S;
+    now->tv_nsec = ns % NS_PER_S;
+    return 1;
 }
 
 int clock_gettime(clockid_t id, struct timespec *now) {
-    clock_gettime_fn *ask = system_clock ? system_clock : by_syscall;
-    int asked = ask(id, now);
-    if (asked == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) {
-        now->tv_sec += offset_of_thread();
+    if ((id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) && shown_by_name(now)) {
+        return 0;
     }
-    return asked;
+    clock_gettime_fn *ask = system_clock ? system_clock : by_syscall;
+    return ask(id, now);
 }

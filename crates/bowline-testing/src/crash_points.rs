@@ -116,7 +116,7 @@ where
     let moments = undisturbed.moments;
     let rounds = EXECUTIONS_MIN.div_ceil(moments.max(1)).clamp(1, ROUNDS_MAX);
     for nth in 0..moments * rounds {
-        let crash = Crash::At(nth % moments, wall::process_name(nth));
+        let crash = Crash::At(nth % moments, wall::ahead(nth));
         let execution = execute(app(), &scenario, &crash);
         let Some(moment) = &execution.died else { continue };
         for finding in compare(&undisturbed, &execution) {

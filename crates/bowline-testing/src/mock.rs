@@ -12,6 +12,7 @@
 //! assert_eq!(crm.count(), 0);
 //! ```
 
+mod again;
 mod answer;
 mod expect;
 mod gauge;
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{Clock, SystemClock};
+use bowline_model::{Clock, Fingerprint, SystemClock};
 use bytes::Bytes;
 use http::Request;
 use jiff::Timestamp;
@@ -35,6 +36,7 @@ use crate::{
     pulse::Pulse,
     server::{Answered, Closed, Host, Server},
 };
+use again::Given;
 use answer::Kind;
 use expect::Expectation;
 use script::Script;
@@ -85,6 +87,9 @@ struct State {
     verifies: bool,
     /// What was answered under each idempotency key, and when that is ready, if it remembers it.
     remembered: Option<HashMap<String, (Answer, Timestamp)>>,
+    /// What it answered and nobody recorded yet, and what is to be given again, if it remembers.
+    unrecorded: Vec<Given>,
+    again: Vec<Given>,
 }
 
 impl MockSystem {
@@ -119,6 +124,8 @@ impl MockSystem {
             expectations: Vec::new(),
             verifies: true,
             remembered: None,
+            unrecorded: vec![],
+            again: vec![],
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -178,6 +185,16 @@ impl MockSystem {
     /// remotes that know such keys; the script is not asked. It is recorded like any other.
     pub fn remember_keys(&self) {
         self.shared.lock().remembered.get_or_insert_default();
+    }
+
+    /// What came of that call is on disk; of which call, is not known for a closure's.
+    pub(crate) fn was_recorded(&self, call: Option<&Fingerprint>) {
+        self.shared.lock().was_recorded(call);
+    }
+
+    /// The process that called it died.
+    pub(crate) fn process_died(&self) {
+        self.shared.lock().process_died();
     }
 
     /// Drops all rules; the default answer stays.
@@ -302,17 +319,29 @@ impl Shared {
 
 impl State {
     fn answer_to(&mut self, request: &Recorded) -> Answer {
-        let Some(remembered) = &mut self.remembered else { return self.script.choose(request) };
-        let Some(key) = request.effect_key() else { return self.script.choose(request) };
-        if let Some((answer, ready)) = remembered.get(&key) {
-            // What was slow the first time is done when it would have been.
-            let left = Duration::try_from(ready.duration_since(request.at)).unwrap_or_default();
-            return answer.clone().after(left);
+        if self.remembered.is_none() {
+            return self.script.choose(request);
         }
-        let answer = self.script.choose(request);
-        if answer.status_sent().is_some_and(|status| (200..300).contains(&status)) {
-            let ready = request.at.checked_add(answer.delay).unwrap_or(request.at);
-            remembered.insert(key, (answer.clone(), ready));
+        let key = request.effect_key();
+        let known = key.as_ref().and_then(|key| self.remembered.as_ref()?.get(key).cloned());
+        let (answer, ready) = match known.or_else(|| self.take_again(request)) {
+            // What was slow the first time is done when it would have been.
+            Some((answer, ready)) => {
+                let left = Duration::try_from(ready.duration_since(request.at)).unwrap_or_default();
+                (answer.after(left), ready)
+            }
+            None => {
+                let answer = self.script.choose(request);
+                let ready = request.at.checked_add(answer.delay).unwrap_or(request.at);
+                (answer, ready)
+            }
+        };
+        let is_done = answer.status_sent().is_some_and(|status| (200..300).contains(&status));
+        match (key, &mut self.remembered) {
+            (Some(key), Some(remembered)) if is_done => {
+                remembered.insert(key, (answer.clone(), ready));
+            }
+            _ => self.unrecorded.push(Given::new(request, &answer, ready)),
         }
         answer
     }

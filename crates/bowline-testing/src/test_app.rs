@@ -10,6 +10,7 @@
 //! | `life`, `process` | one process of the app, and how it is killed |
 //! | `disk` | the store that sees every write, and the moments at which a process may die |
 //! | `clock` | a clock that stands still |
+//! | `wall` | the same time on the wall clock of the app's process |
 //! | `quiet` | when nothing can happen until time moves |
 //! | `sending`, `reply` | what senders send, and what they are answered |
 //! | `run` | one run, as a test sees it |
@@ -25,6 +26,7 @@ mod reply;
 mod run;
 mod sending;
 mod waiting;
+mod wall;
 mod world;
 
 use std::{
@@ -57,11 +59,9 @@ use crate::MockSystem;
 pub(crate) use self::{
     clock::ClockHandle,
     disk::{Moment, What},
+    wall::MOVES as WALL_MOVES,
 };
 pub use self::{reply::Reply, run::TestRun};
-
-/// The name of an app's first process: that of its thread.
-const PROCESS: &str = "bowline-app";
 
 /// Who is not answered within this real time waits for something, perhaps for time to pass.
 const ANSWERED_AT_ONCE: Duration = Duration::from_millis(2);
@@ -70,7 +70,9 @@ const ANSWERED_AT_ONCE: Duration = Duration::from_millis(2);
 ///
 /// Each Api of the app is a [`MockSystem`] of the same name, reached over real HTTP on loopback. Required variables that
 /// the test does not set have stand-ins. The time begins at 2026-09-21T12:00:00Z and stands still: it skips where a test
-/// waits for a run's [`end`](TestRun::end), or moves by [`advance`](Self::advance). Works in a plain `#[test]` and inside
+/// waits for a run's [`end`](TestRun::end), or moves by [`advance`](Self::advance). On 64-bit Linux the wall clock that
+/// the app's own code reads shows the same time (threads that the app starts by `std::thread` keep that of their start);
+/// the test's thread has the machine's. Works in a plain `#[test]` and inside
 /// an async one.
 ///
 /// ```
@@ -104,8 +106,8 @@ pub struct TestApp<S: Send + Sync + 'static> {
     world: World,
     mocks: BTreeMap<String, Arc<MockSystem>>,
     life: Mutex<Arc<Life<S>>>,
-    /// The names of the processes after the first; of them the last for all that follow.
-    next_names: Mutex<Vec<String>>,
+    /// How far the wall clocks of the processes after the first are ahead.
+    next_ahead: Duration,
     /// Where senders send, looked up when the first one does.
     routes: OnceLock<Vec<Route>>,
     /// How many events and starts were named by the test.
@@ -117,7 +119,7 @@ pub struct TestApp<S: Send + Sync + 'static> {
 pub struct TestAppBuilder<S> {
     app: App<S>,
     variables: BTreeMap<String, String>,
-    next_names: Vec<String>,
+    next_ahead: Duration,
 }
 
 impl<S: Send + Sync + 'static> TestAppBuilder<S> {
@@ -127,9 +129,9 @@ impl<S: Send + Sync + 'static> TestAppBuilder<S> {
         self
     }
 
-    /// The names of the processes after the first, the last of them for all that follow.
-    pub(crate) fn next_processes(mut self, names: Vec<String>) -> Self {
-        self.next_names = names;
+    /// How far the wall clocks of the processes after the first are ahead of the test's clock.
+    pub(crate) fn next_processes(mut self, ahead: Duration) -> Self {
+        self.next_ahead = ahead;
         self
     }
 
@@ -140,7 +142,7 @@ impl<S: Send + Sync + 'static> TestAppBuilder<S> {
     pub fn build(self) -> TestApp<S> {
         let (app, variables) = (Arc::new(self.app), Arc::new(self.variables));
         let world = World::new();
-        let life = Life::begin(PROCESS, &app, &variables, &world);
+        let life = Life::begin(Duration::ZERO, &app, &variables, &world);
         let mocks = world.mocks.all();
         TestApp {
             app,
@@ -148,7 +150,7 @@ impl<S: Send + Sync + 'static> TestAppBuilder<S> {
             world,
             mocks,
             life: Mutex::new(Arc::new(life)),
-            next_names: Mutex::new(self.next_names),
+            next_ahead: self.next_ahead,
             routes: OnceLock::new(),
             named: AtomicU32::new(0),
         }
@@ -172,7 +174,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
 
     /// As [`new`](Self::new), with something more to say first.
     pub fn with(app: App<S>) -> TestAppBuilder<S> {
-        TestAppBuilder { app, variables: BTreeMap::new(), next_names: vec![] }
+        TestAppBuilder { app, variables: BTreeMap::new(), next_ahead: Duration::ZERO }
     }
 
     /// The mock system that answers for the Api of that name.
@@ -308,15 +310,10 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         if life.is_dead() {
             life.kill();
             self.world.clock.forget_draws();
+            self.mocks().for_each(MockSystem::process_died);
             // What the dead one had sent to the store before its death is written before the next one looks.
             let _ = wait_for(self.world.disk.reads().counts(self.now()), PATIENCE);
-            let mut names = self.next_names.lock().unwrap_or_else(PoisonError::into_inner);
-            let name = if names.len() > 1 {
-                names.remove(0)
-            } else {
-                names.first().cloned().unwrap_or(PROCESS.to_owned())
-            };
-            *life = Arc::new(Life::begin(&name, &self.app, &self.variables, &self.world));
+            *life = Arc::new(Life::begin(self.next_ahead, &self.app, &self.variables, &self.world));
         }
         life.clone()
     }

@@ -1,6 +1,9 @@
 //! One execution of a scenario, with a crash somewhere or with none, and what came of it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use bowline::App;
 use bowline_model::{DeadReason, Entry, EntryKind, Family, Fingerprint, RunState};
@@ -42,8 +45,8 @@ pub(super) struct RunEnd {
 #[derive(Debug, Clone)]
 pub(super) enum Crash {
     Never,
-    /// At that moment; the next process has that name.
-    At(usize, String),
+    /// At that moment; the next process's wall clock is that much ahead.
+    At(usize, Duration),
 }
 
 pub(super) fn execute<S: Send + Sync + 'static, T>(
@@ -51,11 +54,11 @@ pub(super) fn execute<S: Send + Sync + 'static, T>(
     scenario: &impl Fn(&TestApp<S>) -> T,
     crash: &Crash,
 ) -> Execution<T> {
-    let names = match crash {
-        Crash::Never => vec![],
-        Crash::At(_, name) => vec![name.clone()],
+    let ahead = match crash {
+        Crash::Never => Duration::ZERO,
+        Crash::At(_, ahead) => *ahead,
     };
-    let app = TestApp::with(app).next_processes(names).build();
+    let app = TestApp::with(app).next_processes(ahead).build();
     for mock in app.mocks() {
         mock.expect_anything();
         mock.remember_keys();

@@ -11,6 +11,7 @@ use std::{
 use bowline_model::{BoxFuture, Clock};
 use jiff::Timestamp;
 
+use super::wall::Wall;
 use crate::pulse::Pulse;
 
 /// Where the time of every test begins: 2026-09-21T12:00:00Z.
@@ -26,6 +27,7 @@ const DRAW_HIGH: u64 = 0x7fff_ffff;
 pub(crate) struct StillClock {
     state: Mutex<State>,
     pulse: Arc<Pulse>,
+    wall: Arc<Wall>,
 }
 
 struct State {
@@ -55,11 +57,16 @@ impl StillClock {
     pub(crate) fn new(pulse: Arc<Pulse>) -> Arc<Self> {
         let now = Timestamp::from_second(START_S).expect("a time");
         let state = State { now, sleepers: BTreeMap::new(), next_sleeper: 0, draws: 0, draws_kept: 0 };
-        Arc::new(Self { state: Mutex::new(state), pulse })
+        Arc::new(Self { state: Mutex::new(state), pulse, wall: Arc::new(Wall::new(now)) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the app's process sees of it beside the engine: the wall clock.
+    pub(crate) fn wall(&self) -> &Arc<Wall> {
+        &self.wall
     }
 
     /// The time it shows.
@@ -72,6 +79,7 @@ impl StillClock {
         let mut state = self.lock();
         state.now = state.now.max(to);
         let now = state.now;
+        self.wall.set(now);
         let later = state.sleepers.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut state.sleepers, later);
         drop(state);

@@ -24,7 +24,12 @@ pub(crate) struct Disk {
     clock: Arc<StillClock>,
     pulse: Arc<Pulse>,
     state: Mutex<State>,
+    /// Is told what is recorded.
+    witness: Witness,
 }
+
+/// Who is told of the entries that a process wrote.
+pub(crate) type Witness = Box<dyn Fn(&[Entry]) + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -90,11 +95,11 @@ impl fmt::Display for Moment {
 }
 
 impl Disk {
-    pub(crate) fn new(clock: Arc<StillClock>, pulse: Arc<Pulse>) -> Arc<Self> {
+    pub(crate) fn new(clock: Arc<StillClock>, pulse: Arc<Pulse>, witness: Witness) -> Arc<Self> {
         let handle = Arc::new(ClockHandle(clock.clone()));
         let inner = SqliteStore::in_memory(SqliteOptions::default(), handle)
             .expect("the machine has memory and a thread for a store");
-        Arc::new(Self { inner, clock, pulse, state: Mutex::default() })
+        Arc::new(Self { inner, clock, pulse, state: Mutex::default(), witness })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -263,7 +268,13 @@ impl Store for DiskOfProcess {
     }
     fn write(&self, write: RunWrite) -> Answer<'_, Written> {
         let what = What::of(&write);
-        self.write_of(what, self.disk.inner.write(write))
+        let entries = write.entries.clone();
+        let written = Box::pin(async move {
+            let written = self.disk.inner.write(write).await?;
+            (self.disk.witness)(&entries);
+            Ok(written)
+        });
+        self.write_of(what, written)
     }
     fn operate(&self, operation: Operation) -> Answer<'_, ()> {
         self.write_of(What::Operated, self.disk.inner.operate(operation))

@@ -1,6 +1,6 @@
 //! One life of an app under test: its process, and the disk as that process sees it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bowline::{App, OpenOptions};
 use bowline_model::{BuildId, Variables};
@@ -66,19 +66,20 @@ impl Look {
 }
 
 impl<S: Send + Sync + 'static> Life<S> {
-    /// Starts a process of that name.
+    /// Starts a process whose wall clock is that much ahead of the test's.
     ///
     /// # Panics
     /// If the app cannot be opened, with all that is wrong with it.
     pub(crate) fn begin(
-        name: &str,
+        ahead: Duration,
         app: &Arc<App<S>>,
         variables: &Arc<BTreeMap<String, String>>,
         world: &World,
     ) -> Self {
         let disk = world.disk.for_process();
         let options = surroundings(variables, world).store(disk.clone());
-        match Process::start(name, app, options) {
+        world.clock.wall().begin(ahead);
+        match Process::start(world.clock.wall(), app, options) {
             Ok(Ok(process)) => Self { process, disk },
             Ok(Err(error)) => panic!("the app cannot be opened: {error}"),
             Err(NoAnswer::Late) => panic!("the app is not open after {:?}", super::waiting::PATIENCE),

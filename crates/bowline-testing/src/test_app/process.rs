@@ -17,7 +17,13 @@ use tokio::{
     task::yield_now,
 };
 
-use super::waiting::{PATIENCE, wait_for};
+use super::{
+    waiting::{PATIENCE, wait_for},
+    wall::Wall,
+};
+
+/// What panics call the thread of an app.
+const NAME: &str = "bowline-app";
 
 /// One life of an app's process. What it knows beside its store is gone when it is killed.
 pub(crate) struct Process<S> {
@@ -44,13 +50,13 @@ pub(crate) enum NoAnswer {
 }
 
 impl<S: Send + Sync + 'static> Process<S> {
-    /// Starts a process of that name and opens the app in it.
+    /// Starts a process with that wall clock and opens the app in it.
     pub(crate) fn start(
-        name: &str,
+        wall: &Arc<Wall>,
         app: &Arc<App<S>>,
         options: OpenOptions,
     ) -> Result<Result<Self, OpenError>, NoAnswer> {
-        let (handle, life) = start_runtime(name);
+        let (handle, life) = start_runtime(wall);
         let app = app.clone();
         let opened = call_on(&handle, async move { app.open_with(options).await }, PATIENCE)?;
         Ok(opened.map(|app| {
@@ -92,22 +98,28 @@ impl<S> Drop for Process<S> {
     }
 }
 
-fn start_runtime(name: &str) -> (Handle, Life) {
+fn start_runtime(wall: &Arc<Wall>) -> (Handle, Life) {
     let (kill, killed) = oneshot::channel();
     let (alive, died): (Sender<()>, _) = channel();
     let runtime = Builder::new_current_thread()
-        .thread_name(name)
+        .thread_name(NAME)
+        .on_thread_start({
+            let wall = wall.clone();
+            move || wall.join()
+        })
         .enable_all()
         .build()
         .expect("the machine has descriptors for a runtime");
     let handle = runtime.handle().clone();
+    let wall = wall.clone();
     let run = move || {
+        wall.join();
         let _ = runtime.block_on(killed);
         // Not a plain drop: it would wait for what the app left on blocking threads.
         runtime.shutdown_background();
         drop(alive);
     };
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    let thread = std::thread::Builder::new().name(NAME.to_owned()).spawn(run);
     let thread = thread.expect("the machine has a thread for the app");
     (handle, Life { kill, died, thread })
 }

@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use bowline_model::{Entry, EntryKind};
+
 use super::{
     clock::{ClockHandle, StillClock},
     disk::Disk,
@@ -34,7 +36,6 @@ impl World {
     pub(crate) fn new() -> Self {
         let pulse = Pulse::new();
         let clock = StillClock::new(pulse.clone());
-        let disk = Disk::new(clock.clone(), pulse.clone());
         // What was drawn before a request left may be known to a remote: as good as on disk.
         let gauge = Gauge::new(pulse.clone(), {
             let clock = clock.clone();
@@ -46,6 +47,11 @@ impl World {
             gauge: gauge.clone(),
         };
         let mocks = Arc::new(Mocks { surroundings, by_name: Mutex::default() });
+        let witness = {
+            let mocks = mocks.clone();
+            Box::new(move |entries: &[Entry]| mocks.were_recorded(entries))
+        };
+        let disk = Disk::new(clock.clone(), pulse.clone(), witness);
         Self { pulse, clock, disk, gauge, mocks }
     }
 }
@@ -61,6 +67,21 @@ impl Mocks {
         mock.url()
     }
 
+    /// What came of these attempts is on disk.
+    fn were_recorded(&self, entries: &[Entry]) {
+        let mocks = self.all();
+        for entry in entries.iter().filter(|entry| is_outcome(entry.kind)) {
+            match &entry.meta.fingerprint {
+                Some(call) => {
+                    if let Some(mock) = mocks.get(&call.api) {
+                        mock.was_recorded(Some(call));
+                    }
+                }
+                None => mocks.values().for_each(|mock| mock.was_recorded(None)),
+            }
+        }
+    }
+
     /// All there are now.
     pub(crate) fn all(&self) -> BTreeMap<String, Arc<MockSystem>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -69,4 +90,16 @@ impl Mocks {
     pub(crate) fn host(&self) -> &Host {
         &self.surroundings.host
     }
+}
+
+/// Whether it says what came of an attempt.
+fn is_outcome(kind: EntryKind) -> bool {
+    matches!(
+        kind,
+        EntryKind::StepDone
+            | EntryKind::StepRefused
+            | EntryKind::StepUnknown
+            | EntryKind::AttemptFailed
+            | EntryKind::Dropped
+    )
 }

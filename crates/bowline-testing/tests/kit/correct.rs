@@ -224,3 +224,28 @@ fn two_runs_at_once() {
         },
     );
 }
+
+#[test]
+fn a_refusal_that_nobody_recorded_is_given_again() {
+    for status in [404, 409, 422] {
+        every_crash_point(
+            || shop(one_after_the_other),
+            |app: &TestApp<Shop>| {
+                app.mock("crm").fail_next(1, status);
+                let run = app.send_event("/webhooks/stripe", "order", order()).run().end();
+                (run.state(), run.dead_reason())
+            },
+        );
+    }
+}
+
+#[test]
+fn a_refusal_of_a_call_without_a_key_is_given_again() {
+    every_crash_point(
+        || shop(puts),
+        |app: &TestApp<Shop>| {
+            app.mock("crm").fail_next(1, 422);
+            app.send_event("/webhooks/stripe", "order", order()).run().end().state()
+        },
+    );
+}

@@ -287,3 +287,58 @@ fn two_calls_under_one_key_are_found() {
         ],
     );
 }
+
+async fn mails_to(shop: Arc<Shop>, cx: Context, path: &'static str) -> Result<()> {
+    cx.step("create contact", shop.crm.post("/contacts")).await?;
+    cx.step("mail", shop.mail.post(path)).await?;
+    Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "the machine's clock is the bug that is planted")]
+fn wall() -> jiff::Zoned {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC)
+}
+
+async fn apologizes_after_an_hour(shop: Arc<Shop>, cx: Context, _order: Value) -> Result<()> {
+    let age = wall().timestamp().duration_since(cx.event().received_at);
+    mails_to(shop, cx, if age.as_hours() >= 1 { "/sorry" } else { "/mails" }).await
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_branch_on_the_age_of_the_event_is_found() {
+    assert_says(&findings(|| shop(apologizes_after_an_hour)), &["POST mail /v1/sorry", "cx.now()"]);
+}
+
+async fn waits_for_office_hours(shop: Arc<Shop>, cx: Context, _order: Value) -> Result<()> {
+    let is_open = (9..17).contains(&wall().hour());
+    mails_to(shop, cx, if is_open { "/mails" } else { "/tomorrow" }).await
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn office_hours_are_found() {
+    assert_says(&findings(|| shop(waits_for_office_hours)), &["POST mail /v1/tomorrow", "cx.now()"]);
+}
+
+async fn is_quiet_at_night(shop: Arc<Shop>, cx: Context, _order: Value) -> Result<()> {
+    let is_night = wall().hour() >= 22 || wall().hour() < 6;
+    mails_to(shop, cx, if is_night { "/quiet" } else { "/mails" }).await
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn quiet_hours_are_found() {
+    assert_says(&findings(|| shop(is_quiet_at_night)), &["POST mail /v1/quiet", "cx.now()"]);
+}
+
+async fn rests_at_weekends(shop: Arc<Shop>, cx: Context, _order: Value) -> Result<()> {
+    let is_weekend = wall().weekday().to_monday_one_offset() > 5;
+    mails_to(shop, cx, if is_weekend { "/monday" } else { "/mails" }).await
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn weekends_are_found() {
+    assert_says(&findings(|| shop(rests_at_weekends)), &["POST mail /v1/monday", "cx.now()"]);
+}

@@ -165,3 +165,24 @@ fn a_run_that_waits_for_something_of_its_own_is_waited_for_and_time_stands_still
     let run = app.send_event("/webhooks/stripe", "order", order()).run().end();
     assert_eq!((run.state(), app.now()), (RunState::Completed, begun));
 }
+
+#[allow(clippy::disallowed_methods, reason = "the machine's clock is what this is about")]
+async fn tells_the_time(_shop: Arc<Shop>, cx: Context, _order: Value) -> Result<Vec<jiff::Timestamp>> {
+    let here = cx.step("look", async || Ok(jiff::Timestamp::now())).await?;
+    let blocking = || tokio::task::spawn_blocking(jiff::Timestamp::now);
+    let there = cx.step("look elsewhere", async || Ok(blocking().await.expect("it does not panic"))).await?;
+    Ok(vec![here, there])
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_wall_clock_of_the_app_shows_the_tests_time() {
+    let app = TestApp::new(shop(tells_the_time));
+    let look =
+        || app.send_event("/webhooks/stripe", "order", order()).run().end().output::<Vec<jiff::Timestamp>>();
+    assert_eq!(look(), [app.now(), app.now()]);
+    app.advance(secs(5400) + std::time::Duration::from_nanos(1));
+    assert_eq!(look(), [app.now(), app.now()]);
+    app.crash();
+    assert_eq!(look(), [app.now(), app.now()]);
+}
