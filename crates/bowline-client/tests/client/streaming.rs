@@ -213,6 +213,17 @@ fn an_item_as_large_as_the_limit_is_read_and_a_larger_one_is_not() {
 }
 
 #[test]
+fn what_stands_beyond_the_limit_of_an_item_is_not_looked_at() {
+    let text = b"[1,\"23456789012345678\x01\"]";
+    for size in 1..=text.len() {
+        let limited = JsonItems::at("").unwrap().item_bytes_max(10);
+        let (items, failed) = drive(limited, text, &[size], JsonItems::next_item::<Value>);
+        let too_large = Error::TooLarge { index: 1, offset: 3, bytes_max: 10 };
+        assert_eq!((items.len(), failed), (1, Some(too_large)), "{size}");
+    }
+}
+
+#[test]
 fn what_is_skipped_may_be_nested_so_deep_and_no_deeper() {
     let nested = |levels: usize| format!(r#"{{"x":{}{},"a":[1]}}"#, "[".repeat(levels), "]".repeat(levels));
     assert_eq!(items("a", &nested(LEVELS_MAX - 1)), [json!(1)]);
@@ -312,6 +323,17 @@ fn agrees_with_the_published_cases_as_items_and_beside_them() {
     assert_eq!(free.iter().filter(both).filter(|(name, _)| name.starts_with("i_object_")).count(), 1);
     let others: Vec<_> = free.iter().filter(|case| !both(case)).map(|(name, _)| name.as_str()).collect();
     assert_eq!(others, ["i_structure_500_nested_arrays.json"]);
+}
+
+#[test]
+fn a_bracket_closes_only_its_own_kind() {
+    for (text, good) in
+        [("[1]", true), (r#"{"x":1}"#, true), ("[1}", false), (r#"{"x":1]"#, false), (r#"[{"x":[1}]"#, false)]
+    {
+        for size in 1..=text.len() {
+            assert_eq!(agrees_with_serde(text, text.as_bytes(), &[size]), (good, good), "{text}");
+        }
+    }
 }
 
 #[test]
