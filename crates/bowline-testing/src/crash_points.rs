@@ -28,7 +28,7 @@ use std::fmt::Debug;
 use bowline::App;
 
 use self::{
-    compare::{compare, keys_reused, outside_steps},
+    compare::{compare, keys_reused, misplaced, outside_steps},
     execution::{Crash, execute},
     finding::Findings,
 };
@@ -56,6 +56,15 @@ pub struct CrashPoints {
 /// Requests under one idempotency key are one effect, however often it was sent; mock systems answer a repeated key as they
 /// did ([`MockSystem::remember_keys`](crate::MockSystem::remember_keys)). Values that a run records (`cx.now()`, `cx.uuid()`,
 /// results of steps) may differ, and what is made of them. Expectations of mock systems count for nothing here.
+///
+/// The app's wall clock shows the time of the test, and after a crash another hour, day, month or year. What a mock system
+/// answered and nobody had recorded is answered again, once, so that a scripted failure
+/// ([`fail_next`](crate::MockSystem::fail_next)) is not used up by an attempt that died.
+///
+/// Not seen: what the app reads of files, statics and its process's id (the process that dies is a thread; its memory is
+/// gone, but not the program's), time that passes on the monotonic clock, and calls to addresses that are no Api's. Which
+/// of two steps ends first (`select!`, `join!` whose result tells) is open until it is recorded: give the mock systems
+/// delays ([`Answer::after`](crate::Answer::after)), so that the order is settled.
 ///
 /// The scenario sets up its mock systems and must not depend on anything outside: it runs dozens of times, each with a fresh
 /// app.
@@ -98,7 +107,7 @@ where
 {
     let undisturbed = execute(app(), &scenario, &Crash::Never);
     let mut findings = Findings::default();
-    for finding in keys_reused(&undisturbed) {
+    for finding in keys_reused(&undisturbed).into_iter().chain(misplaced(&undisturbed)) {
         findings.add("without a crash", finding);
     }
     if !findings.is_empty() {

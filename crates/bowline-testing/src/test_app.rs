@@ -58,7 +58,7 @@ use crate::MockSystem;
 
 pub(crate) use self::{
     clock::ClockHandle,
-    disk::{Moment, What},
+    disk::{Moment, What, step_name},
     wall::MOVES as WALL_MOVES,
 };
 pub use self::{reply::Reply, run::TestRun};

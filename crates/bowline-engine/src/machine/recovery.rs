@@ -1,6 +1,6 @@
 //! Recovery: hands out what is recorded, finds out whether the code still fits it, and what was in flight.
 
-use bowline_model::{Entry, EntryKey, EntryKind, EntryMeta, Payload};
+use bowline_model::{Entry, EntryKey, EntryKind, EntryMeta, Payload, Position};
 use jiff::Timestamp;
 
 use super::{Machine, STRANGER_PATIENCE, attempts::hand_out};
@@ -92,11 +92,18 @@ pub(super) fn left_over<'a>(left: &Entry, board: &Board, asking: impl Iterator<I
         None if left.kind == EntryKind::Value => format!("value {}", left.key),
         None => format!("step {}", left.key),
     };
-    let hint = if left.build == board.build {
-        "this build recorded it, so the code is not deterministic: branch only on the event, recorded outcomes, \
-         cx.now() and cx.random(), and give steps of a loop a .key(id)"
-    } else {
-        "the code changed since: keep the old path for runs under way, or name the old step with .was(\"old name\")"
+    let hint = match &left.key.position {
+        _ if left.build != board.build => {
+            "the code changed since: keep the old path for runs under way, or name the old step with .was(\"old name\")"
+        }
+        Position::Nth(_) => {
+            "this build recorded it, so the code is not deterministic: branch only on the event, recorded outcomes, \
+             cx.now() and cx.random(), and give steps of a loop a .key(id)"
+        }
+        Position::Key(_) => {
+            "this build recorded it, so the code is not deterministic: branch only on the event, recorded outcomes, \
+             cx.now() and cx.random(), and ask for steps of a loop in the same order (sort) or side by side (join_all)"
+        }
     };
     format!("{recorded} is recorded as entry {}, and the code now {now}: {hint}", left.seq)
 }

@@ -6,7 +6,7 @@ use bowline_model::{DeadReason, Fingerprint};
 
 use super::{
     diff::diff,
-    effects::{Content, Effect, Kind},
+    effects::{Content, Effect, KeyReused, Kind},
     execution::{Execution, RunEnd},
     finding::{Cause, Finding},
     same::Stands,
@@ -16,18 +16,7 @@ use crate::test_app::What;
 /// All that differs, the world first.
 pub(super) fn compare<T: PartialEq + Debug>(ours: &Execution<T>, theirs: &Execution<T>) -> Vec<Finding> {
     let stands = stands(ours, theirs);
-    let mut findings: Vec<Finding> = theirs
-        .reused
-        .iter()
-        .map(|reused| {
-            let first = reused.first.target();
-            Finding::new(
-                Cause::Body,
-                format!("{first} was sent twice under one key, and asked for something else"),
-            )
-            .detail(diff(&reused.first.pretty(), &reused.then.pretty()))
-        })
-        .collect();
+    let mut findings: Vec<Finding> = theirs.reused.iter().map(key_reused).collect();
     findings.extend(compare_effects(ours, theirs, &stands));
     findings.extend(compare_runs(ours, theirs, &stands));
     let is_cut_off = findings.iter().any(Finding::cuts_off) || theirs.result.is_err();
@@ -44,11 +33,46 @@ pub(super) fn compare<T: PartialEq + Debug>(ours: &Execution<T>, theirs: &Execut
 
 /// Keys that were used for two requests, without a crash.
 pub(super) fn keys_reused<T>(execution: &Execution<T>) -> Vec<Finding> {
-    let reused = execution.reused.iter().map(|reused| {
-        let title = format!("two calls went out under one key, the second as {}", reused.then.target());
-        Finding::new(Cause::OneKey, title).detail(diff(&reused.first.pretty(), &reused.then.pretty()))
-    });
-    reused.collect()
+    execution.reused.iter().map(two_calls).collect()
+}
+
+/// After a crash: one call that says something else, or two calls.
+fn key_reused(reused: &KeyReused) -> Finding {
+    let (first, then) = (reused.first.target(), reused.then.target());
+    if first != then {
+        return two_calls(reused);
+    }
+    let title = format!("{first} was sent twice under one key, and asked for something else");
+    Finding::new(Cause::Body, title).detail(diff(&reused.first.pretty(), &reused.then.pretty()))
+}
+
+fn two_calls(reused: &KeyReused) -> Finding {
+    let KeyReused { key, first, then } = reused;
+    let title = format!("two different calls share the key {key}: {} and {}", first.target(), then.target());
+    Finding::new(Cause::OneKey, title).detail(diff(&first.pretty(), &then.pretty()))
+}
+
+/// Steps that were asked for where none can be.
+pub(super) fn misplaced<T>(execution: &Execution<T>) -> Vec<Finding> {
+    /// How the engine tells it.
+    const TOLD: [&str; 3] =
+        ["is inside the closure of step", "was awaited outside its run", "was called outside the run"];
+    let is_told = |run: &&RunEnd| {
+        let summary = run.summary.as_deref().unwrap_or_default();
+        let told = TOLD.iter().any(|told| summary.contains(told) || run.timeline.contains(told));
+        told || run.reason == Some(DeadReason::Mismatch)
+    };
+    let runs = execution.runs.iter().filter(is_told);
+    runs.map(|run| {
+        let title = format!("a run of {} asked for a step where none can be", run.workflow);
+        let title = match run.reason {
+            Some(DeadReason::Mismatch) => format!("a run of {} does not fit its own journal", run.workflow),
+            Some(_) | None => title,
+        };
+        let summary = run.summary.as_ref().map(|summary| format!("{summary}\n")).unwrap_or_default();
+        Finding::new(Cause::Misplaced, title).detail(format!("{summary}{}", run.timeline))
+    })
+    .collect()
 }
 
 /// What was asked or done outside every step, as far as that shows without a crash.
@@ -115,7 +139,7 @@ fn compare_effects<T>(ours: &Execution<T>, theirs: &Execution<T>, stands: &Stand
     extra.retain(|effect| match effect.kind {
         Kind::Safe => !known(effect),
         // Nobody can tell it from its repetition, and a step's attempt that was under way may be repeated once.
-        Kind::Bare if recorded(&effect.content) => {
+        Kind::Bare if recorded(&effect.content) || is_harmless_in_closure(&effect.content, theirs) => {
             let is_same = |other: &Content| other.same(&effect.content, stands);
             let usually = ours.effects.iter().filter(|ours| is_same(&ours.content)).count();
             let until_now = repeated.iter().filter(|other| **other == &effect.content).count();
@@ -126,7 +150,12 @@ fn compare_effects<T>(ours: &Execution<T>, theirs: &Execution<T>, stands: &Stand
     });
     extra.retain(|effect| !is_dropped(&effect.content));
     missing.retain(|effect| !is_dropped(&effect.content));
-    tell(&missing, &extra, &known, &recorded, ours, stands)
+    let cause = |content: &Content| match recorded(content) {
+        true if is_same_step(content, ours, theirs) => Cause::OwnKey,
+        true => Cause::UnstableStep,
+        false => Cause::OutsideSteps,
+    };
+    tell(&missing, &extra, &known, &recorded, &cause, ours, stands)
 }
 
 fn tell<T>(
@@ -134,6 +163,7 @@ fn tell<T>(
     extra: &[&Effect],
     known: &impl Fn(&Effect) -> bool,
     recorded: &impl Fn(&Content) -> bool,
+    cause_again: &impl Fn(&Content) -> Cause,
     ours: &Execution<T>,
     stands: &Stands,
 ) -> Vec<Finding> {
@@ -147,10 +177,9 @@ fn tell<T>(
                 Kind::Keyed(_) => "once more, under another idempotency key",
                 Kind::Bare | Kind::Safe => "once more, without an idempotency key",
             };
-            let cause = if recorded(content) { Cause::UnstableStep } else { Cause::OutsideSteps };
             let times = if usually == 1 { "once".to_owned() } else { format!("{usually} times") };
             findings.push(
-                Finding::new(cause, format!("{} was sent {under}", content.target()))
+                Finding::new(cause_again(content), format!("{} was sent {under}", content.target()))
                     .detail(format!("{content}\nis sent {times} without the crash\n")),
             );
             continue;
@@ -174,6 +203,29 @@ fn tell<T>(
         Finding::new(Cause::OtherPath, title).detail(format!("{}\n", effect.content)).left_undone()
     }));
     findings
+}
+
+/// Whether the same steps asked for it in both executions.
+fn is_same_step<T>(content: &Content, ours: &Execution<T>, theirs: &Execution<T>) -> bool {
+    let steps = |execution: &Execution<T>| -> Vec<String> {
+        let entries = execution.runs.iter().flat_map(|run| &run.journal);
+        let asking = entries
+            .filter(|entry| entry.meta.fingerprint.as_ref().is_some_and(|call| is_call(content, call)));
+        asking.map(|entry| entry.key.to_string()).collect()
+    };
+    let (ours, theirs) = (steps(ours), steps(theirs));
+    ours.iter().all(|step| theirs.contains(step)) && theirs.iter().all(|step| ours.contains(step))
+}
+
+/// Whether a closure may have been under way when the process died, whose call the remote takes for the same again.
+fn is_harmless_in_closure<T>(content: &Content, theirs: &Execution<T>) -> bool {
+    let Some(What::Recorded { steps, .. }) =
+        theirs.died.as_ref().filter(|died| died.is_before()).map(|died| &died.what)
+    else {
+        return false;
+    };
+    let closures = theirs.closures();
+    matches!(content.method.as_str(), "PUT" | "DELETE") && steps.iter().any(|step| closures.contains(step))
 }
 
 /// Whether a request is that recorded call. A call's path is below the Api's base; that of a secret URL is not recorded.

@@ -47,6 +47,7 @@ pub(super) struct Effect {
 /// One key was used for two requests that ask for different things.
 #[derive(Debug, Clone)]
 pub(super) struct KeyReused {
+    pub(super) key: String,
     pub(super) first: Content,
     pub(super) then: Content,
 }
@@ -67,7 +68,7 @@ pub(super) fn effects<'a>(mocks: impl Iterator<Item = &'a MockSystem>) -> (Vec<E
             let first = Content::of(mock.name(), &requests[0]);
             let others = requests.iter().map(|request| Content::of(mock.name(), request));
             let others = others.filter(|then| *then != first);
-            reused.extend(others.map(|then| KeyReused { first: first.clone(), then }));
+            reused.extend(others.map(|then| KeyReused { key: key.clone(), first: first.clone(), then }));
             let kind = if requests.iter().all(is_refused) { Kind::Safe } else { Kind::Keyed(key) };
             effects.push((requests[0].nth, Effect { content: first, kind }));
         }

@@ -13,7 +13,10 @@ use super::{
     effects::{Effect, KeyReused, effects},
     hush::hushed,
 };
-use crate::{TestApp, test_app::Moment};
+use crate::{
+    TestApp,
+    test_app::{Moment, step_name},
+};
 
 /// What came of one execution.
 pub(super) struct Execution<T> {
@@ -121,10 +124,17 @@ impl<T> Execution<T> {
             .filter_map(|entry| entry.meta.fingerprint.as_ref())
     }
 
+    /// The steps that ran closures, as people read them.
+    pub(super) fn closures(&self) -> Vec<String> {
+        let entries = self.runs.iter().flat_map(|run| &run.journal);
+        let closures =
+            entries.filter(|entry| entry.key.family == Family::Step && entry.meta.fingerprint.is_none());
+        closures.map(|entry| step_name(&entry.key)).collect()
+    }
+
     /// Whether a step ran a closure.
     pub(super) fn has_closures(&self) -> bool {
-        let mut entries = self.runs.iter().flat_map(|run| &run.journal);
-        entries.any(|entry| entry.key.family == Family::Step && entry.meta.fingerprint.is_none())
+        !self.closures().is_empty()
     }
 
     /// The calls of steps that the code dropped: they may have been sent or not.

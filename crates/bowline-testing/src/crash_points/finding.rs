@@ -16,6 +16,8 @@ pub(super) enum Cause {
     OutsideSteps,
     /// A step that is another one when the code runs again.
     UnstableStep,
+    /// A step that stays the same, under a key that somebody else made.
+    OwnKey,
     /// One key for two effects.
     OneKey,
     /// What a call says is made of something that is not recorded.
@@ -26,6 +28,8 @@ pub(super) enum Cause {
     Mismatch,
     /// The code went another way.
     OtherPath,
+    /// A step where none can be.
+    Misplaced,
     /// What the test itself saw.
     Scenario,
 }
@@ -46,22 +50,34 @@ impl Cause {
                 "after the crash the code asked for this call under another step name or .key: names are literals, and \
                  .key(..) is what the step is about (a record's id), not a number that is drawn or counted anew"
             }
+            Self::OwnKey => {
+                "the step is the same, and its Idempotency-Key header differs: leave the header to the client, or derive \
+                 it from the event"
+            }
+            Self::Misplaced => {
+                "a step runs in the workflow itself: not in a spawned task (put steps side by side by tokio::join!), and \
+                 not in the closure of another step"
+            }
             Self::OneKey => {
                 "a remote that knows the key takes the second call for the first one, and does nothing: give each call a \
                  step of its own"
             }
             Self::Body => {
                 "what the call says was made of something that is not recorded (the machine's clock, chance, the order of \
-                 a map, a file): take it from cx.now(), cx.random(), cx.uuid() or the result of a step"
+                 a map, a file): take it from cx.now(), cx.random(), cx.uuid() or the result of a step; also check: \
+                 values kept in the app's struct, in statics, in files or the environment do not survive"
             }
             Self::Mismatch => {
                 "run again on what it recorded, the code asked for other steps: let it branch only on the event, on \
                  results of steps and on cx.now(), cx.random(), cx.uuid(); not on the machine's clock, chance or the \
-                 order of a map. In a loop give each step a stable .key(..)"
+                 order of a map. Steps in a loop that awaits one after the other are asked for in the same order, with \
+                 or without .key(..): sort, or begin them together (join_all), each with a stable .key(..)"
             }
             Self::OtherPath => {
                 "the code went another way after the crash: let it branch only on the event, on results of steps and on \
-                 cx.now(), cx.random(), cx.uuid()"
+                 cx.now(), cx.random(), cx.uuid(); also check: values kept in the app's struct, in statics, in files or \
+                 the environment do not survive. Which of two steps ends first is open until it is recorded: give the \
+                 mock systems delays (Answer::after), so that the order is settled"
             }
             Self::Scenario => {
                 "the effects and the runs are the same: is it the test that counts what a crash may repeat (requests \

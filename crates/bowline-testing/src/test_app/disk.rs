@@ -71,6 +71,13 @@ pub(crate) enum What {
     Operated,
 }
 
+impl Moment {
+    /// Whether what it is about is not on disk yet.
+    pub(crate) fn is_before(&self) -> bool {
+        self.when == When::Before
+    }
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.when {

@@ -249,3 +249,29 @@ fn a_refusal_of_a_call_without_a_key_is_given_again() {
         },
     );
 }
+
+async fn puts_in_a_closure(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    cx.step("put", async || shop.crm.put("/contacts/1").json(&order).send().await.map(|_| ())).await?;
+    cx.step("mail", shop.mail.post("/mails")).await?;
+    Ok(())
+}
+
+#[test]
+fn a_closure_that_puts_the_same_again() {
+    passes(|| shop(puts_in_a_closure), |_| {});
+}
+
+async fn over_a_map_side_by_side(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    let by_sku: std::collections::HashMap<String, Value> =
+        lines(&order).into_iter().map(|line| (line["sku"].to_string(), line)).collect();
+    let reserve = by_sku
+        .iter()
+        .map(|(sku, line)| cx.step("reserve", shop.crm.post("/stock").json(line)).key(sku).into_future());
+    join_all(reserve).await.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(())
+}
+
+#[test]
+fn steps_side_by_side_under_keys_in_any_order() {
+    passes(|| shop(over_a_map_side_by_side), |_| {});
+}

@@ -234,6 +234,7 @@ fn a_route_that_cannot_tell_a_repetition_is_found() {
 async fn puts_outside(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
     shop.crm.put("/contacts/1").json(&order).send().await?;
     cx.step("count", async || Ok(1)).await?;
+    cx.step("mail", shop.mail.post("/mails")).await?;
     Ok(())
 }
 
@@ -282,7 +283,8 @@ fn two_calls_under_one_key_are_found() {
         &text,
         &[
             "1 finding before any crash\n",
-            "two calls went out under one key, the second as POST crm /companies",
+            "two different calls share the key ",
+            ": POST crm /contacts and POST crm /companies",
             "give each call a step of its own",
         ],
     );
@@ -341,4 +343,49 @@ async fn rests_at_weekends(shop: Arc<Shop>, cx: Context, _order: Value) -> Resul
 #[cfg(target_os = "linux")]
 fn weekends_are_found() {
     assert_says(&findings(|| shop(rests_at_weekends)), &["POST mail /v1/monday", "cx.now()"]);
+}
+
+async fn makes_its_own_key(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    let chance = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 1);
+    let call = shop.crm.post("/contacts").header("Idempotency-Key", format!("{chance}")).json(&order);
+    cx.step("create contact", call).await?;
+    Ok(())
+}
+
+#[test]
+fn an_own_key_that_is_drawn_is_told_as_such() {
+    let text = findings(|| shop(makes_its_own_key));
+    assert_says(&text, &["POST crm /contacts was sent once more", "its Idempotency-Key header differs"]);
+}
+
+async fn steps_in_a_step(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    cx.step("outer", async || {
+        cx.step("inner", shop.crm.post("/contacts").json(&order)).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[test]
+fn a_step_inside_a_step_is_found_though_every_execution_ends_alike() {
+    let text = findings(|| shop(steps_in_a_step));
+    assert_says(&text, &["asked for a step where none can be", "not in the closure of another step"]);
+}
+
+async fn loops_over_a_map_with_keys(shop: Arc<Shop>, cx: Context, order: Value) -> Result<()> {
+    let by_sku: HashMap<String, Value> = lines(&order)
+        .into_iter()
+        .map(|line| (line["sku"].as_str().unwrap_or_default().to_owned(), line))
+        .collect();
+    for (sku, line) in &by_sku {
+        cx.step("reserve", shop.crm.post("/stock").json(line)).key(sku).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_loop_over_a_map_with_keys_is_not_told_to_add_a_key() {
+    let text = findings(|| shop(loops_over_a_map_with_keys));
+    assert_says(&text, &["sort"]);
+    assert!(!text.contains("give steps of a loop a .key(id)"), "{text}");
 }
