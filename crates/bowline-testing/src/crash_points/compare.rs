@@ -217,15 +217,16 @@ fn is_same_step<T>(content: &Content, ours: &Execution<T>, theirs: &Execution<T>
     ours.iter().all(|step| theirs.contains(step)) && theirs.iter().all(|step| ours.contains(step))
 }
 
-/// Whether a closure may have been under way when the process died, whose call the remote takes for the same again.
+/// Whether a closure may have been under way when the process died, whose call the remote takes for the same again. Only
+/// after the closure was recorded it cannot have been: a process goes on for a moment while its death is being arranged.
 fn is_harmless_in_closure<T>(content: &Content, theirs: &Execution<T>) -> bool {
-    let Some(What::Recorded { steps, .. }) =
-        theirs.died.as_ref().filter(|died| died.is_before()).map(|died| &died.what)
-    else {
-        return false;
+    let Some(died) = &theirs.died else { return false };
+    let recorded: &[String] = match &died.what {
+        What::Recorded { steps, .. } if !died.is_before() => steps,
+        What::Recorded { .. } | What::Accepted | What::Claimed | What::Noted(_) | What::Operated => &[],
     };
-    let closures = theirs.closures();
-    matches!(content.method.as_str(), "PUT" | "DELETE") && steps.iter().any(|step| closures.contains(step))
+    let mut closures = theirs.closures().into_iter();
+    matches!(content.method.as_str(), "PUT" | "DELETE") && closures.any(|step| !recorded.contains(&step))
 }
 
 /// Whether a request is that recorded call. A call's path is below the Api's base; that of a secret URL is not recorded.
