@@ -16,6 +16,7 @@
 
 mod error;
 mod grammar;
+mod input;
 mod items;
 mod json;
 mod lines;

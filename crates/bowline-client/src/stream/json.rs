@@ -1,15 +1,15 @@
 //! The items of one array in a JSON document, found while the document arrives.
 
-use std::{collections::VecDeque, mem, ops::Range};
+use std::{mem, ops::Range};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{
     Error, ITEM_BYTES_MAX, Split,
     grammar::{Fault, Scan, is_space},
+    input::Input,
     path::Path,
-    utf8::{Gate, NotUtf8},
 };
 
 /// Most arrays and objects that may be open at a time around the items and beside them. (Within an item, what reads it
@@ -430,7 +430,7 @@ impl JsonItems {
             Ok(None)
         } else if self.place != Place::End {
             Err(Error::Truncated { offset: self.input.fed, expected: self.expected() })
-        } else if self.input.gate.is_within_a_character() {
+        } else if self.input.is_within_a_character() {
             Err(Error::NotUtf8 { offset: self.input.offset() })
         } else {
             Ok(None)
@@ -481,56 +481,5 @@ impl Split for JsonItems {
         };
         let value = serde_json::from_slice(bytes);
         value.map(Some).map_err(|error| Error::item(self.item.count - 1, self.item.offset, &error))
-    }
-}
-
-/// What was fed, in pieces that are UTF-8.
-#[derive(Debug, Default)]
-struct Input {
-    gate: Gate,
-    pieces: VecDeque<Bytes>,
-    /// Behind the pieces stands what is not UTF-8.
-    spoilt: bool,
-    /// The piece that is being read.
-    piece: Bytes,
-    /// How much of it was read.
-    at: usize,
-    /// How many bytes came before the piece.
-    before: u64,
-    /// How many bytes were fed.
-    fed: u64,
-    ended: bool,
-}
-
-impl Input {
-    fn feed(&mut self, chunk: Bytes) {
-        self.fed += chunk.remaining() as u64;
-        if !self.spoilt {
-            self.spoilt = matches!(self.gate.pass(chunk, &mut self.pieces), Err(NotUtf8));
-        }
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.piece[self.at..]
-    }
-
-    fn skip(&mut self, bytes: usize) {
-        self.at += bytes;
-    }
-
-    /// Of the next byte, in the document.
-    fn offset(&self) -> u64 {
-        self.before + self.at as u64
-    }
-
-    /// Takes the next piece, when the last one is read. `false`: there is none yet.
-    fn advance(&mut self) -> Result<bool, Error> {
-        let Some(next) = self.pieces.pop_front() else {
-            return if self.spoilt { Err(Error::NotUtf8 { offset: self.offset() }) } else { Ok(false) };
-        };
-        self.before += self.piece.len() as u64;
-        self.piece = next;
-        self.at = 0;
-        Ok(true)
     }
 }
