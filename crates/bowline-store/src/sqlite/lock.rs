@@ -44,7 +44,11 @@ pub fn lock_holder(path: &Path) -> Option<LockHolder> {
     let mut file = File::open(lock_path(path)).ok()?;
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Err(rustix::io::Errno::WOULDBLOCK) => {}
-        Ok(()) | Err(_) => return None,
+        Ok(()) => {
+            let _ = flock(&file, FlockOperation::Unlock);
+            return None;
+        }
+        Err(_) => return None,
     }
     let mut line = String::new();
     let unknown = LockHolder { pid: None, admin: None };
@@ -99,6 +103,14 @@ impl Lock {
     }
 }
 
+/// Closing the file would not be enough: a process that another thread is just starting has a copy of every open file
+/// until its program is loaded, and the lock belongs to all copies.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 /// `bowline.db` → `bowline.db-lock`.
 fn lock_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(real_path(path));
@@ -135,4 +147,22 @@ fn unavailable(lock_path: &Path, error: &io::Error) -> StoreError {
         lock_path.display()
     );
     StoreError::new(StoreErrorKind::Unavailable, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lets_go_though_a_process_being_started_has_a_copy_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bowline.db");
+        let lock = Lock::take(&path).unwrap();
+        // What fork does to every open file.
+        let copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert_eq!(lock_holder(&path), None);
+        drop(Lock::take(&path).unwrap());
+        drop(copy);
+    }
 }
