@@ -16,7 +16,6 @@ use crate::{
     Call, Idempotency,
     address::Address,
     cache::Cache,
-    credential::Credential,
     settings::{Settings, Source},
     transport,
 };
@@ -51,7 +50,7 @@ use crate::{
 /// let crm = Api::with_variables("crm", variables.clone())
 ///     .base_url_env("CRM_BASE_URL")
 ///     .header_key_env("X-Api-Key", "CRM_API_KEY");
-/// assert_eq!(variables.problems(), [("CRM_API_KEY".into(), "is not set: the API key of crm".into())]);
+/// assert_eq!(variables.problems(), [("CRM_API_KEY".into(), "is not set, nor is CRM_API_KEY_FILE: the API key of crm".into())]);
 /// ```
 #[derive(Clone)]
 pub struct Api {
@@ -73,7 +72,7 @@ impl Api {
     }
 
     /// Clones of this Api keep what they had.
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self.client = Arc::default();
         // What another credential or address was told is not for this one.
@@ -147,88 +146,6 @@ impl Api {
         self.with(|settings| match transport::authorities(pem) {
             Ok(authorities) => settings.authorities.extend(authorities),
             Err(what) => settings.problem(Source::Code("trust_authority"), what),
-        })
-    }
-
-    /// Sends a key in a header.
-    pub fn header_key(self, header: &str, key: Secret) -> Self {
-        self.with(|settings| {
-            settings.set_credential(Source::Code(header), Credential::header(header, key, None))
-        })
-    }
-
-    /// As [`header_key`](Api::header_key), from a variable.
-    pub fn header_key_env(self, header: &str, variable: &str) -> Self {
-        self.with(|settings| {
-            if let Some(key) = settings.require(variable, "API key") {
-                let key = Credential::header(header, Secret::new(key), Some(variable));
-                settings.set_credential(Source::Variable(variable), key);
-            }
-        })
-    }
-
-    /// Sends a token as `Authorization: Bearer`.
-    pub fn bearer(self, token: Secret) -> Self {
-        self.with(|settings| settings.set_credential(Source::Code("bearer"), Credential::bearer(token, None)))
-    }
-
-    /// As [`bearer`](Api::bearer), from a variable.
-    pub fn bearer_env(self, variable: &str) -> Self {
-        self.with(|settings| {
-            if let Some(token) = settings.require(variable, "token") {
-                settings.set_credential(
-                    Source::Variable(variable),
-                    Credential::bearer(Secret::new(token), Some(variable)),
-                );
-            }
-        })
-    }
-
-    /// Sends user and password as `Authorization: Basic`.
-    pub fn basic(self, user: &str, password: Secret) -> Self {
-        self.with(|settings| {
-            settings.set_credential(Source::Code("basic"), Credential::basic(user, &password, None))
-        })
-    }
-
-    /// As [`basic`](Api::basic), from two variables.
-    pub fn basic_env(self, user_variable: &str, password_variable: &str) -> Self {
-        self.with(|settings| {
-            let user = settings.require(user_variable, "user name");
-            let password = settings.require(password_variable, "password");
-            if let (Some(user), Some(password)) = (user, password) {
-                let credential = Credential::basic(&user, &Secret::new(password), Some(password_variable));
-                settings.set_credential(Source::Variable(user_variable), credential);
-            }
-        })
-    }
-
-    /// Sends a key as the user name of `Authorization: Basic`, with no password, as some remotes want it.
-    pub fn basic_key_env(self, variable: &str) -> Self {
-        self.with(|settings| {
-            if let Some(key) = settings.require(variable, "API key") {
-                settings.set_credential(
-                    Source::Variable(variable),
-                    Credential::basic(&key, &Secret::new(""), Some(variable)),
-                );
-            }
-        })
-    }
-
-    /// Sends a key as a parameter of the query. It is in no fingerprint, error or log.
-    pub fn query_key(self, parameter: &str, key: Secret) -> Self {
-        self.with(|settings| {
-            settings.set_credential(Source::Code(parameter), Ok(Credential::query(parameter, key, None)))
-        })
-    }
-
-    /// As [`query_key`](Api::query_key), from a variable.
-    pub fn query_key_env(self, parameter: &str, variable: &str) -> Self {
-        self.with(|settings| {
-            if let Some(key) = settings.require(variable, "API key") {
-                let key = Credential::query(parameter, Secret::new(key), Some(variable));
-                settings.set_credential(Source::Variable(variable), Ok(key));
-            }
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a remote wants as a proof of who calls.
+//! Keys that a remote wants on every request, as they are.
 
 use std::fmt;
 
@@ -7,100 +7,281 @@ use bowline_model::Secret;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::scrub::Scrub;
+use crate::{
+    Api,
+    live::LiveSecret,
+    scrub::Scrub,
+    settings::{Settings, Source},
+};
 
-/// One credential, and where it came from.
+/// Keys.
+impl Api {
+    /// Sends a key in a header.
+    pub fn header_key(self, header: &str, key: Secret) -> Self {
+        self.with(|settings| {
+            settings.set_key(Source::Code(header), Key::header(header, LiveSecret::fixed(key)));
+        })
+    }
+
+    /// As [`header_key`](Api::header_key), from a variable, or from the file that `NAME_FILE` names. A file is read
+    /// again whenever it changes.
+    ///
+    /// ```
+    /// use bowline_client::Api;
+    /// use bowline_model::Variables;
+    ///
+    /// let path = std::env::temp_dir().join("crm-api-key");
+    /// std::fs::write(&path, "k-51a9\n")?;
+    /// let variables = Variables::new(move |name| {
+    ///     (name == "CRM_API_KEY_FILE").then(|| path.display().to_string())
+    /// });
+    /// let crm = Api::with_variables("crm", variables.clone()).header_key_env("X-Api-Key", "CRM_API_KEY");
+    /// assert!(variables.problems().is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn header_key_env(self, header: &str, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(key) = settings.live_secret(variable, "API key") {
+                settings.set_key(Source::Variable(variable), Key::header(header, key));
+            }
+        })
+    }
+
+    /// Sends a token as `Authorization: Bearer`.
+    pub fn bearer(self, token: Secret) -> Self {
+        self.with(|settings| settings.set_key(Source::Code("bearer"), Key::bearer(LiveSecret::fixed(token))))
+    }
+
+    /// As [`bearer`](Api::bearer), from a variable or a file, as [`header_key_env`](Api::header_key_env).
+    pub fn bearer_env(self, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(token) = settings.live_secret(variable, "token") {
+                settings.set_key(Source::Variable(variable), Key::bearer(token));
+            }
+        })
+    }
+
+    /// Sends user and password as `Authorization: Basic`.
+    pub fn basic(self, user: &str, password: Secret) -> Self {
+        self.with(|settings| {
+            let user = LiveSecret::fixed(Secret::new(user));
+            settings.set_key(Source::Code("basic"), Key::basic(user, Some(LiveSecret::fixed(password))));
+        })
+    }
+
+    /// As [`basic`](Api::basic), from two variables or files, as [`header_key_env`](Api::header_key_env).
+    pub fn basic_env(self, user_variable: &str, password_variable: &str) -> Self {
+        self.with(|settings| {
+            let user = settings.live_name(user_variable, "user name");
+            let password = settings.live_secret(password_variable, "password");
+            if let (Some(user), Some(password)) = (user, password) {
+                settings.set_key(Source::Variable(user_variable), Key::basic(user, Some(password)));
+            }
+        })
+    }
+
+    /// Sends a key as the user name of `Authorization: Basic`, with no password, as some remotes want it.
+    pub fn basic_key_env(self, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(key) = settings.live_secret(variable, "API key") {
+                settings.set_key(Source::Variable(variable), Key::basic(key, None));
+            }
+        })
+    }
+
+    /// Sends a key as a parameter of the query. It is in no fingerprint, error or log.
+    pub fn query_key(self, parameter: &str, key: Secret) -> Self {
+        self.with(|settings| {
+            settings.set_key(Source::Code(parameter), Ok(Key::query(parameter, LiveSecret::fixed(key))));
+        })
+    }
+
+    /// As [`query_key`](Api::query_key), from a variable or a file, as [`header_key_env`](Api::header_key_env).
+    pub fn query_key_env(self, parameter: &str, variable: &str) -> Self {
+        self.with(|settings| {
+            if let Some(key) = settings.live_secret(variable, "API key") {
+                settings.set_key(Source::Variable(variable), Ok(Key::query(parameter, key)));
+            }
+        })
+    }
+}
+
+impl Settings {
+    /// The secret in that variable, or in the file that its `NAME_FILE` names; if there is neither, that is a problem.
+    /// It is kept out of sight from now on, as are the values it will have.
+    pub(crate) fn live_secret(&mut self, variable: &str, what: &str) -> Option<LiveSecret> {
+        self.live_secret_or(variable, what, || format!("test-{variable}"))
+    }
+
+    /// As [`live_secret`](Self::live_secret), with a stand-in that has the secret's form.
+    pub(crate) fn live_secret_or(
+        &mut self,
+        variable: &str,
+        what: &str,
+        stand_in: impl FnOnce() -> String,
+    ) -> Option<LiveSecret> {
+        let live = self.live(variable, what, stand_in)?;
+        live.scrub(&mut self.scrub);
+        if !live.is_fixed() {
+            self.watched.push(live.clone());
+        }
+        Some(live)
+    }
+
+    /// As [`live_secret`](Self::live_secret), for what is no secret but changes with one: a user's name.
+    pub(crate) fn live_name(&mut self, variable: &str, what: &str) -> Option<LiveSecret> {
+        self.live(variable, what, || format!("test-{variable}"))
+    }
+
+    pub(crate) fn live(
+        &mut self,
+        variable: &str,
+        what: &str,
+        stand_in: impl FnOnce() -> String,
+    ) -> Option<LiveSecret> {
+        let file_variable = format!("{variable}_FILE");
+        match (self.variables.get(variable), self.variables.get(&file_variable)) {
+            (Some(_), Some(_)) => {
+                let what = format!("is set, and so is {file_variable}: unset the one that does not hold");
+                self.problem(Source::Variable(variable), what);
+                None
+            }
+            (Some(value), None) => Some(LiveSecret::of_variable(Secret::new(value), variable)),
+            (None, Some(path)) => match LiveSecret::file(&path, &file_variable) {
+                Ok(secret) => Some(secret),
+                Err(what) => {
+                    self.problem(Source::Variable(&file_variable), what);
+                    None
+                }
+            },
+            (None, None) if self.variables.is_testing() => {
+                Some(LiveSecret::of_variable(Secret::new(stand_in()), variable))
+            }
+            (None, None) => {
+                let what = format!("is not set, nor is {file_variable}: the {what} of {}", self.name);
+                self.problem(Source::Variable(variable), what);
+                None
+            }
+        }
+    }
+}
+
+/// One key, and where it goes.
 #[derive(Clone)]
-pub(crate) struct Credential {
-    kind: Kind,
-    /// The variable that holds it; `None` if it was set in code.
-    variable: Option<String>,
+pub(crate) struct Key {
+    place: Place,
+    secret: LiveSecret,
 }
 
 #[derive(Clone)]
-enum Kind {
-    Header { name: HeaderName, value: HeaderValue, secret: Secret },
-    Query { name: String, secret: Secret },
+enum Place {
+    Header(HeaderName),
+    /// RFC 6750.
+    Bearer,
+    /// RFC 7617, with that user.
+    Basic(LiveSecret),
+    /// Some remotes take their key as the user name, with no password.
+    BasicUser,
+    Query(String),
 }
 
-impl Credential {
+impl Key {
     /// A header that holds the secret as it is.
-    pub(crate) fn header(name: &str, secret: Secret, variable: Option<&str>) -> Result<Self, String> {
+    pub(crate) fn header(name: &str, secret: LiveSecret) -> Result<Self, String> {
         let name: HeaderName = name
             .parse()
             .map_err(|_| format!("the header name {name:?} is not one: letters, digits and dashes"))?;
-        let value = sensitive(secret.expose())?;
-        Ok(Self { kind: Kind::Header { name, value, secret }, variable: variable.map(Into::into) })
+        Self { place: Place::Header(name), secret }.checked()
     }
 
     /// `Authorization: Bearer …` (RFC 6750).
-    pub(crate) fn bearer(token: Secret, variable: Option<&str>) -> Result<Self, String> {
-        let value = sensitive(&format!("Bearer {}", token.expose()))?;
-        let kind = Kind::Header { name: AUTHORIZATION, value, secret: token };
-        Ok(Self { kind, variable: variable.map(Into::into) })
+    pub(crate) fn bearer(secret: LiveSecret) -> Result<Self, String> {
+        Self { place: Place::Bearer, secret }.checked()
     }
 
-    /// `Authorization: Basic …` (RFC 7617).
-    pub(crate) fn basic(user: &str, password: &Secret, variable: Option<&str>) -> Result<Self, String> {
-        if user.contains(':') {
-            return Err("the user name has a colon in it, which Basic cannot carry".into());
+    /// `Authorization: Basic …` (RFC 7617). Without a password, the user is the secret.
+    pub(crate) fn basic(user: LiveSecret, password: Option<LiveSecret>) -> Result<Self, String> {
+        match password {
+            Some(secret) => Self { place: Place::Basic(user), secret }.checked(),
+            None => Self { place: Place::BasicUser, secret: user }.checked(),
         }
-        let pair = Secret::new(BASE64_STANDARD.encode(format!("{user}:{}", password.expose())));
-        let value = sensitive(&format!("Basic {}", pair.expose()))?;
-        // Some remotes take their key as the user name, with no password: then that is the secret.
-        let secret = if password.expose().is_empty() { Secret::new(user) } else { password.clone() };
-        let kind = Kind::Header { name: AUTHORIZATION, value, secret };
-        Ok(Self { kind, variable: variable.map(Into::into) })
     }
 
     /// A parameter of the query.
-    pub(crate) fn query(name: &str, secret: Secret, variable: Option<&str>) -> Self {
-        Self { kind: Kind::Query { name: name.into(), secret }, variable: variable.map(Into::into) }
+    pub(crate) fn query(name: &str, secret: LiveSecret) -> Self {
+        Self { place: Place::Query(name.into()), secret }
     }
 
-    /// The variable that holds it.
+    fn checked(self) -> Result<Self, String> {
+        self.header_now().map(|_| self)
+    }
+
+    /// The variable that says it.
     pub(crate) fn variable(&self) -> Option<&str> {
-        self.variable.as_deref()
+        self.secret.variable()
     }
 
-    /// Puts it on a request.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap, url: &mut Url) {
-        match &self.kind {
-            Kind::Header { name, value, .. } => {
-                headers.insert(name, value.clone());
-            }
-            Kind::Query { name, secret } => {
-                url.query_pairs_mut().append_pair(name, secret.expose());
-            }
+    /// Puts its present value on a request.
+    ///
+    /// # Errors
+    /// Says why the value, which changed since it was checked, cannot be put there.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, url: &mut Url) -> Result<(), String> {
+        if let Place::Query(name) = &self.place {
+            url.query_pairs_mut().append_pair(name, self.secret.current().expose());
+        } else if let Some((name, value)) =
+            self.header_now().map_err(|what| format!("{} {what}", self.variable().unwrap_or("the key")))?
+        {
+            headers.insert(name, value);
         }
+        Ok(())
+    }
+
+    /// The header as it is now, if it is one.
+    fn header_now(&self) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+        let secret = self.secret.current();
+        let secret = secret.expose();
+        let (name, value) = match &self.place {
+            Place::Header(name) => (name.clone(), sensitive(secret)?),
+            Place::Bearer => (AUTHORIZATION, sensitive(&format!("Bearer {secret}"))?),
+            Place::Basic(user) => (AUTHORIZATION, basic(user.current().expose(), secret)?),
+            Place::BasicUser => (AUTHORIZATION, basic(secret, "")?),
+            Place::Query(_) => return Ok(None),
+        };
+        Ok(Some((name, value)))
     }
 
     /// Adds every form in which it could be echoed.
     pub(crate) fn scrub(&self, scrub: &mut Scrub) {
-        match &self.kind {
-            Kind::Header { value, secret, .. } => {
-                scrub.add(secret.expose());
-                let sent = value.to_str().unwrap_or_default();
-                scrub.add(sent.split_once(' ').map_or(sent, |(_, credential)| credential));
-            }
-            Kind::Query { secret, .. } => scrub.add(secret.expose()),
+        self.secret.scrub(scrub);
+        if let Ok(Some((_, value))) = self.header_now() {
+            let sent = value.to_str().unwrap_or_default();
+            scrub.add(sent.split_once(' ').map_or(sent, |(_, credential)| credential));
         }
     }
 }
 
-/// Shows the kind and the variable's name.
-impl fmt::Debug for Credential {
+/// Shows the place and the variable's name.
+impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = match &self.kind {
-            Kind::Header { name, .. } => format!("header {name}"),
-            Kind::Query { name, .. } => format!("query {name}"),
+        let place = match &self.place {
+            Place::Header(name) => format!("header {name}"),
+            Place::Bearer | Place::Basic(_) | Place::BasicUser => "header authorization".to_owned(),
+            Place::Query(name) => format!("query {name}"),
         };
-        write!(f, "Credential({place} from {})", self.variable.as_deref().unwrap_or("code"))
+        write!(f, "Key({place} from {})", self.variable().unwrap_or("code"))
     }
 }
 
+fn basic(user: &str, password: &str) -> Result<HeaderValue, String> {
+    if user.contains(':') {
+        return Err("the user name has a colon in it, which Basic cannot carry".into());
+    }
+    let pair = Secret::new(BASE64_STANDARD.encode(format!("{user}:{password}")));
+    sensitive(&format!("Basic {}", pair.expose()))
+}
+
 /// A header's value that hyper and its logs never print.
-fn sensitive(value: &str) -> Result<HeaderValue, String> {
+pub(crate) fn sensitive(value: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| "holds a character that a header cannot carry (a line break?)".to_owned())?;
     value.set_sensitive(true);

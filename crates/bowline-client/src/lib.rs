@@ -15,6 +15,9 @@
 //! | [`stream`] | the items of an answer that is too large to hold |
 //! | `settings` | what an Api is told, and what is wrong with it |
 //! | `address` | base URL and path joined, so that no path leads to another host |
+//! | `credential` | keys that are on every request |
+//! | `live` | secrets whose file may change |
+//! | `sign` | signatures over requests that leave |
 //! | `prepare` | what a described call becomes on the wire |
 //! | `once` | one attempt, from what is kept or over HTTP |
 //! | `attempt` | the one place that sends |
@@ -49,6 +52,7 @@ mod attempt;
 mod cache;
 mod canonical;
 mod credential;
+mod live;
 mod once;
 mod prepare;
 mod report;
@@ -56,6 +60,7 @@ mod retry_after;
 mod scrub;
 mod send;
 mod settings;
+mod sign;
 mod transport;
 mod verdict;
 
@@ -63,4 +68,6 @@ pub use address::segment;
 pub use api::Api;
 pub use call::{Call, Decoded};
 pub use idempotency::Idempotency;
+pub use live::LiveSecret;
 pub use response::Response;
+pub use sign::{Sign, Signable};

@@ -45,7 +45,7 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
     headers.entry(ACCEPT).or_insert(ACCEPT_DEFAULT);
     headers.entry(USER_AGENT).or_insert_with(|| settings.user_agent.clone());
     for credential in &settings.credentials {
-        credential.apply(&mut headers, &mut url);
+        credential.apply(&mut headers, &mut url)?;
     }
     let mut body = request.body.as_ref().map(|body| body.bytes.clone());
     if settings.key_is_sent_for(&request.method) {

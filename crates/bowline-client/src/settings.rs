@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bowline_model::{Clock, RetryPolicy, SystemClock, Variables};
+use bowline_model::{Clock, RetryPolicy, Secret, SystemClock, Variables};
 use reqwest::{Method, header::HeaderValue};
 
 use crate::{
-    Idempotency, address::Address, credential::Credential, prepare::needs_key, scrub::Scrub,
+    Idempotency, address::Address, credential::Key, live::LiveSecret, prepare::needs_key, scrub::Scrub,
     transport::Authorities,
 };
 
@@ -39,7 +39,9 @@ pub(crate) struct Settings {
     /// Where calls go instead of where the URL says.
     diverted: Option<Address>,
     pub(crate) http_hosts: Vec<String>,
-    pub(crate) credentials: Vec<Credential>,
+    pub(crate) credentials: Vec<Key>,
+    /// Secrets whose files may change.
+    pub(crate) watched: Vec<LiveSecret>,
     pub(crate) scrub: Scrub,
     pub(crate) idempotency: Idempotency,
     pub(crate) key_lifetime: Duration,
@@ -62,6 +64,7 @@ impl Settings {
             diverted: None,
             http_hosts: vec![],
             credentials: vec![],
+            watched: vec![],
             scrub: Scrub::default(),
             idempotency: Idempotency::default(),
             key_lifetime: KEY_LIFETIME,
@@ -84,24 +87,6 @@ impl Settings {
         self.problems.push((name, what));
     }
 
-    pub(crate) fn require(&mut self, variable: &str, what: &str) -> Option<String> {
-        self.require_or(variable, what, || format!("test-{variable}"))
-    }
-
-    fn require_or(
-        &mut self,
-        variable: &str,
-        what: &str,
-        stand_in: impl FnOnce() -> String,
-    ) -> Option<String> {
-        let purpose = format!("the {what} of {}", self.name);
-        let value = self.variables.require_or(variable, &purpose, stand_in);
-        if value.is_none() {
-            self.problems.push((variable.to_owned(), format!("is not set: {purpose}")));
-        }
-        value
-    }
-
     /// Takes the address in that variable, which is not looked at if calls are diverted.
     pub(crate) fn read_address(
         &mut self,
@@ -111,11 +96,11 @@ impl Settings {
     ) {
         let stand_in = || STAND_IN_URL.to_owned();
         let url = match self.diverted {
-            Some(_) => Some(stand_in()),
-            None => self.require_or(variable, what, stand_in),
+            Some(_) => Some(LiveSecret::fixed(Secret::new(STAND_IN_URL))),
+            None => self.live(variable, what, stand_in),
         };
         if let Some(url) = url {
-            self.set_address(Source::Variable(variable), read(&url, &self.http_hosts));
+            self.set_address(Source::Variable(variable), read(url.current().expose(), &self.http_hosts));
         }
     }
 
@@ -144,7 +129,7 @@ impl Settings {
         }
     }
 
-    pub(crate) fn set_credential(&mut self, source: Source<'_>, credential: Result<Credential, String>) {
+    pub(crate) fn set_key(&mut self, source: Source<'_>, credential: Result<Key, String>) {
         match credential {
             Ok(credential) => {
                 credential.scrub(&mut self.scrub);
