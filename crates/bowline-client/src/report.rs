@@ -9,6 +9,9 @@ use reqwest::{
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION},
 };
 
+mod words;
+
+use self::words::{Words, is_html};
 use crate::{
     attempt::REDIRECTS_MAX,
     scrub::Scrub,
@@ -90,7 +93,14 @@ impl Asked<'_> {
         Failure::unknown(format!("{}: no answer {}", self.what(), self.in_time())).call(self.call())
     }
 
-    /// A failure about an answer: `POST crm /contacts answered 401: …`.
+    /// A failure about a bad answer, in the remote's own words: `POST crm /contacts answered 401 expired_key: …`.
+    pub(crate) fn about_bad(&self, answer: &Answer, certainty: fn(String) -> Failure, what: &str) -> Failure {
+        let words = Words::of(answer.status, &answer.headers, &answer.body);
+        let failure = self.about(answer, certainty, &format!("{}{what}", words.told()));
+        self.with_code(failure, words.code)
+    }
+
+    /// A failure about an answer: `POST crm /contacts answered 200, but …`.
     pub(crate) fn about(&self, answer: &Answer, certainty: fn(String) -> Failure, what: &str) -> Failure {
         let message = format!("{} answered {}{}", self.what(), answer.status, self.scrub.text(what));
         certainty(message).call(CallFailure {
@@ -99,6 +109,14 @@ impl Asked<'_> {
             body: excerpt(&answer.body, self.scrub),
             ..self.call()
         })
+    }
+
+    /// The same failure, with the remote's own name for it.
+    pub(crate) fn with_code(&self, mut failure: Failure, code: Option<String>) -> Failure {
+        if let Some(call) = &mut failure.call {
+            call.code = code.map(|code| self.scrub.text(&code));
+        }
+        failure
     }
 
     pub(crate) fn with_causes(&self, mut failure: Failure, causes: &[String]) -> Failure {
@@ -111,9 +129,8 @@ impl Asked<'_> {
             api: self.api.to_owned(),
             method: self.method.to_string(),
             path: self.scrub.text(self.path),
-            status: None,
-            request_id: None,
-            body: None,
+            attempt: self.attempt,
+            ..CallFailure::default()
         }
     }
 
@@ -179,11 +196,10 @@ pub(crate) fn not_json(answer: &Answer) -> Option<String> {
         return Some(format!("is encoded as {encoding}, which was not asked for"));
     }
     let start = answer.body.trim_ascii_start();
-    let says_html = header(CONTENT_TYPE).is_some_and(|kind| kind.contains("html"));
-    if !says_html && !start.starts_with(b"<") {
+    let is_html = is_html(header(CONTENT_TYPE).unwrap_or_default(), start);
+    if !is_html && !start.starts_with(b"<") {
         return None;
     }
-    let is_html = says_html || start.to_ascii_lowercase().starts_with(b"<!doctype html");
     let kind = if is_html { "HTML" } else { "XML or HTML" };
     let shown = String::from_utf8_lossy(&start[..start.len().min(SHOWN_BYTES_MAX)]);
     Some(format!("is {kind} where JSON was expected ({shown:?}): does the base URL lead to the API?"))

@@ -139,10 +139,16 @@ fn bad<T>(asked: &Asked<'_>, answer: &Answer) -> Verdict<T> {
     let hint = asked.hint(answer, meaning);
     let wait = wait(answer, asked.now);
     match meaning {
-        Meaning::Later => Verdict::RetryAfter(asked.about(answer, Failure::refused, &hint).retry_after(wait)),
-        Meaning::Unclear => Verdict::Unknown(asked.about(answer, Failure::unknown, &hint).retry_after(wait)),
-        Meaning::UnclearForGood => Verdict::Unknown(asked.about(answer, Failure::unknown, &hint).permanent()),
-        Meaning::No => Verdict::Refused(asked.about(answer, Failure::refused, &hint).permanent()),
+        Meaning::Later => {
+            Verdict::RetryAfter(asked.about_bad(answer, Failure::refused, &hint).retry_after(wait))
+        }
+        Meaning::Unclear => {
+            Verdict::Unknown(asked.about_bad(answer, Failure::unknown, &hint).retry_after(wait))
+        }
+        Meaning::UnclearForGood => {
+            Verdict::Unknown(asked.about_bad(answer, Failure::unknown, &hint).permanent())
+        }
+        Meaning::No => Verdict::Refused(asked.about_bad(answer, Failure::refused, &hint).permanent()),
     }
 }
 

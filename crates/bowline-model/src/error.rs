@@ -117,7 +117,24 @@ impl fmt::Display for Failure {
 }
 
 /// What is known of a failed call. Holds no secret: no host or path of a secret URL, no credentials.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// ```
+/// use bowline_model::{CallFailure, Error, Failure};
+///
+/// let failure = Failure::refused("POST crm /contacts answered 422 email_taken").permanent();
+/// let error = Error::from(failure.call(CallFailure {
+///     api: "crm".into(),
+///     method: "POST".into(),
+///     path: "/contacts".into(),
+///     status: Some(422),
+///     code: Some("email_taken".into()),
+///     attempt: 1,
+///     ..CallFailure::default()
+/// }));
+/// let exists = matches!(error.call(), Some(call) if call.status == Some(422) && call.code.as_deref() == Some("email_taken"));
+/// assert!(exists && !error.is_retryable());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallFailure {
     /// The Api's name.
     pub api: String,
@@ -128,12 +145,22 @@ pub struct CallFailure {
     /// The status, if there was an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// The remote's own name for what is wrong, from its body: `card_declined`, `invalid_grant`, `THROTTLED`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The remote's id of the request, from its headers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The first bytes of the answer's body, as text, scrubbed. At most [`BODY_EXCERPT_BYTES_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// Which attempt it was, from 1; 0 where nobody counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempt: u32,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// How much of a failed call's answer is kept.
@@ -190,6 +217,20 @@ impl Error {
     /// The status of the call that failed, if a remote answered.
     pub fn status(&self) -> Option<u16> {
         self.inner.failure.call.as_ref()?.status
+    }
+
+    /// The remote's own name for what is wrong, if it gave one: `card_declined`, `THROTTLED`.
+    ///
+    /// ```
+    /// use bowline_model::Error;
+    ///
+    /// fn declined(error: &Error) -> bool {
+    ///     (error.status(), error.code()) == (Some(402), Some("card_declined"))
+    /// }
+    /// assert!(!declined(&Error::refused("out of stock")));
+    /// ```
+    pub fn code(&self) -> Option<&str> {
+        self.inner.failure.call.as_ref()?.code.as_deref()
     }
 
     /// The call that failed, if it was one.
@@ -320,5 +361,45 @@ mod millis {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_older_journals_still_read() {
+        let old = r#"{"inner":{"failure":{"message":"POST crm /contacts answered 503","certainty":"refused","retryable":true,
+            "retry_after":7000,"call":{"api":"crm","method":"POST","path":"/contacts","status":503,"body":"busy"}},
+            "entry":null}}"#;
+        let error: Error = serde_json::from_str(old).unwrap();
+        let call = error.call().unwrap();
+        assert_eq!((call.status, call.attempt, call.code.as_deref()), (Some(503), 0, None));
+        assert_eq!(call.body.as_deref(), Some("busy"));
+        let again = serde_json::to_value(&error).unwrap();
+        assert_eq!(
+            again,
+            serde_json::from_str::<serde_json::Value>(old).unwrap(),
+            "and are written as they were"
+        );
+    }
+
+    #[test]
+    fn what_is_known_of_a_call_survives_the_journal() {
+        let call = CallFailure {
+            api: "crm".into(),
+            method: "POST".into(),
+            path: "/contacts".into(),
+            status: Some(422),
+            code: Some("email_taken".into()),
+            request_id: Some("req_7".into()),
+            body: Some("{}".into()),
+            attempt: 3,
+        };
+        let error = Error::from(Failure::refused("no").permanent().call(call));
+        let read: Error = serde_json::from_str(&serde_json::to_string(&error).unwrap()).unwrap();
+        assert_eq!(read, error);
+        assert_eq!((read.status(), read.code()), (Some(422), Some("email_taken")));
     }
 }

@@ -212,7 +212,7 @@ fn a_failure_says_what_a_person_needs() {
     let told = message(&verdict);
     assert_eq!(
         told,
-        "POST crm /contacts answered 401: check the credential (CRM_API_KEY) and what it may do"
+        "POST crm /contacts answered 401, saying \"bad key\": check the credential (CRM_API_KEY) and what it may do"
     );
     let call = word(&verdict).1.unwrap().call.clone().unwrap();
     assert_eq!(
@@ -224,6 +224,8 @@ fn a_failure_says_what_a_person_needs() {
             status: Some(401),
             request_id: Some("req_7".into()),
             body: Some("{\"error\":\"bad key\"}".into()),
+            code: None,
+            attempt: 1,
         }
     );
     let long = "ü".repeat(BODY_EXCERPT_BYTES_MAX);

@@ -37,6 +37,8 @@ pub(crate) async fn dead(server: &Server) -> RunId {
         status: Some(503),
         request_id: Some(format!("{SCRIPT}{}", long("r"))),
         body: Some(format!("{SCRIPT}{PAINT}{}", long("y"))),
+        code: Some(format!("{SCRIPT}{PAINT}{}", long("c"))),
+        ..CallFailure::default()
     };
     let failure = Failure::refused(format!("{SCRIPT}{PAINT}{}", long("m"))).call(call);
     for entry in &mut entries {

@@ -103,6 +103,7 @@ fn failure(kind: EntryKind) -> Failure {
         status: Some(503),
         request_id: Some("req_7".to_owned()),
         body: Some("jane@example.com is busy".to_owned()),
+        ..CallFailure::default()
     };
     match kind {
         EntryKind::StepUnknown => Failure::unknown("crm did not answer within 10 s").call(call),

@@ -53,6 +53,8 @@ fn full_meta() -> EntryMeta {
         status: Some(503),
         request_id: Some("req_1".to_owned()),
         body: Some("busy".to_owned()),
+        code: Some("overloaded".to_owned()),
+        attempt: 3,
     };
     EntryMeta {
         output_type: Some("Contact".to_owned()),
