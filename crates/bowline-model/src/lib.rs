@@ -34,6 +34,7 @@ pub mod secret;
 pub mod variables;
 
 pub use clock::{BoxFuture, Clock, SystemClock};
+pub use credential::{CredentialAnswer, CredentialError, CredentialStore, StoredCredential};
 pub use effect::{Attempt, Effect, Recorded, Repeat, Shape, Verdict};
 pub use entry::{Entry, EntryKey, EntryKind, EntryMeta, Family, Fingerprint, Payload, Position, ScopePath};
 pub use error::{CallFailure, Certainty, Error, Failure, Result};

@@ -12,6 +12,7 @@
 //! | `schema`, `period` | which tables there are |
 //! | `queue`, `threads`, `writer`, `transaction` | how a write gets to the disk |
 //! | `accept`, `claim`, `progress`, `operate`, `journal`, `node`, `tidy` | the writes |
+//! | `credentials` | sealed tokens, and who may refresh them |
 //! | `readers`, `read`, `fresh` | the reads |
 //! | `ends` | who waits for a run's end |
 //! | `checkpoint`, `disk` | the log and the room |
@@ -20,6 +21,7 @@
 mod accept;
 mod checkpoint;
 mod claim;
+mod credentials;
 mod disk;
 mod ends;
 mod failure;
@@ -85,6 +87,27 @@ use writer::Writer;
 /// WAL with `synchronous=FULL`: a write is answered after its commit was synced to the disk. After a crash of the
 /// process or the machine, the next [`open`](Self::open) finds all that was answered, and nothing of a write that was
 /// refused. A write that was never answered is there whole, or not at all.
+///
+/// # Examples
+/// A credential, and who may refresh it:
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// # use bowline_model::{Clock, SystemClock};
+/// use bowline_model::{CredentialStore, Secret};
+/// # use bowline_store::{SqliteOptions, SqliteStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = SqliteStore::in_memory(SqliteOptions::default(), Arc::new(SystemClock))?;
+/// # let now = SystemClock.now();
+///
+/// assert!(store.lease("crm", "this process", now, Duration::from_secs(60)).await?);
+/// let version = store.save("crm", 0, Secret::new("sealed"), None).await?;
+/// store.release("crm", "this process").await?;
+///
+/// let stored = store.load("crm").await?.expect("saved above");
+/// assert_eq!((stored.version, stored.value.expose()), (version, "sealed"));
+/// # Ok(()) }
+/// ```
 pub struct SqliteStore {
     queue: Queue,
     /// None in memory: there the writer reads too.

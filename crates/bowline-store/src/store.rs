@@ -4,8 +4,8 @@
 //! run's row, every write of progress names the epoch it holds, and nothing here assumes that the caller is alone.
 
 use bowline_model::{
-    BoxFuture, DeadReason, Entry, Epoch, Event, EventId, NewEvent, NewRun, NodeId, Payload, Run, RunId,
-    RunState, WorkflowName,
+    BoxFuture, CredentialStore, DeadReason, Entry, Epoch, Event, EventId, NewEvent, NewRun, NodeId, Payload,
+    Run, RunId, RunState, WorkflowName,
 };
 use jiff::Timestamp;
 
@@ -13,12 +13,12 @@ use crate::StoreError;
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// A durable place for events, runs and journals.
+/// A durable place for events, runs, journals, and the credentials that runs call with.
 ///
 /// # Durability
 /// A method that writes returns `Ok` only after its commit reached the disk; whoever saw `Ok` finds the write after
 /// any crash. A method that returns an error wrote nothing.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: CredentialStore {
     /// Registers this process as a node, and takes over what a dead one left: every run that was
     /// [`Running`](RunState::Running) under a node that is gone becomes [`Queued`](RunState::Queued) with its crash
     /// counted (and counted as alone if no other run of that node was running).

@@ -1,6 +1,11 @@
 //! A store whose commits wait at a gate until the test opens it.
 
-use bowline_model::{BoxFuture, Entry, Event, EventId, Payload, Run, RunId};
+use std::time::Duration;
+
+use bowline_model::{
+    BoxFuture, CredentialAnswer, CredentialStore, Entry, Event, EventId, Payload, Run, RunId, Secret,
+    StoredCredential,
+};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
     StoreError, Written,
@@ -65,6 +70,44 @@ impl Gate {
             self.arrived.add_permits(1);
             self.gate.acquire().await.expect("never closed").forget();
         }
+    }
+}
+
+impl CredentialStore for Gated {
+    fn load<'a>(&'a self, name: &'a str) -> CredentialAnswer<'a, Option<StoredCredential>> {
+        self.inner.load(name)
+    }
+
+    fn save<'a>(
+        &'a self,
+        name: &'a str,
+        replaces: i64,
+        value: Secret,
+        expires_at: Option<Timestamp>,
+    ) -> CredentialAnswer<'a, i64> {
+        self.inner.save(name, replaces, value, expires_at)
+    }
+
+    fn forget<'a>(&'a self, name: &'a str, version: i64) -> CredentialAnswer<'a, ()> {
+        self.inner.forget(name, version)
+    }
+
+    fn names<'a>(&'a self, prefix: &'a str) -> CredentialAnswer<'a, Vec<String>> {
+        self.inner.names(prefix)
+    }
+
+    fn lease<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+        now: Timestamp,
+        ttl: Duration,
+    ) -> CredentialAnswer<'a, bool> {
+        self.inner.lease(name, holder, now, ttl)
+    }
+
+    fn release<'a>(&'a self, name: &'a str, holder: &'a str) -> CredentialAnswer<'a, ()> {
+        self.inner.release(name, holder)
     }
 }
 

@@ -3,7 +3,7 @@
 use bowline_model::{NodeId, RunId, RunState};
 use jiff::Timestamp;
 
-use super::{fault::Fault, queue::Write, row::nanos, transaction::Tx};
+use super::{credentials, fault::Fault, queue::Write, row::nanos, transaction::Tx};
 use crate::NodeStart;
 
 /// [`Store::start_node`](crate::Store::start_node).
@@ -32,6 +32,7 @@ impl Write for StartNode {
                 .execute((run, nanos(self.now), i64::from(is_alone)))?;
             tx.moved(RunState::Running, RunState::Queued);
         }
+        credentials::end_leases(tx.conn)?;
         tx.ledger.node_last += 1;
         // The ledger is saved with a batch that changed a table; this makes sure that it did.
         tx.ledger.save(tx.conn)?;

@@ -20,7 +20,7 @@ const APPLICATION_ID: i32 = 0x426f_776c;
 /// One change of the schema. Number n leads from version n to n + 1.
 type Migration = fn(&Connection, &dyn Clock) -> rusqlite::Result<()>;
 
-const MIGRATIONS: [Migration; 1] = [create];
+const MIGRATIONS: [Migration; 2] = [create, add_credentials];
 
 /// How long a connection waits for a lock that another program holds (an `sqlite3` shell, a backup).
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -147,6 +147,11 @@ fn create(conn: &Connection, clock: &dyn Clock) -> rusqlite::Result<()> {
     period::create(conn, &Period { no: KEPT + 1, event_first: 1, run_first: 1, ..kept })?;
     conn.execute("UPDATE ledger SET accepted_at = ?1, probed_at = ?1", [nanos(now)])?;
     Ledger::load(conn).map(|_| ())
+}
+
+/// Version 2.
+fn add_credentials(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
+    conn.execute_batch(include_str!("credentials.sql"))
 }
 
 fn cannot_open(path: Option<&Path>, error: &rusqlite::Error) -> StoreError {

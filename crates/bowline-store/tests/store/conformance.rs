@@ -2,6 +2,7 @@
 
 pub(crate) mod accepting;
 pub(crate) mod claiming;
+pub(crate) mod crediting;
 pub(crate) mod ending;
 pub(crate) mod operating;
 pub(crate) mod reading;
@@ -83,6 +84,27 @@ macro_rules! promises {
                     tells_of_the_end_of_a_write_that_was_answered_late
                     knows_no_end_of_a_run_that_is_not_there
                     keeps_nobody_waiting_who_waits_at_a_close
+                }
+                crediting {
+                    knows_no_credential_that_was_never_saved
+                    gives_a_credential_back_as_it_was_saved
+                    replaces_only_the_credential_that_was_read
+                    stores_one_of_many_that_replace_the_same_credential
+                    stores_a_repeated_save_once
+                    forgets_a_credential_at_the_version_that_was_read
+                    never_gives_a_version_again
+                    lists_credentials_by_the_beginning_of_their_names
+                    finds_credentials_after_a_restart
+                    keeps_credentials_whatever_retention_drops
+                    leases_to_one_holder_at_a_time
+                    leases_to_one_of_many_who_ask
+                    lets_a_holder_take_its_lease_for_longer
+                    leases_again_once_the_holder_gave_it_back
+                    ends_a_lease_of_a_clock_that_was_set_back
+                    saves_whoever_has_the_lease
+                    refuses_credentials_past_the_limits
+                    refuses_more_credentials_than_the_limit
+                    refuses_more_leases_than_the_limit_until_some_end
                 }
                 reading {
                     knows_nothing_of_what_is_not_there

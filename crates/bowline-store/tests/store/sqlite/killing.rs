@@ -1,13 +1,15 @@
 //! The process is killed, as the kernel does it.
 
 use std::{
+    collections::HashMap,
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
-use bowline_model::{NodeId, RunState};
+use bowline_model::{CredentialStore, NodeId, RunState, Secret};
 use bowline_store::{Accepted, Batch, Claim, RunWrite, SqliteStore, Store, Transition, lock_holder};
 
 use super::{open, options, place};
@@ -16,17 +18,28 @@ use crate::bench::{TestClock, at, done, event, run_of};
 /// Tells a child process of this test program which store to write to.
 const CHILD_STORE: &str = "BOWLINE_TEST_CHILD_STORE";
 
+/// What the child does.
+const CHILD_WORK: &str = "BOWLINE_TEST_CHILD_WORK";
+
 fn claim(total_max: usize) -> Claim {
     let workflows = vec![("a".into(), total_max)];
     Claim { node: NodeId(1), now: at(1), total_max, workflows, others_max: 0, crashes_min: 0 }
 }
 
-/// What the child does until it is killed: accepts and completes, and says what was answered.
+/// What the child does until it is killed, and says what was answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Ok(path) = std::env::var(CHILD_STORE) else { return };
     let store: Arc<dyn Store> =
         Arc::new(SqliteStore::open(path, options(), Arc::new(TestClock::default())).unwrap());
+    match std::env::var(CHILD_WORK).unwrap().as_str() {
+        "runs" => accept_and_complete(store).await,
+        "credentials" => refresh(store).await,
+        work => panic!("{work} is no work"),
+    }
+}
+
+async fn accept_and_complete(store: Arc<dyn Store>) {
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..8 {
         let store = Arc::clone(&store);
@@ -48,6 +61,24 @@ async fn child() {
     tasks.join_all().await;
 }
 
+/// Rotates four credentials, each under its lease, until it is killed in the midst of it.
+async fn refresh(store: Arc<dyn Store>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..4 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let (name, mut version) = (format!("crm/{task}"), 0);
+            for number in 0.. {
+                assert!(store.lease(&name, "child", at(0), Duration::from_mins(5)).await.unwrap());
+                let token = Secret::new(format!("token {number}"));
+                version = store.save(&name, version, token, Some(at(number))).await.unwrap();
+                say(&format!("saved {task} {number} {version}"));
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // On a line of its own: the test harness prints too.
@@ -55,10 +86,11 @@ fn say(line: &str) {
 }
 
 /// Runs the child, kills it after so many answers, and returns all the answers it had told.
-fn run_and_kill(path: &Path, answers: usize) -> Vec<String> {
+fn run_and_kill(path: &Path, work: &str, answers: usize) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "sqlite::killing::child", "--nocapture"])
         .env(CHILD_STORE, path)
+        .env(CHILD_WORK, work)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -76,7 +108,7 @@ async fn finds_all_that_was_answered_after_a_kill() {
     let (_folder, path) = place();
     let (mut accepted, mut completed) = (vec![], vec![]);
     for round in 1..=3 {
-        for line in run_and_kill(&path, 60 * round) {
+        for line in run_and_kill(&path, "runs", 60 * round) {
             match line.split_once(' ') {
                 Some(("accepted", key)) => accepted.push(key.to_owned()),
                 Some(("completed", run)) => completed.push(run.to_owned()),
@@ -101,4 +133,30 @@ async fn finds_all_that_was_answered_after_a_kill() {
         assert!(counts.iter().all(|(state, _)| *state != RunState::Running), "{counts:?}");
     }
     assert!(accepted.len() > 100 && completed.len() > 100);
+}
+
+#[tokio::test]
+async fn finds_every_credential_that_was_saved_before_a_kill() {
+    let (_folder, path) = place();
+    // By task: the number of the last token that the child was told is saved, and its version.
+    let mut saved: HashMap<String, (i64, i64)> = HashMap::new();
+    for line in run_and_kill(&path, "credentials", 200) {
+        let words: Vec<_> = line.split(' ').collect();
+        if let ["saved", task, number, version] = words[..] {
+            saved.insert(task.to_owned(), (number.parse().unwrap(), version.parse().unwrap()));
+        }
+    }
+    assert_eq!(saved.len(), 4, "{saved:?}");
+    let store = open(&path);
+    store.start_node(at(1)).await.unwrap();
+    for (task, (number, version)) in saved {
+        let name = format!("crm/{task}");
+        let found = store.load(&name).await.unwrap().expect("it was saved");
+        let token: i64 = found.value.expose().strip_prefix("token ").unwrap().parse().unwrap();
+        // One more may have reached the disk before the child could say so.
+        assert!((number..=number + 1).contains(&token), "{token} after {number}");
+        assert_eq!((found.version == version, found.expires_at), (token == number, Some(at(token))));
+        let is_free = store.lease(&name, "next", at(1), Duration::from_mins(5)).await.unwrap();
+        assert!(is_free, "the dead hold no lease: the lock proves that they are dead");
+    }
 }

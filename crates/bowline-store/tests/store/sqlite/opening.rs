@@ -2,12 +2,12 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
 
-use bowline_model::RunId;
-use bowline_store::{LockHolder, SqliteStore, Store, StoreErrorKind, lock_holder};
+use bowline_model::{CredentialStore, RunId, Secret};
+use bowline_store::{Batch, LockHolder, SqliteStore, Store, StoreErrorKind, lock_holder};
 use rusqlite::Connection;
 
 use super::{ask, open, options, place};
-use crate::bench::{TestClock, at};
+use crate::bench::{TestClock, at, event, run_of};
 
 #[tokio::test]
 async fn refuses_a_second_server_and_says_who_has_the_store() {
@@ -125,7 +125,7 @@ async fn marks_the_file_and_leaves_no_log_behind() {
     assert_eq!(store.run(RunId(1)).await.unwrap(), None);
     store.close().await.unwrap();
     assert_eq!(ask(&path, "PRAGMA application_id"), 0x426f_776c);
-    assert_eq!(ask(&path, "PRAGMA user_version"), 1);
+    assert_eq!(ask(&path, "PRAGMA user_version"), 2);
     assert!(!folder.path().join("bowline.db-wal").exists());
 }
 
@@ -144,4 +144,19 @@ fn one_file_has_one_owner_by_whatever_name_it_is_opened() {
     assert_eq!(refused.kind(), StoreErrorKind::Incompatible);
     assert!(refused.to_string().contains("has 2 names (hard links)"), "{refused}");
     drop(held);
+}
+
+#[tokio::test]
+async fn brings_a_file_of_version_1_to_this_builds() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    store.accept(Batch { events: vec![event("1", vec![run_of("a")])], ..Batch::default() }).await.unwrap();
+    store.close().await.unwrap();
+    let as_it_was = "DROP TABLE credential; DROP TABLE credential_lease; PRAGMA user_version = 1;";
+    Connection::open(&path).unwrap().execute_batch(as_it_was).unwrap();
+    let store = open(&path);
+    store.save("crm", 0, Secret::new("sealed"), None).await.unwrap();
+    assert_eq!(store.load("crm").await.unwrap().unwrap().value.expose(), "sealed");
+    assert!(store.run(RunId(1)).await.unwrap().is_some());
+    assert_eq!(ask(&path, "PRAGMA user_version"), 2);
 }
