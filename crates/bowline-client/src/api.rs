@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{Clock, RetryPolicy, Secret, Variables};
+use bowline_model::{Alerts, Clock, RetryPolicy, Secret, Variables};
 use reqwest::{
     Client, Method,
     header::{HeaderName, HeaderValue},
@@ -14,8 +14,10 @@ use reqwest::{
 
 use crate::{
     Call, Idempotency,
+    account::{Account, Accounts, DEFAULT_ACCOUNT},
     address::Address,
     cache::Cache,
+    policy::Policy,
     settings::{Settings, Source},
     transport,
 };
@@ -56,7 +58,8 @@ use crate::{
 pub struct Api {
     settings: Arc<Settings>,
     client: Arc<OnceLock<Result<Client, String>>>,
-    cache: Option<Arc<Cache>>,
+    account: Arc<Account>,
+    accounts: Arc<Accounts>,
 }
 
 impl Api {
@@ -68,7 +71,8 @@ impl Api {
     /// An Api of that name, whose variables come from there. Their problems are recorded there, too.
     pub fn with_variables(name: impl Into<String>, variables: Variables) -> Self {
         let settings = Arc::new(Settings::new(name.into(), variables));
-        Self { settings, client: Arc::default(), cache: None }
+        let account = Arc::new(Account::new(DEFAULT_ACCOUNT, &settings));
+        Self { settings, client: Arc::default(), account, accounts: Arc::default() }
     }
 
     /// Clones of this Api keep what they had.
@@ -76,8 +80,23 @@ impl Api {
         change(Arc::make_mut(&mut self.settings));
         self.client = Arc::default();
         // What another credential or address was told is not for this one.
-        self.cache = self.cache.map(|cache| Arc::new(cache.anew()));
+        self.account = Arc::new(Account::new(&self.account.name, &self.settings));
+        self.accounts = Arc::default();
         self
+    }
+
+    /// The same remote for another of its accounts: a tenant with a token, limits and kept answers of its own. All
+    /// calls of this Api and its clones for equal accounts share these.
+    ///
+    /// ```
+    /// use bowline_client::Api;
+    ///
+    /// let shop = Api::new("shop").base_url("https://shop.example.com");
+    /// let call = shop.account("tenant-7").get("/orders");
+    /// ```
+    pub fn account(&self, account: &str) -> Self {
+        let account = self.accounts.get(account, &self.settings);
+        Self { account, ..self.clone() }
     }
 
     /// Its name: what journals, logs and errors call it.
@@ -205,7 +224,7 @@ impl Api {
     /// The cache is this process's own: the next process begins without. A step that is answered from it records that
     /// answer as any other, and after a crash receives the recorded one.
     pub fn cache(self, ttl: Duration) -> Self {
-        Self { cache: Some(Arc::new(Cache::new(ttl))), ..self }
+        self.with(|settings| settings.cache_ttl = Some(ttl))
     }
 
     /// How long the remote remembers an idempotency key. 24 h unless set. A call whose outcome is unknown is never
@@ -232,6 +251,11 @@ impl Api {
     /// The schedule of calls that stand alone. In a run the engine owns it.
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.with(|settings| settings.retry = policy)
+    }
+
+    /// Where alerts go: a credential that is not taken, a remote that is down. The log unless set.
+    pub fn alerts(self, alerts: Arc<dyn Alerts>) -> Self {
+        self.with(|settings| settings.alerts = alerts)
     }
 
     /// Where time and randomness come from.
@@ -275,7 +299,24 @@ impl Api {
 
     /// The answers that it keeps, if it does.
     pub(crate) fn kept(&self) -> Option<&Cache> {
-        self.cache.as_deref()
+        self.account.cache.as_ref()
+    }
+
+    /// Whether a request may go now.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.account.policy
+    }
+
+    pub(crate) fn account_name(&self) -> &str {
+        &self.account.name
+    }
+
+    /// The name, and the account if it is not the default one.
+    pub(crate) fn shown_name(&self) -> String {
+        match self.account_name() {
+            DEFAULT_ACCOUNT => self.name().to_owned(),
+            account => format!("{}/{account}", self.name()),
+        }
     }
 
     /// The connections, opened at the first call.

@@ -1,4 +1,4 @@
-//! The one place that sends: one HTTP attempt, observed.
+//! The one place that sends: one HTTP request, observed.
 
 use std::{error::Error as _, pin::Pin};
 
@@ -10,58 +10,70 @@ use reqwest::{
 };
 use url::Url;
 
-use crate::verdict::{Answer, BodyEnd, Observed};
+use crate::{
+    body::Body,
+    verdict::{BodyEnd, Observed},
+};
 
 /// Most redirects that one attempt follows.
 pub(crate) const REDIRECTS_MAX: usize = 5;
 
-/// A request, ready to go: credentials and key are on it.
+/// A request, ready to go.
+#[derive(Clone)]
 pub(crate) struct Ready {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Option<Bytes>,
+    pub(crate) body: Option<Body>,
 }
 
-/// Sends the request and reads its answer, until `deadline` ends.
+/// An answer whose body is still to come.
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// Where it came from: the request's own URL, or where a redirect led.
+    pub(crate) url: Url,
+    pub(crate) body: Incoming,
+}
+
+/// Sends the request and waits for the head of its answer, until `deadline` ends.
 ///
 /// What a remote refused unprocessed is sent again at once, on another connection: a stream that HTTP/2 says it did not
 /// touch (RFC 9113 §8.7), a pooled connection that was closed before the first byte.
 ///
 /// Redirects are followed within the origin only, for GET and HEAD: there they repeat nothing and carry credentials
 /// to nobody else.
-pub(crate) async fn exchange(
+///
+/// # Errors
+/// What was observed instead of an answer.
+pub(crate) async fn send(
     client: &Client,
     mut request: Ready,
-    bytes_max: usize,
-    mut deadline: BoxFuture<'static, ()>,
-) -> Observed {
+    deadline: &mut BoxFuture<'static, ()>,
+) -> Result<Head, Observed> {
     let mut redirects = 0;
     loop {
         let response = tokio::select! {
             biased;
-            response = send(client, &request) => response,
-            () = &mut deadline => return Observed::TimedOut,
+            response = once(client, &request) => response,
+            () = &mut *deadline => return Err(Observed::TimedOut),
         };
-        let response = match response {
-            Ok(response) => response,
-            Err(error) => return lost(&error.without_url()),
-        };
+        let response = response.map_err(|error| lost(&error.without_url()))?;
         if let Some(next) = redirect(&request, &response).filter(|_| redirects < REDIRECTS_MAX) {
             request.url = next;
             redirects += 1;
             continue;
         }
-        let answer = read(response, request.url, bytes_max, deadline.as_mut()).await;
-        return Observed::Answered(Box::new(answer));
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        return Ok(Head { status, headers, url: request.url, body: Incoming { response } });
     }
 }
 
-fn send(client: &Client, request: &Ready) -> impl Future<Output = reqwest::Result<reqwest::Response>> {
+fn once(client: &Client, request: &Ready) -> impl Future<Output = reqwest::Result<reqwest::Response>> {
     let builder =
         client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
     match &request.body {
-        Some(body) => builder.body(body.clone()).send(),
+        Some(body) => builder.body(body.to_send()).send(),
         None => builder.send(),
     }
 }
@@ -76,31 +88,45 @@ fn redirect(request: &Ready, response: &reqwest::Response) -> Option<Url> {
     (follows && next.origin() == request.url.origin()).then_some(next)
 }
 
-async fn read(
-    mut response: reqwest::Response,
-    url: Url,
-    bytes_max: usize,
-    mut deadline: Pin<&mut (dyn Future<Output = ()> + Send)>,
-) -> Answer {
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let mut body = BytesMut::new();
-    let end = loop {
-        let chunk = tokio::select! {
-            biased;
-            chunk = response.chunk() => chunk,
-            () = &mut deadline => break BodyEnd::TimedOut,
-        };
-        match chunk {
-            Ok(Some(chunk)) if body.len() + chunk.len() > bytes_max => {
-                body.extend_from_slice(&chunk[..bytes_max - body.len()]);
-                break BodyEnd::TooLarge { bytes_max };
+/// A body on its way.
+pub(crate) struct Incoming {
+    response: reqwest::Response,
+}
+
+impl Incoming {
+    /// The next bytes; `None` after the last.
+    ///
+    /// # Errors
+    /// The connection broke; the causes, outermost first.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Vec<String>> {
+        self.response.chunk().await.map_err(|error| causes(&error.without_url()))
+    }
+
+    /// All of it, up to a limit and until `deadline` ends.
+    pub(crate) async fn read(
+        mut self,
+        bytes_max: usize,
+        mut deadline: Pin<&mut (dyn Future<Output = ()> + Send)>,
+    ) -> (Bytes, BodyEnd) {
+        let mut body = BytesMut::new();
+        let end = loop {
+            let chunk = tokio::select! {
+                biased;
+                chunk = self.chunk() => chunk,
+                () = &mut deadline => break BodyEnd::TimedOut,
+            };
+            match chunk {
+                Ok(Some(chunk)) if body.len() + chunk.len() > bytes_max => {
+                    body.extend_from_slice(&chunk[..bytes_max - body.len()]);
+                    break BodyEnd::TooLarge { bytes_max };
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break BodyEnd::Complete,
+                Err(causes) => break BodyEnd::Broken { causes },
             }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => break BodyEnd::Complete,
-            Err(error) => break BodyEnd::Broken { causes: causes(&error.without_url()) },
-        }
-    };
-    Answer { status, headers, body: body.freeze(), end, url }
+        };
+        (body.freeze(), end)
+    }
 }
 
 fn lost(error: &reqwest::Error) -> Observed {

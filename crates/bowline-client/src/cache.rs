@@ -106,11 +106,6 @@ impl Cache {
         Self { ttl, bytes_max: KEPT_BYTES_MAX, state: Mutex::default() }
     }
 
-    /// An empty one with the same settings.
-    pub(crate) fn anew(&self) -> Self {
-        Self { ttl: self.ttl, bytes_max: self.bytes_max, state: Mutex::default() }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

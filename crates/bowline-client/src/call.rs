@@ -1,6 +1,6 @@
 //! One described request: a plain value that sends nothing until a step, or `send`, runs it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bowline_model::{Attempt, Effect, Fingerprint, Recorded, Repeat, Shape, Verdict};
 use bytes::Bytes;
@@ -12,7 +12,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-use crate::{Api, Response, canonical, report, response, scrub::Scrub, verdict::Answer};
+use crate::{
+    Api, Response,
+    body::Body,
+    canonical,
+    read::{Json, Plain, Read},
+};
 
 /// How much of a body's hash is kept: enough to tell two bodies apart.
 const BODY_HASH_BYTES: usize = 8;
@@ -41,7 +46,7 @@ const BODY_HASH_BYTES: usize = 8;
 pub struct Call<T = Response> {
     api: Api,
     request: Box<Request>,
-    read: fn(&Answer, &Scrub) -> Result<T, String>,
+    read: Arc<dyn Read<T>>,
 }
 
 #[derive(Clone)]
@@ -50,14 +55,15 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Option<Body>,
+    pub(crate) body: Option<Typed>,
     /// What is wrong with the description: the first thing.
     pub(crate) problem: Option<String>,
 }
 
+/// A body, and how it is written.
 #[derive(Clone)]
-pub(crate) struct Body {
-    pub(crate) bytes: Bytes,
+pub(crate) struct Typed {
+    pub(crate) content: Body,
     pub(crate) kind: BodyKind,
 }
 
@@ -78,12 +84,12 @@ impl Call {
             body: None,
             problem: None,
         };
-        Self { api, request: Box::new(request), read: read_response }
+        Self { api, request: Box::new(request), read: Arc::new(Plain) }
     }
 
     /// The same call, its answer read as JSON into `T`. An empty answer reads as `null`: `()` and `Option` take it.
     pub fn decode<T: Decoded>(self) -> Call<T> {
-        Call { api: self.api, request: self.request, read: read_json }
+        self.reading(Json)
     }
 }
 
@@ -99,15 +105,12 @@ pub trait Decoded: DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> Decoded for T {}
 
-fn read_response(answer: &Answer, scrub: &Scrub) -> Result<Response, String> {
-    Ok(Response::new(answer.status, &answer.headers, answer.body.clone(), scrub))
-}
-
-fn read_json<T: DeserializeOwned>(answer: &Answer, _: &Scrub) -> Result<T, String> {
-    response::decode(&answer.body).map_err(|what| report::not_json(answer).unwrap_or(what))
-}
-
 impl<T> Call<T> {
+    /// The same call, its answer read in that way.
+    pub(crate) fn reading<U>(self, read: impl Read<U> + 'static) -> Call<U> {
+        Call { api: self.api, request: self.request, read: Arc::new(read) }
+    }
+
     /// Adds a parameter to the query, encoded. Order is kept, names may repeat.
     pub fn query(mut self, name: &str, value: impl ToString) -> Self {
         self.request.query.push((name.to_owned(), value.to_string()));
@@ -138,7 +141,7 @@ impl<T> Call<T> {
     }
 
     fn with_body(mut self, bytes: impl Into<Bytes>, kind: BodyKind, content_type: &str) -> Self {
-        self.request.body = Some(Body { bytes: bytes.into(), kind });
+        self.request.body = Some(Typed { content: Body::Bytes(bytes.into()), kind });
         self.header("content-type", content_type)
     }
 
@@ -181,7 +184,7 @@ impl<T> Call<T> {
     fn fingerprint(&self) -> Fingerprint {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&self.request.query);
-        let body = self.request.body.as_ref().map(|body| Sha256::digest(&body.bytes));
+        let body = self.request.body.as_ref().and_then(|body| body.content.bytes()).map(Sha256::digest);
         Fingerprint {
             api: self.api.name().to_owned(),
             method: self.request.method.to_string(),
@@ -193,7 +196,7 @@ impl<T> Call<T> {
 
     /// One attempt, judged.
     pub(crate) async fn attempt_once(&self, attempt: &Attempt) -> Verdict<T> {
-        self.api.attempt(&self.request, attempt, self.read).await
+        self.api.attempt(&self.request, attempt, &*self.read).await
     }
 }
 
@@ -216,7 +219,7 @@ impl<T: Recorded> Effect for Call<T> {
 
 impl<T> Clone for Call<T> {
     fn clone(&self) -> Self {
-        Self { api: self.api.clone(), request: self.request.clone(), read: self.read }
+        Self { api: self.api.clone(), request: self.request.clone(), read: self.read.clone() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Keys that a remote wants on every request, as they are.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bowline_model::Secret;
@@ -121,7 +121,7 @@ impl Settings {
         stand_in: impl FnOnce() -> String,
     ) -> Option<LiveSecret> {
         let live = self.live(variable, what, stand_in)?;
-        live.scrub(&mut self.scrub);
+        live.scrub(Arc::make_mut(&mut self.scrub));
         if !live.is_fixed() {
             self.watched.push(live.clone());
         }

@@ -1,49 +1,85 @@
-//! One attempt, judged and told to the log: from what is kept, or over HTTP.
+//! One attempt: from what is kept, or over HTTP; permitted, proven, sent, learned from, judged.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use bowline_model::{Attempt, BoxFuture, Verdict};
+use bowline_model::{Alert, AlertKind, Attempt, BoxFuture, Verdict};
 
 use crate::{
     Api,
-    attempt::{self, Ready},
+    attempt::{self, Head, Ready},
+    auth::NoToken,
     cache::{Cache, Found, Key},
     call::Request,
+    policy::{Ask, Permit, Seen},
     prepare::{prepare, scrub_for},
+    proof::Proof,
+    read::{Read, Unread},
     report::Asked,
-    scrub::Scrub,
-    verdict::{Answer, Observed, judge},
+    verdict::{Answer, Observed, judge, judge_unanswered},
 };
 
-/// How a call wants its answer read.
-pub(crate) type Read<T> = fn(&Answer, &Scrub) -> Result<T, String>;
+/// A request on its way to its first byte.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) asked: Asked<'a>,
+    pub(crate) ready: Ready,
+    /// The idempotency key.
+    key: &'a str,
+    /// Ends when the attempt's time is up.
+    pub(crate) deadline: BoxFuture<'static, ()>,
+}
+
+/// An answer whose body is still to come, and the right to read it.
+pub(crate) struct Opened {
+    pub(crate) head: Head,
+    pub(crate) permit: Permit,
+}
 
 impl Api {
     /// Makes one attempt.
-    pub(crate) async fn attempt<T>(&self, request: &Request, attempt: &Attempt, read: Read<T>) -> Verdict<T> {
+    pub(crate) async fn attempt<T>(
+        &self,
+        request: &Request,
+        attempt: &Attempt,
+        read: &dyn Read<T>,
+    ) -> Verdict<T> {
+        let mut outgoing = match self.outgoing(request, attempt) {
+            Ok(outgoing) => outgoing,
+            Err(verdict) => return verdict.map(|never| match never {}),
+        };
+        match self.kept().and_then(|cache| Some((cache, Key::of(request)?))) {
+            Some((cache, key)) => self.find_or_exchange(cache, key, &mut outgoing, read).await,
+            None => self.exchange(&mut outgoing, read, |_| {}).await,
+        }
+    }
+
+    /// Puts the request together; sends nothing.
+    ///
+    /// # Errors
+    /// The verdict on a call that cannot be sent as it is.
+    pub(crate) fn outgoing<'a>(
+        &'a self,
+        request: &'a Request,
+        attempt: &'a Attempt,
+    ) -> Result<Outgoing<'a>, Verdict<Infallible>> {
         let settings = self.settings();
-        let scrub = scrub_for(settings, request);
-        let path = settings.shown_path(&request.path);
-        let mut asked = Asked {
+        let asked = Asked {
             api: &settings.name,
             method: &request.method,
-            path: &path,
+            path: settings.shown_path(&request.path),
             host: settings.host(),
             keyed: settings.key_is_sent_for(&request.method),
             attempt: attempt.number(),
             timeout: attempt.timeout(),
             credentials: settings.credentials_for_people(),
-            scrub: &scrub,
+            scrub: scrub_for(settings, request),
             now: settings.clock.now(),
         };
-        let ready = match prepare(settings, request, attempt.key()) {
-            Ok(ready) => ready,
-            Err(what) => return Verdict::Refused(asked.not_sent(&what)),
-        };
-        let deadline = settings.clock.sleep(attempt.timeout());
-        match self.kept().and_then(|cache| Some((cache, Key::of(request)?))) {
-            Some((cache, key)) => self.find_or_exchange(cache, key, &mut asked, ready, deadline, read).await,
-            None => self.exchange(&mut asked, ready, deadline, |answer| read(answer, &scrub)).await,
+        match prepare(settings, request, attempt.key()) {
+            Ok(ready) => {
+                let deadline = settings.clock.sleep(attempt.timeout());
+                Ok(Outgoing { asked, ready, key: attempt.key(), deadline })
+            }
+            Err(what) => Err(Verdict::Refused(asked.not_sent(&what))),
         }
     }
 
@@ -52,15 +88,13 @@ impl Api {
         &self,
         cache: &Cache,
         key: Key,
-        asked: &mut Asked<'_>,
-        ready: Ready,
-        mut deadline: BoxFuture<'static, ()>,
-        read: Read<T>,
+        outgoing: &mut Outgoing<'_>,
+        read: &dyn Read<T>,
     ) -> Verdict<T> {
-        let scrub = asked.scrub;
-        let flight = match cache.find(key, asked.now, &mut deadline).await {
+        let asked = &outgoing.asked;
+        let flight = match cache.find(key, asked.now, &mut outgoing.deadline).await {
             Found::Answer(answer) => {
-                if let Ok(value) = read(&answer, scrub) {
+                if let Ok(value) = read.good(&answer, &asked.scrub) {
                     tell_found(asked);
                     return Verdict::Done(value);
                 }
@@ -72,61 +106,175 @@ impl Api {
             Found::TimedOut => return Verdict::Unknown(asked.timed_out()),
         };
         let mut kept = None;
-        let verdict = self
-            .exchange(asked, ready, deadline, |answer| {
-                let value = read(answer, scrub)?;
-                kept = cache.keep(key, answer, self.settings().clock.now());
-                Ok(value)
-            })
-            .await;
+        let now = || self.settings().clock.now();
+        let verdict = self.exchange(outgoing, read, |answer| kept = cache.keep(key, answer, now())).await;
         if let Some(flight) = flight {
             flight.land(kept);
         }
         verdict
     }
 
-    /// Sends.
+    /// Sends, reads the answer whole, and judges it. `use_good` sees an answer that could be read.
     async fn exchange<T>(
         &self,
-        asked: &mut Asked<'_>,
-        ready: Ready,
-        deadline: BoxFuture<'static, ()>,
-        read: impl FnOnce(&Answer) -> Result<T, String>,
+        outgoing: &mut Outgoing<'_>,
+        read: &dyn Read<T>,
+        use_good: impl FnOnce(&Answer),
     ) -> Verdict<T> {
-        let settings = self.settings();
-        let client = match self.client() {
-            Ok(client) => client,
-            Err(what) => return Verdict::Refused(asked.not_sent(&what)),
+        let opened = match self.open(outgoing).await {
+            Ok(opened) => opened,
+            Err(verdict) => return verdict.map(|never| match never {}),
         };
-        let started = settings.clock.monotonic();
-        let mut observed = attempt::exchange(client, ready, settings.response_bytes_max, deadline).await;
-        asked.now = settings.clock.now();
-        tell(asked, &observed, settings.clock.monotonic().saturating_sub(started));
+        let answer = self.read_whole(opened, outgoing, |answer| read.cost(answer)).await;
+        let verdict = judge(&outgoing.asked, &answer, read, |answer| {
+            let value = read.good(answer, &outgoing.asked.scrub)?;
+            use_good(answer);
+            Ok::<_, Unread>(value)
+        });
+        self.raise(&outgoing.asked, &answer, &verdict);
+        verdict
+    }
+
+    /// Reads the body that was opened, clean of secrets.
+    pub(crate) async fn read_whole(
+        &self,
+        Opened { head, mut permit }: Opened,
+        outgoing: &mut Outgoing<'_>,
+        cost: impl FnOnce(&Answer) -> Option<crate::read::Cost>,
+    ) -> Answer {
+        let settings = self.settings();
+        let Head { status, headers, url, body } = head;
+        let (body, end) = body.read(settings.response_bytes_max, outgoing.deadline.as_mut()).await;
         // Before anything looks at it: an answer may echo what was sent, and answers are recorded.
-        if let Observed::Answered(answer) = &mut observed
-            && let Some(clean) = asked.scrub.answer(&answer.body)
-        {
-            answer.body = clean.into();
+        let body = outgoing.asked.scrub.answer(&body).map_or(body, Into::into);
+        let answer = Answer { status, headers, body, end, url };
+        outgoing.asked.now = settings.clock.now();
+        if let Some(cost) = cost(&answer) {
+            permit.cost(cost, outgoing.asked.now);
         }
-        judge(asked, observed, read)
+        answer
+    }
+
+    /// Asks for permission, proves who calls, sends, and waits for the head of the answer. A token that the remote does
+    /// not take is renewed once, and the request sent once more.
+    ///
+    /// # Errors
+    /// The verdict, if there is no answer to read.
+    pub(crate) async fn open(&self, outgoing: &mut Outgoing<'_>) -> Result<Opened, Verdict<Infallible>> {
+        let mut proof = self.prove(outgoing, None).await?;
+        let mut renewed = false;
+        loop {
+            let opened = self.send(outgoing, &proof).await?;
+            if opened.head.status != 401 || renewed || !proof.is_renewable() {
+                return Ok(opened);
+            }
+            drop(opened);
+            proof = self.prove(outgoing, Some(proof)).await?;
+            renewed = true;
+        }
+    }
+
+    async fn prove(
+        &self,
+        outgoing: &mut Outgoing<'_>,
+        refused: Option<Proof>,
+    ) -> Result<Proof, Verdict<Infallible>> {
+        let settings = self.settings();
+        let get = async {
+            match refused {
+                Some(refused) => refused.renewed(settings, self.account_name()).await,
+                None => Proof::get(settings, self.account_name()).await,
+            }
+        };
+        let proof = tokio::select! {
+            biased;
+            proof = get => proof,
+            () = &mut outgoing.deadline => {
+                let why = format!("the token of {}", settings.name);
+                Err(NoToken::Wait { wait: TOKEN_WAIT, why })
+            }
+        };
+        let proof = proof.map_err(|none| match none {
+            NoToken::Wait { wait, why } => Verdict::Wait { wait, why },
+            NoToken::Later(failure) => Verdict::RetryAfter(failure),
+            NoToken::Never(failure) => Verdict::Refused(failure.permanent()),
+        })?;
+        proof.scrub(&mut outgoing.asked.scrub);
+        Ok(proof)
+    }
+
+    /// One request, if it may go.
+    async fn send(&self, outgoing: &mut Outgoing<'_>, proof: &Proof) -> Result<Opened, Verdict<Infallible>> {
+        let settings = self.settings();
+        let asked = &mut outgoing.asked;
+        let ask = Ask { ticket: outgoing.key, attempt: asked.attempt, patience: asked.timeout };
+        let mut permit = self
+            .policy()
+            .admit(ask, &settings.clock)
+            .await
+            .map_err(|pause| Verdict::Wait { wait: pause.wait, why: pause.why })?;
+        let refuse = |asked: &Asked<'_>, what: &str| Verdict::Refused(asked.not_sent(what));
+        let client = self.client().map_err(|what| refuse(asked, &what))?;
+        let mut request = outgoing.ready.clone();
+        proof
+            .apply(settings, &mut request, outgoing.key, settings.clock.now())
+            .map_err(|what| refuse(asked, &what))?;
+        let started = settings.clock.monotonic();
+        let sent = attempt::send(client, request, &mut outgoing.deadline).await;
+        asked.now = settings.clock.now();
+        permit.saw(seen(&sent), asked.now);
+        tell(asked, &sent, settings.clock.monotonic().saturating_sub(started));
+        match sent {
+            Ok(head) => Ok(Opened { head, permit }),
+            Err(observed) => Err(judge_unanswered(asked, &observed)),
+        }
+    }
+
+    /// Tells people of a credential that is not taken; whatever the workflow makes of the error.
+    pub(crate) fn raise<T>(&self, asked: &Asked<'_>, answer: &Answer, verdict: &Verdict<T>) {
+        let kind = match answer.status {
+            401 => AlertKind::Unauthorized,
+            403 => AlertKind::Forbidden,
+            _ => return,
+        };
+        if let Verdict::Refused(failure) = verdict {
+            let alert =
+                Alert { api: self.shown_name(), kind, message: failure.message.clone(), at: asked.now };
+            self.settings().alerts.raise(alert);
+        }
     }
 }
 
-/// One line per attempt: never a query, a header or a body.
-fn tell(asked: &Asked<'_>, observed: &Observed, took: Duration) {
+/// How long to wait for a token that did not come in the time of one attempt.
+const TOKEN_WAIT: Duration = Duration::from_secs(1);
+
+fn seen(sent: &Result<Head, Observed>) -> Seen<'_> {
+    match sent {
+        Ok(Head { status, headers, .. }) => Seen::Answer { status: *status, headers },
+        Err(Observed::NotReached { .. }) => Seen::NotReached,
+        Err(Observed::Lost { .. }) => Seen::Lost,
+        Err(Observed::TimedOut) => Seen::TimedOut,
+    }
+}
+
+/// One line per request: never a query, a header or a body.
+fn tell(asked: &Asked<'_>, sent: &Result<Head, Observed>, took: Duration) {
     let (api, method, attempt) = (asked.api, asked.method.as_str(), asked.attempt);
     let place = asked.place();
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    match observed {
-        Observed::Answered(answer) => {
-            let status = answer.status;
+    match sent {
+        Ok(Head { status, .. }) => {
             tracing::debug!(api, method, path = place, attempt, status, took_ms, "called");
         }
-        Observed::NotReached { .. } => {
+        Err(Observed::NotReached { .. }) => {
             tracing::debug!(api, method, path = place, attempt, took_ms, "not reached")
         }
-        Observed::Lost { .. } => tracing::debug!(api, method, path = place, attempt, took_ms, "answer lost"),
-        Observed::TimedOut => tracing::debug!(api, method, path = place, attempt, took_ms, "timed out"),
+        Err(Observed::Lost { .. }) => {
+            tracing::debug!(api, method, path = place, attempt, took_ms, "answer lost")
+        }
+        Err(Observed::TimedOut) => {
+            tracing::debug!(api, method, path = place, attempt, took_ms, "timed out")
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a described call becomes on the wire: address, credentials, key.
+//! What a described call becomes on the wire: address, headers, key. Its proof comes last, in `proof`.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use reqwest::{
@@ -13,7 +13,8 @@ use url::form_urlencoded;
 use crate::{
     Idempotency,
     attempt::Ready,
-    call::{Body, BodyKind, Request},
+    body::Body,
+    call::{BodyKind, Request, Typed},
     scrub::Scrub,
     settings::Settings,
 };
@@ -44,10 +45,7 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
     let mut headers = request.headers.clone();
     headers.entry(ACCEPT).or_insert(ACCEPT_DEFAULT);
     headers.entry(USER_AGENT).or_insert_with(|| settings.user_agent.clone());
-    for credential in &settings.credentials {
-        credential.apply(&mut headers, &mut url)?;
-    }
-    let mut body = request.body.as_ref().map(|body| body.bytes.clone());
+    let mut body = request.body.as_ref().map(|body| body.content.clone());
     if settings.key_is_sent_for(&request.method) {
         match &settings.idempotency {
             Idempotency::Header(name) => {
@@ -57,7 +55,9 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
                 // The call's own key wins: it is the same on every attempt too.
                 headers.entry(name).or_insert(value);
             }
-            Idempotency::BodyField(field) => body = Some(with_key(request.body.as_ref(), field, key)?),
+            Idempotency::BodyField(field) => {
+                body = Some(Body::Bytes(with_key(request.body.as_ref(), field, key)?));
+            }
             Idempotency::None => {}
         }
     }
@@ -65,50 +65,47 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
 }
 
 /// The body with the key in it. The fingerprint's hash is of the body without.
-fn with_key(body: Option<&Body>, field: &str, key: &str) -> Result<Bytes, String> {
+fn with_key(body: Option<&Typed>, field: &str, key: &str) -> Result<Bytes, String> {
     let unfit = || {
         format!(
             "the idempotency key goes into the body's field {field:?}, but the body is no JSON object and no form"
         )
     };
-    let body = body.ok_or_else(unfit)?;
-    match body.kind {
+    let Typed { content, kind } = body.ok_or_else(unfit)?;
+    let bytes = content.bytes().ok_or_else(unfit)?;
+    match kind {
         BodyKind::Json => {
             let mut fields: BTreeMap<Cow<'_, str>, &RawValue> =
-                serde_json::from_slice(&body.bytes).map_err(|_| unfit())?;
+                serde_json::from_slice(bytes).map_err(|_| unfit())?;
             let key = to_raw_value(key).expect("text is JSON");
             fields.entry(field.into()).or_insert(&key);
             Ok(serde_json::to_vec(&fields).expect("was JSON before").into())
         }
         BodyKind::Form => {
-            let has_own = form_urlencoded::parse(&body.bytes).any(|(name, _)| name == field);
-            let form = String::from_utf8_lossy(&body.bytes).into_owned();
+            let has_own = form_urlencoded::parse(bytes).any(|(name, _)| name == field);
+            let form = String::from_utf8_lossy(bytes).into_owned();
             let mut form = form_urlencoded::Serializer::new(form);
-            Ok(if has_own { body.bytes.clone() } else { form.append_pair(field, key).finish().into() })
+            Ok(if has_own { bytes.clone() } else { form.append_pair(field, key).finish().into() })
         }
         BodyKind::Raw => Err(unfit()),
     }
 }
 
 /// All secrets that could come back with the answer to this call: the Api's, and those in the call's own headers.
-pub(crate) fn scrub_for<'a>(settings: &'a Settings, request: &Request) -> Cow<'a, Scrub> {
-    let own: Vec<&str> = request
-        .headers
-        .values()
-        .filter(|value| value.is_sensitive())
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    if own.is_empty() {
-        return Cow::Borrowed(&settings.scrub);
-    }
+pub(crate) fn scrub_for(settings: &Settings, request: &Request) -> Arc<Scrub> {
     let mut scrub = settings.scrub.clone();
-    for value in own {
+    for secret in &settings.watched {
+        secret.scrub(Arc::make_mut(&mut scrub));
+    }
+    let own = request.headers.values().filter(|value| value.is_sensitive());
+    for value in own.filter_map(|value| value.to_str().ok()) {
+        let scrub = Arc::make_mut(&mut scrub);
         scrub.add(value);
         if let Some((_, credential)) = value.split_once(' ') {
             scrub.add(credential);
         }
     }
-    Cow::Owned(scrub)
+    scrub
 }
 
 /// Whether a method needs a key to be repeatable.

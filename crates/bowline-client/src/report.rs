@@ -1,6 +1,6 @@
 //! What is told of a failed call: fact, value, hint, and never a secret.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bowline_model::{CallFailure, Failure, error::BODY_EXCERPT_BYTES_MAX};
 use jiff::Timestamp;
@@ -41,7 +41,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) api: &'a str,
     pub(crate) method: &'a Method,
     /// Empty where the URL is a secret.
-    pub(crate) path: &'a str,
+    pub(crate) path: String,
     /// With the port, if it is not the scheme's own.
     pub(crate) host: String,
     /// Whether an idempotency key went with it.
@@ -51,7 +51,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) timeout: Duration,
     /// Where its credentials come from, for people; `None` if it has none.
     pub(crate) credentials: Option<String>,
-    pub(crate) scrub: &'a Scrub,
+    pub(crate) scrub: Arc<Scrub>,
     pub(crate) now: Timestamp,
 }
 
@@ -64,7 +64,7 @@ impl Asked<'_> {
 
     /// The path, or the host where the path is a secret.
     pub(crate) fn place(&self) -> String {
-        if self.path.is_empty() { self.host.clone() } else { self.scrub.text(self.path) }
+        if self.path.is_empty() { self.host.clone() } else { self.scrub.text(&self.path) }
     }
 
     pub(crate) fn in_time(&self) -> String {
@@ -106,7 +106,7 @@ impl Asked<'_> {
         certainty(message).call(CallFailure {
             status: Some(answer.status),
             request_id: request_id(&answer.headers).map(|id| self.scrub.text(id)),
-            body: excerpt(&answer.body, self.scrub),
+            body: excerpt(&answer.body, &self.scrub),
             ..self.call()
         })
     }
@@ -128,7 +128,7 @@ impl Asked<'_> {
         CallFailure {
             api: self.api.to_owned(),
             method: self.method.to_string(),
-            path: self.scrub.text(self.path),
+            path: self.scrub.text(&self.path),
             attempt: self.attempt,
             ..CallFailure::default()
         }

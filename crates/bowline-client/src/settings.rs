@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bowline_model::{Clock, RetryPolicy, Secret, SystemClock, Variables};
+use bowline_model::{Alerts, Clock, LoggedAlerts, RetryPolicy, Secret, SystemClock, Variables};
 use reqwest::{Method, header::HeaderValue};
 
 use crate::{
-    Idempotency, address::Address, credential::Key, live::LiveSecret, prepare::needs_key, scrub::Scrub,
-    transport::Authorities,
+    Idempotency, address::Address, credential::Key, live::LiveSecret, policy::Rules, prepare::needs_key,
+    proof::Credential, scrub::Scrub, transport::Authorities,
 };
 
 /// How long connecting may take, TLS included.
@@ -39,10 +39,10 @@ pub(crate) struct Settings {
     /// Where calls go instead of where the URL says.
     diverted: Option<Address>,
     pub(crate) http_hosts: Vec<String>,
-    pub(crate) credentials: Vec<Key>,
+    pub(crate) credentials: Vec<Credential>,
     /// Secrets whose files may change.
     pub(crate) watched: Vec<LiveSecret>,
-    pub(crate) scrub: Scrub,
+    pub(crate) scrub: Arc<Scrub>,
     pub(crate) idempotency: Idempotency,
     pub(crate) key_lifetime: Duration,
     pub(crate) authorities: Authorities,
@@ -52,6 +52,10 @@ pub(crate) struct Settings {
     pub(crate) attempt_timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) alerts: Arc<dyn Alerts>,
+    /// How long good answers are kept.
+    pub(crate) cache_ttl: Option<Duration>,
+    pub(crate) rules: Rules,
 }
 
 impl Settings {
@@ -65,7 +69,7 @@ impl Settings {
             http_hosts: vec![],
             credentials: vec![],
             watched: vec![],
-            scrub: Scrub::default(),
+            scrub: Arc::default(),
             idempotency: Idempotency::default(),
             key_lifetime: KEY_LIFETIME,
             authorities: vec![],
@@ -75,6 +79,9 @@ impl Settings {
             attempt_timeout: ATTEMPT_TIMEOUT,
             retry: RetryPolicy::default(),
             clock: Arc::new(SystemClock),
+            alerts: Arc::new(LoggedAlerts),
+            cache_ttl: None,
+            rules: Rules::default(),
         }
     }
 
@@ -111,7 +118,8 @@ impl Settings {
                     Some(base) => address.diverted_to(base),
                     None => address,
                 };
-                address.secrets().iter().for_each(|secret| self.scrub.add(secret));
+                let scrub = Arc::make_mut(&mut self.scrub);
+                address.secrets().iter().for_each(|secret| scrub.add(secret));
                 self.address = Some(address);
             }
             Err(what) => self.problem(source, what),
@@ -129,11 +137,11 @@ impl Settings {
         }
     }
 
-    pub(crate) fn set_key(&mut self, source: Source<'_>, credential: Result<Key, String>) {
-        match credential {
-            Ok(credential) => {
-                credential.scrub(&mut self.scrub);
-                self.credentials.push(credential);
+    pub(crate) fn set_key(&mut self, source: Source<'_>, key: Result<Key, String>) {
+        match key {
+            Ok(key) => {
+                key.scrub(Arc::make_mut(&mut self.scrub));
+                self.credentials.push(Credential::Key(key));
             }
             Err(what) => self.problem(source, what),
         }
@@ -161,7 +169,7 @@ impl Settings {
             let secret_url = self.address.as_ref().is_some_and(Address::is_secret);
             return secret_url.then(|| "its secret URL".to_owned());
         }
-        let from = self.credentials.iter().map(|credential| credential.variable().unwrap_or("set in code"));
+        let from = self.credentials.iter().map(Credential::source);
         Some(from.collect::<Vec<_>>().join(", "))
     }
 }

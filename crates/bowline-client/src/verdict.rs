@@ -17,7 +17,7 @@
 //!
 //! `x-should-retry` and `stripe-should-retry` overrule the table on whether to retry, both ways.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use bowline_model::{Failure, Verdict, error::BODY_EXCERPT_BYTES_MAX};
 use bytes::Bytes;
@@ -26,11 +26,12 @@ use reqwest::{Method, header::HeaderMap};
 use url::Url;
 
 use crate::{
+    read::{Read, Said, Unread},
     report::Asked,
     retry_after::{limit_reset, retry_after},
 };
 
-/// What came of one attempt, as seen from here. Not `Debug`: an answer's URL may hold a key.
+/// What was seen instead of an answer.
 pub(crate) enum Observed {
     /// There was no connection: nothing reached the remote.
     NotReached {
@@ -44,11 +45,9 @@ pub(crate) enum Observed {
     },
     /// No answer came in time.
     TimedOut,
-    /// The remote answered.
-    Answered(Box<Answer>),
 }
 
-/// An answer.
+/// An answer. Not `Debug`: its URL may hold a key.
 #[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -79,32 +78,36 @@ pub(crate) enum BodyEnd {
     TimedOut,
 }
 
-/// Judges one attempt. `read` makes the value of a good answer, or says what is wrong with it.
-pub(crate) fn judge<T>(
-    asked: &Asked<'_>,
-    observed: Observed,
-    read: impl FnOnce(&Answer) -> Result<T, String>,
-) -> Verdict<T> {
+/// Judges an attempt that no answer came to.
+pub(crate) fn judge_unanswered(asked: &Asked<'_>, observed: &Observed) -> Verdict<Infallible> {
     match observed {
-        Observed::NotReached { causes } => Verdict::RetryAfter(asked.not_reached(&causes)),
-        Observed::Lost { causes } => Verdict::Unknown(asked.lost(&causes)),
+        Observed::NotReached { causes } => Verdict::RetryAfter(asked.not_reached(causes)),
+        Observed::Lost { causes } => Verdict::Unknown(asked.lost(causes)),
         Observed::TimedOut => Verdict::Unknown(asked.timed_out()),
-        Observed::Answered(answer) if (200..300).contains(&answer.status) => good(asked, &answer, read),
-        Observed::Answered(answer) => bad(asked, &answer),
     }
 }
 
-/// It happened. What is left to find out is whether we can read the answer.
-fn good<T>(
+/// Judges an answer. `good` makes the value of a good one; `read` knows more of this kind of call than its status says.
+pub(crate) fn judge<T>(
     asked: &Asked<'_>,
     answer: &Answer,
-    read: impl FnOnce(&Answer) -> Result<T, String>,
+    read: &dyn Read<T>,
+    good: impl FnOnce(&Answer) -> Result<T, Unread>,
 ) -> Verdict<T> {
+    if !(200..300).contains(&answer.status) {
+        return match read.bad(answer) {
+            Some(said) => by_its_word(asked, answer, &said),
+            None => bad(asked, answer),
+        };
+    }
     let failure = |what: &str| asked.about(answer, Failure::unknown, what);
     match &answer.end {
-        BodyEnd::Complete => match read(answer) {
+        BodyEnd::Complete => match good(answer) {
             Ok(value) => Verdict::Done(value),
-            Err(what) => Verdict::Unknown(failure(&format!(", but its body {what}")).permanent()),
+            Err(Unread::Unfit(what)) => {
+                Verdict::Unknown(failure(&format!(", but its body {what}")).permanent())
+            }
+            Err(Unread::Said(said)) => by_its_word(asked, answer, &said),
         },
         BodyEnd::TooLarge { bytes_max } => {
             let hint = "ask for less, or raise .response_bytes_max";
@@ -137,18 +140,28 @@ pub(crate) enum Meaning {
 fn bad<T>(asked: &Asked<'_>, answer: &Answer) -> Verdict<T> {
     let meaning = overruled(meaning(asked, answer), answer);
     let hint = asked.hint(answer, meaning);
-    let wait = wait(answer, asked.now);
+    let failure = |certainty: fn(String) -> Failure| asked.about_bad(answer, certainty, &hint);
+    failed(meaning, failure, wait(answer, asked.now))
+}
+
+/// What the remote said in its body goes before its status.
+fn by_its_word<T>(asked: &Asked<'_>, answer: &Answer, said: &Said) -> Verdict<T> {
+    let failure = |certainty: fn(String) -> Failure| {
+        asked.with_code(asked.about(answer, certainty, &said.what), said.code.clone())
+    };
+    failed(said.meaning, failure, said.wait.or_else(|| wait(answer, asked.now)))
+}
+
+fn failed<T>(
+    meaning: Meaning,
+    failure: impl FnOnce(fn(String) -> Failure) -> Failure,
+    wait: Option<Duration>,
+) -> Verdict<T> {
     match meaning {
-        Meaning::Later => {
-            Verdict::RetryAfter(asked.about_bad(answer, Failure::refused, &hint).retry_after(wait))
-        }
-        Meaning::Unclear => {
-            Verdict::Unknown(asked.about_bad(answer, Failure::unknown, &hint).retry_after(wait))
-        }
-        Meaning::UnclearForGood => {
-            Verdict::Unknown(asked.about_bad(answer, Failure::unknown, &hint).permanent())
-        }
-        Meaning::No => Verdict::Refused(asked.about_bad(answer, Failure::refused, &hint).permanent()),
+        Meaning::Later => Verdict::RetryAfter(failure(Failure::refused).retry_after(wait)),
+        Meaning::Unclear => Verdict::Unknown(failure(Failure::unknown).retry_after(wait)),
+        Meaning::UnclearForGood => Verdict::Unknown(failure(Failure::unknown).permanent()),
+        Meaning::No => Verdict::Refused(failure(Failure::refused).permanent()),
     }
 }
 

@@ -15,10 +15,12 @@
 //! | [`retry`] | the one retry schedule, decided purely |
 //! | [`progress`] | whether the engine makes progress, as readiness asks |
 //! | [`error`] | failures as data |
+//! | [`alert`] | what a person should hear of at once |
 //! | [`clock`] | the one source of time and randomness |
 //! | [`credential`] | where refreshed tokens live |
 //! | [`secret`], [`variables`] | values that cannot be printed, and where they come from |
 
+pub mod alert;
 pub mod clock;
 pub mod credential;
 pub mod effect;
@@ -33,6 +35,7 @@ pub mod run;
 pub mod secret;
 pub mod variables;
 
+pub use alert::{Alert, AlertKind, Alerts, LoggedAlerts};
 pub use clock::{BoxFuture, Clock, SystemClock};
 pub use credential::{CredentialAnswer, CredentialError, CredentialStore, StoredCredential};
 pub use effect::{Attempt, Effect, Recorded, Repeat, Shape, Verdict};

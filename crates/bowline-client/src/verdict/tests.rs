@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use bowline_model::{CallFailure, Certainty};
 
 use super::*;
-use crate::{report, response::decode, scrub::Scrub};
+use crate::{read::Json, scrub::Scrub};
 
 /// What a verdict says, in one word.
 fn word<T>(verdict: &Verdict<T>) -> (&'static str, Option<&Failure>) {
@@ -25,23 +27,23 @@ struct Case<'a> {
 
 const POST: Case<'static> = Case { method: Method::POST, attempt: 1, keyed: true, headers: &[], body: "" };
 
-fn verdict(case: &Case<'_>, observed: Observed) -> Verdict<serde_json::Value> {
-    let scrub = Scrub::default();
-    let asked = Asked {
+fn asked<'a>(case: &'a Case<'_>) -> Asked<'a> {
+    Asked {
         api: "crm",
         method: &case.method,
-        path: "/contacts",
+        path: "/contacts".into(),
         host: "crm.example".into(),
         keyed: case.keyed,
         attempt: case.attempt,
         timeout: Duration::from_millis(2500),
         credentials: Some("CRM_API_KEY".into()),
-        scrub: &scrub,
+        scrub: Arc::default(),
         now: Timestamp::UNIX_EPOCH,
-    };
-    let read =
-        |answer: &Answer| decode(&answer.body).map_err(|what| report::not_json(answer).unwrap_or(what));
-    let verdict = judge(&asked, observed, read);
+    }
+}
+
+/// Certainty and verdict agree.
+fn agreed(verdict: Verdict<serde_json::Value>) -> Verdict<serde_json::Value> {
     if let (word, Some(failure)) = word(&verdict) {
         let refused = matches!(word, "later" | "no");
         assert_eq!(
@@ -55,12 +57,18 @@ fn verdict(case: &Case<'_>, observed: Observed) -> Verdict<serde_json::Value> {
     verdict
 }
 
+fn unanswered(observed: Observed) -> Verdict<serde_json::Value> {
+    agreed(judge_unanswered(&asked(&POST), &observed).map(|never| match never {}))
+}
+
 fn answered(case: &Case<'_>, status: u16, end: BodyEnd) -> Verdict<serde_json::Value> {
     let headers =
         case.headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
     let body = Bytes::from(case.body.to_owned());
     let url = "https://crm.example/contacts".parse().unwrap();
-    verdict(case, Observed::Answered(Box::new(Answer { status, headers, body, end, url })))
+    agreed(judge(&asked(case), &Answer { status, headers, body, end, url }, &Json, |answer| {
+        Json.good(answer, &Scrub::default())
+    }))
 }
 
 fn status(case: &Case<'_>, status: u16) -> &'static str {
@@ -160,15 +168,15 @@ fn the_wait_a_remote_asks_for_reaches_the_schedule() {
 #[test]
 fn what_nobody_answered_is_unknown_and_what_never_left_is_not() {
     let causes = || vec!["invalid peer certificate: Expired".to_owned()];
-    let not_reached = verdict(&POST, Observed::NotReached { causes: causes() });
+    let not_reached = unanswered(Observed::NotReached { causes: causes() });
     assert_eq!(word(&not_reached).0, "later");
     assert_eq!(
         message(&not_reached),
         "POST crm /contacts: no connection to crm.example: its certificate is not accepted: \
          invalid peer certificate: Expired"
     );
-    assert_eq!(word(&verdict(&POST, Observed::Lost { causes: causes() })).0, "unknown");
-    let timed_out = verdict(&POST, Observed::TimedOut);
+    assert_eq!(word(&unanswered(Observed::Lost { causes: causes() })).0, "unknown");
+    let timed_out = unanswered(Observed::TimedOut);
     assert_eq!(word(&timed_out).0, "unknown");
     assert_eq!(message(&timed_out), "POST crm /contacts: no answer within 2.5 s");
 }

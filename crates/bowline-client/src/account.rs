@@ -1,0 +1,48 @@
+//! What belongs to one account of an Api: its limits, and the answers that were given to it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{cache::Cache, policy::Policy, settings::Settings};
+
+/// The account of an Api that names none.
+pub(crate) const DEFAULT_ACCOUNT: &str = "default";
+
+/// Most accounts of one Api whose limits and answers are kept.
+const ACCOUNTS_MAX: usize = 10_000;
+
+/// One account.
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) policy: Policy,
+    pub(crate) cache: Option<Cache>,
+}
+
+impl Account {
+    pub(crate) fn new(name: &str, settings: &Settings) -> Self {
+        let cache = settings.cache_ttl.map(Cache::new);
+        Self { name: name.to_owned(), policy: Policy::new(&settings.rules), cache }
+    }
+}
+
+/// The accounts of one Api but the default one, for as long as there is room.
+#[derive(Default)]
+pub(crate) struct Accounts(Mutex<HashMap<String, Arc<Account>>>);
+
+impl Accounts {
+    pub(crate) fn get(&self, name: &str, settings: &Settings) -> Arc<Account> {
+        let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = accounts.get(name) {
+            return account.clone();
+        }
+        if accounts.len() >= ACCOUNTS_MAX {
+            // Those that no call uses now; what they learned, they learn again.
+            accounts.retain(|_, account| Arc::strong_count(account) > 1);
+        }
+        let account = Arc::new(Account::new(name, settings));
+        accounts.insert(name.to_owned(), account.clone());
+        account
+    }
+}
