@@ -122,12 +122,7 @@ impl Tokens {
     }
 
     /// A newer one than that, which the remote refused.
-    pub(crate) async fn renewed(
-        &self,
-        settings: &Settings,
-        account: &str,
-        refused: &AccessToken,
-    ) -> Outcome {
+    pub(crate) async fn renewed(&self, settings: &Settings, account: &str, refused: &AccessToken) -> Outcome {
         self.get(settings, account, Some(refused.version)).await
     }
 
@@ -175,8 +170,10 @@ impl Tokens {
     /// In tests nothing leaves: but for a provider on this machine, a token stands in.
     fn stand_in(&self, settings: &Settings) -> Option<AccessToken> {
         let leaves = || !self.config.is_on_loopback(&settings.http_hosts);
-        (settings.variables.is_testing() && leaves())
-            .then(|| AccessToken { secret: Secret::new(format!("test-token-of-{}", settings.name)), version: 1 })
+        (settings.variables.is_testing() && leaves()).then(|| AccessToken {
+            secret: Secret::new(format!("test-token-of-{}", settings.name)),
+            version: 1,
+        })
     }
 }
 
@@ -187,7 +184,7 @@ async fn wait(mut landing: Landing) -> Outcome {
         Err(NoToken::Wait { wait: INTERRUPTED_WAIT, why })
     };
     match landing.wait_for(Option::is_some).await {
-        Ok(outcome) => outcome.clone().unwrap_or_else(interrupted),
+        Ok(outcome) => outcome.as_ref().cloned().unwrap_or_else(interrupted),
         Err(_) => interrupted(),
     }
 }
@@ -231,6 +228,15 @@ impl Api {
             settings.vault = vault;
             check_vault(settings);
         })
+    }
+}
+
+impl Settings {
+    /// Lets the vault know of an Api that keeps tokens there.
+    pub(crate) fn register(self: &Arc<Self>) {
+        if Tokens::of(self).is_some() {
+            self.vault.know(self);
+        }
     }
 }
 

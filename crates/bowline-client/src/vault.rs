@@ -12,7 +12,7 @@ use std::{
 
 use bowline_model::{
     Clock, Secret, Variables,
-    credential::{CredentialError, CredentialStore},
+    credential::{CREDENTIALS_MAX, CredentialError, CredentialStore},
 };
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
@@ -28,7 +28,7 @@ mod memory;
 mod seal;
 
 pub use consent::{Begun, Callback, Connected, Connection, Consent, Standing};
-use memory::{CREDENTIALS_MAX, Memory};
+use memory::Memory;
 pub use seal::SealKeys;
 pub(crate) use seal::TOKEN_KEY_VARIABLE;
 
@@ -97,8 +97,13 @@ pub(crate) enum Trouble {
     /// Another version is stored.
     Changed,
     Unavailable(String),
+    /// A name, a value or the number of them passes a limit.
+    Limit(String),
     /// What is stored cannot be opened.
-    Unreadable { version: i64, what: String },
+    Unreadable {
+        version: i64,
+        what: String,
+    },
 }
 
 impl Vault {
@@ -175,7 +180,11 @@ impl Vault {
             let Some(unsaved) = slot.unsaved() else { continue };
             let ends = unsaved.record.access.as_ref().and_then(|token| token.expires_at);
             if let Err(trouble) = self.save(&slot.name, unsaved.replaces, &*unsaved.record, ends).await {
-                tracing::error!(name = slot.name, ?trouble, "a new refresh token could not be saved, and is lost");
+                tracing::error!(
+                    name = slot.name,
+                    ?trouble,
+                    "a new refresh token could not be saved, and is lost"
+                );
             }
         }
     }
@@ -188,7 +197,7 @@ impl Vault {
     /// Its Apis, by name.
     pub fn connections(&self) -> Vec<Connection> {
         let known: Vec<_> = lock(&self.inner.known).values().filter_map(Weak::upgrade).collect();
-        known.iter().filter_map(|settings| Connection::of(self, settings)).collect()
+        known.iter().filter_map(|settings| Connection::of(settings)).collect()
     }
 
     /// What is wrong with a vault that must not forget; `None` for one that keeps, or that was chosen knowingly.
@@ -218,10 +227,14 @@ impl Vault {
         slots.entry(name.to_owned()).or_insert_with(|| Arc::new(Slot::new(name))).clone()
     }
 
-    /// The names of the credentials that this process knows and that begin so.
-    fn names(&self, start: &str) -> Vec<String> {
-        let slots = lock(&self.inner.slots);
-        slots.keys().filter(|name| name.starts_with(start)).cloned().collect()
+    /// The names of the stored credentials that begin so.
+    async fn names(&self, start: &str) -> Result<Vec<String>, Trouble> {
+        Ok(self.store()?.names(start).await?)
+    }
+
+    /// Removes what is stored under that name.
+    async fn forget(&self, name: &str, version: i64) -> Result<(), Trouble> {
+        Ok(self.store()?.forget(name, version).await?)
     }
 
     /// Runs a task that [`close`](Vault::close) waits for. After that it is dropped unstarted.
@@ -235,13 +248,17 @@ impl Vault {
         match &self.inner.place {
             Place::Memory(memory) | Place::Unkeyed(memory) => Ok(memory),
             Place::Sealed { store, .. } => {
-                let store = store.get().ok_or_else(|| Trouble::Unavailable("the store is not open yet".into()))?;
+                let store =
+                    store.get().ok_or_else(|| Trouble::Unavailable("the store is not open yet".into()))?;
                 Ok(&**store)
             }
         }
     }
 
-    pub(crate) async fn load<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Loaded<T>, Trouble> {
+    pub(crate) async fn load<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Loaded<T>, Trouble> {
         let Some(stored) = self.store()?.load(name).await? else {
             return Ok(Loaded { version: 0, record: None });
         };
@@ -252,7 +269,8 @@ impl Vault {
         };
         let read = |text: Secret| {
             // Not the error itself: it may show a piece of the text.
-            serde_json::from_str(text.expose()).map_err(|_| format!("what is stored of {name} has another form"))
+            serde_json::from_str(text.expose())
+                .map_err(|_| format!("what is stored of {name} has another form"))
         };
         let record = text.and_then(read).map_err(|what| Trouble::Unreadable { version, what })?;
         Ok(Loaded { version, record: Some(record) })
@@ -296,6 +314,7 @@ impl From<CredentialError> for Trouble {
     fn from(error: CredentialError) -> Self {
         match error {
             CredentialError::Changed { .. } => Self::Changed,
+            CredentialError::Limit(what) => Self::Limit(what),
             CredentialError::Unavailable(_) => Self::Unavailable(error.to_string()),
         }
     }

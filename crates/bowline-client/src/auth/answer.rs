@@ -6,8 +6,8 @@ use bowline_model::Secret;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A longer token is none: it would not fit into a header.
-const TOKEN_BYTES_MAX: usize = 64 * 1024;
+/// A longer token is none: it would fit neither into a header nor into the store.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// A longer life is not believed; the token is used until it is refused.
 const LIFETIME_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How much of a provider's words is told.
@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn tokens_are_read_in_the_forms_providers_use() {
-        let all = r#"{"access_token":"a","token_type":"bearer","expires_in":3600,"refresh_token":"r","scope":"x"}"#;
+        let all =
+            r#"{"access_token":"a","token_type":"bearer","expires_in":3600,"refresh_token":"r","scope":"x"}"#;
         assert_eq!(granted(all), ("a".into(), Some("r".into()), Some(3600)));
         let text = r#"{"access_token":"a","expires_in":"1800","refresh_token":""}"#;
         assert_eq!(granted(text), ("a".into(), None, Some(1800)));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bowline_model::Secret;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto::aws_lc::DEFAULT_PROVIDER, signature::Signer as _};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto::aws_lc::DEFAULT_PROVIDER};
 use serde::{Deserialize, Serialize};
 
 /// How long a statement holds: long enough for clocks that differ a little, and useless soon after.
@@ -69,7 +69,9 @@ impl SigningKey {
             }
         }
         let kinds = "RSA (2048 bits or more), P-256, P-384 or Ed25519";
-        Err(format!("is not a private key in PEM that signs ({kinds}; elliptic ones in PKCS#8: -----BEGIN PRIVATE KEY-----)"))
+        Err(format!(
+            "is not a private key in PEM that signs ({kinds}; elliptic ones in PKCS#8: -----BEGIN PRIVATE KEY-----)"
+        ))
     }
 
     /// Signs a statement. `id` names the key to who checks it.
@@ -81,8 +83,7 @@ impl SigningKey {
         header.kid = id.map(str::to_owned);
         let header = serde_json::to_vec(&header).expect("a header is JSON");
         let claims = serde_json::to_vec(claims).expect("claims are JSON");
-        let message =
-            [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part)).join(".");
+        let message = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part)).join(".");
         let signature = signature(&self.key, self.algorithm, message.as_bytes())?;
         Ok(Secret::new(format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))))
     }
@@ -179,7 +180,10 @@ mod tests {
             let Err(what) = SigningKey::read(&Secret::new(text)) else { panic!("{text} is a key") };
             assert!(what.contains("PEM") && !what.contains("hunter2") && !what.contains("c2Vj"), "{what}");
         }
-        assert!(ServiceAccount::read(&Secret::new("{\"private_key\":\"hunter2\"}")).is_err_and(|what| !what.contains("hunter2")));
+        assert!(
+            ServiceAccount::read(&Secret::new("{\"private_key\":\"hunter2\"}"))
+                .is_err_and(|what| !what.contains("hunter2"))
+        );
     }
 
     #[test]

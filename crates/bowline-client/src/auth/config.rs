@@ -1,6 +1,6 @@
 //! A grant as it is configured: its variables found, its URLs checked.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bowline_model::Secret;
 use sha2::{Digest, Sha256};
@@ -35,11 +35,28 @@ pub(crate) struct Config {
 /// What is asked with.
 pub(crate) enum Means {
     ClientCredentials,
-    RefreshToken { seed: LiveSecret },
-    AuthorizationCode { authorize_url: Url, issuer: Option<String> },
-    JwtBearer { key: LiveSecret, key_id: Option<String>, issuer: LiveSecret, subject: Option<LiveSecret>, audience: Option<String> },
-    Google { file: LiveSecret, subject: Option<String> },
-    TokenExchange { subject_token: LiveSecret, kind: String },
+    RefreshToken {
+        seed: LiveSecret,
+    },
+    AuthorizationCode {
+        authorize_url: Url,
+        issuer: Option<String>,
+    },
+    JwtBearer {
+        key: LiveSecret,
+        key_id: Option<String>,
+        issuer: LiveSecret,
+        subject: Option<LiveSecret>,
+        audience: Option<String>,
+    },
+    Google {
+        file: LiveSecret,
+        subject: Option<String>,
+    },
+    TokenExchange {
+        subject_token: LiveSecret,
+        kind: String,
+    },
 }
 
 /// Who asks, and how it proves that.
@@ -67,7 +84,8 @@ impl Config {
     /// Finds the variables and checks the URLs. What is wrong becomes a problem of the settings; `None` then.
     pub(crate) fn resolve(settings: &mut Settings, oauth: OAuth) -> Option<Self> {
         if let Some(option) = oauth.misplaced {
-            let what = format!("has the option {option}, which the grant {:?} does not have", oauth.grant.name());
+            let what =
+                format!("has the option {option}, which the grant {:?} does not have", oauth.grant.name());
             settings.problem(settings::Source::Code("oauth"), what);
         }
         let grant = oauth.grant.name();
@@ -134,6 +152,27 @@ impl Config {
         matches!(self.means, Means::AuthorizationCode { .. })
     }
 
+    /// The value of the refresh token's variable, if it begins with one.
+    pub(crate) fn seed(&self) -> Option<Secret> {
+        match &self.means {
+            Means::RefreshToken { seed } => Some(seed.current()),
+            Means::ClientCredentials
+            | Means::AuthorizationCode { .. }
+            | Means::JwtBearer { .. }
+            | Means::Google { .. }
+            | Means::TokenExchange { .. } => None,
+        }
+    }
+
+    /// Whether its provider is on this machine.
+    pub(crate) fn is_on_loopback(&self, http_hosts: &[String]) -> bool {
+        let address = self
+            .token_url(http_hosts)
+            .ok()
+            .and_then(|url| Address::base(&url.origin().ascii_serialization(), http_hosts).ok());
+        address.is_some_and(|address| address.is_loopback())
+    }
+
     /// The name of the grant, for people.
     pub(crate) fn grant(&self) -> &'static str {
         self.grant
@@ -187,20 +226,13 @@ impl Config {
             Means::TokenExchange { kind, .. } => add(kind),
             Means::ClientCredentials | Means::RefreshToken { .. } | Means::AuthorizationCode { .. } => {}
         }
-        let seed = match &self.means {
-            Means::RefreshToken { seed } => Some(hash_text(seed.current().expose())),
-            _ => None,
-        };
+        let seed = self.seed().map(|seed| hash_text(seed.expose()));
         Standing { identity: hex::encode(hash.finalize()), seed }
     }
 }
 
 impl Means {
-    fn resolve(
-        settings: &mut Settings,
-        grant: Grant,
-        client: Option<&Option<ClientProof>>,
-    ) -> Option<Self> {
+    fn resolve(settings: &mut Settings, grant: Grant, client: Option<&Option<ClientProof>>) -> Option<Self> {
         match grant {
             Grant::ClientCredentials => {
                 let option = "client_env(\"CLIENT_ID\", \"CLIENT_SECRET\")";
@@ -243,12 +275,12 @@ impl Means {
         let key = key.find(settings, "private key")?;
         check(settings, &key, SigningKey::read)?;
         let issuer = match (statement.issuer, client) {
-            (Some(issuer), _) => issuer.find(settings, "issuer")?,
+            (Some(issuer), _) => issuer.find_name(settings, "issuer")?,
             (None, Some(client)) => client.as_ref()?.id.clone(),
             (None, None) => needed(settings, None, "issuer(\"client-id\")")?,
         };
         let subject = match statement.subject {
-            Some(subject) => Some(subject.find(settings, "subject")?),
+            Some(subject) => Some(subject.find_name(settings, "subject")?),
             None => None,
         };
         Some(Self::JwtBearer { key, key_id: statement.key_id, issuer, subject, audience: statement.audience })
@@ -257,7 +289,7 @@ impl Means {
 
 impl ClientProof {
     fn resolve(settings: &mut Settings, client: Client) -> Option<Self> {
-        let id = client.id.find(settings, "OAuth client id");
+        let id = client.id.find_name(settings, "OAuth client id");
         let proof = match client.proof {
             Proof::Secret(secret) => secret.find(settings, "OAuth client secret").map(ProofNow::Secret),
             Proof::Key(key) => {
@@ -273,8 +305,19 @@ impl ClientProof {
 impl Given {
     fn find(self, settings: &mut Settings, what: &str) -> Option<LiveSecret> {
         match self {
-            Self::Value(value) => Some(LiveSecret::fixed(value)),
+            Self::Value(value) => {
+                Arc::make_mut(&mut settings.scrub).add(value.expose());
+                Some(LiveSecret::fixed(value))
+            }
             Self::Variable(variable) => settings.live_secret(&variable, what),
+        }
+    }
+
+    /// What is no secret, and may be seen.
+    fn find_name(self, settings: &mut Settings, what: &str) -> Option<LiveSecret> {
+        match self {
+            Self::Value(value) => Some(LiveSecret::fixed(value)),
+            Self::Variable(variable) => settings.live_name(&variable, what),
         }
     }
 }
@@ -307,7 +350,8 @@ fn check<T>(
 }
 
 fn url(settings: &mut Settings, place: &Place, what: &str) -> Option<Url> {
-    let found = place.variable.as_deref().and_then(|variable| Some((variable, settings.variables.get(variable)?)));
+    let found =
+        place.variable.as_deref().and_then(|variable| Some((variable, settings.variables.get(variable)?)));
     let (source, text) = match &found {
         Some((variable, text)) => (settings::Source::Variable(variable), text.as_str()),
         None => (settings::Source::Code("oauth"), place.url.as_str()),
@@ -322,7 +366,7 @@ fn url(settings: &mut Settings, place: &Place, what: &str) -> Option<Url> {
 }
 
 /// By the rules of base URLs, but for its query.
-fn checked(text: &str, http_hosts: &[String]) -> Result<Url, String> {
+pub(crate) fn checked(text: &str, http_hosts: &[String]) -> Result<Url, String> {
     let parsed = Url::parse(text).ok();
     let plain = parsed.clone().map(|mut url| {
         url.set_query(None);

@@ -43,31 +43,32 @@ pub(crate) async fn ask(settings: &Settings, question: Question) -> Answered {
     let api = settings
         .http_hosts
         .iter()
-        .fold(Api::with_variables(format!("{} token endpoint", settings.name), settings.variables.clone()), |api, host| {
-            api.allow_http(host)
-        })
+        .fold(
+            Api::with_variables(format!("{} token endpoint", settings.name), settings.variables.clone()),
+            |api, host| api.allow_http(host),
+        )
         .base_url(origin.as_str())
         .idempotency(Idempotency::None)
         .connect_timeout(CONNECT_TIMEOUT)
         .response_bytes_max(ANSWER_BYTES_MAX)
-        .no_breaker()
         .clock(settings.clock.clone())
         .alerts(Arc::new(Silent));
     let api = match &question.basic {
         Some((id, secret)) => api.basic(id, secret.clone()),
         None => api,
     };
-    let api = api.tuned(|own| {
+    let api = api.with(|own| {
         own.authorities.clone_from(&settings.authorities);
         own.user_agent.clone_from(&settings.user_agent);
         own.answers_are_secret = true;
-        question.secrets.iter().for_each(|secret| own.scrub.add(secret.expose()));
+        question.secrets.iter().for_each(|secret| Arc::make_mut(&mut own.scrub).add(secret.expose()));
     });
     let form: Vec<(&str, &str)> =
         question.form.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
-    let call = question.url.query_pairs().fold(api.post(question.url.path()), |call, (name, value)| {
-        call.query(&name, value)
-    });
+    let call = question
+        .url
+        .query_pairs()
+        .fold(api.post(question.url.path()), |call, (name, value)| call.query(&name, value));
     let verdict = call.form(&form).attempt_once(&Attempt::new("", 1, ANSWER_TIMEOUT)).await;
     read(&api, verdict)
 }

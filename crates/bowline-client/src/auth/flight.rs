@@ -13,12 +13,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bowline_model::{
-    Alert, AlertKind, BoxFuture, Failure, Secret,
-};
+use bowline_model::{Alert, AlertKind, BoxFuture, Failure, Secret};
 use tokio::sync::watch;
 
 use crate::{
+    account::DEFAULT_ACCOUNT,
     auth::{
         AccessToken, NoToken,
         answer::{Denial, Denied, Granted},
@@ -84,7 +83,8 @@ impl Flight {
                 let api = self.settings.name.as_str();
                 tracing::warn!(api, account = self.account, error = %failure, "a token could not be renewed");
             }
-            self.slot.land(&self.standing, &outcome, elapsed);
+            let asked = (progress.questions > 0).then_some(elapsed);
+            self.slot.land(&self.standing, &outcome, asked);
             tell.send_replace(Some(outcome));
         })
     }
@@ -103,7 +103,7 @@ impl Flight {
                 Plan::Missing => return Err(self.missing()),
                 Plan::Dead(why) => return Err(self.dead(&why)),
                 Plan::Ask => None,
-                Plan::RefreshSeed => Some(self.config.seed()),
+                Plan::RefreshSeed => self.config.seed(),
                 Plan::Refresh(token) => Some(token),
             };
             if !progress.leased {
@@ -199,7 +199,8 @@ impl Flight {
     async fn save(&self, unsaved: Unsaved) -> Result<Option<AccessToken>, NoToken> {
         let Unsaved { replaces, record } = unsaved;
         let ends = record.access.as_ref().and_then(|token| token.expires_at);
-        for tried in 1.. {
+        let mut tried = 1;
+        loop {
             match self.vault.save(&self.slot.name, replaces, &record, ends).await {
                 Ok(version) => {
                     self.slot.set_unsaved(None);
@@ -211,10 +212,11 @@ impl Flight {
                     return Ok(None);
                 }
                 Err(trouble) if tried == SAVES_MAX => return Err(self.trouble(trouble)),
-                Err(_) => self.settings.clock.sleep(SAVE_WAIT).await,
+                Err(Trouble::Unavailable(_) | Trouble::Limit(_) | Trouble::Unreadable { .. }) => {}
             }
+            tried += 1;
+            self.settings.clock.sleep(SAVE_WAIT).await;
         }
-        unreachable!("it is given up before")
     }
 
     /// The refresh token is not taken. If a newer one is stored, another node renewed it: that one is tried. Else it is
@@ -271,7 +273,9 @@ impl Flight {
         match trouble {
             Trouble::Changed => NoToken::Later(self.failure("others keep changing it".to_owned())),
             Trouble::Unavailable(what) => NoToken::Later(self.failure(what)),
-            Trouble::Unreadable { what, .. } => NoToken::Never(self.failure(what).permanent()),
+            Trouble::Limit(what) | Trouble::Unreadable { what, .. } => {
+                NoToken::Never(self.failure(what).permanent())
+            }
         }
     }
 
@@ -287,7 +291,9 @@ impl Flight {
             (false, Some(variable)) => format!("put a new one into {variable}"),
             (false, None) => "give it a new one".to_owned(),
         };
-        self.consent_needed(self.failure(format!("the provider no longer takes its refresh token, {why}: {cure}")))
+        self.consent_needed(
+            self.failure(format!("the provider no longer takes its refresh token, {why}: {cure}")),
+        )
     }
 
     fn consent_needed(&self, failure: Failure) -> NoToken {
@@ -325,5 +331,5 @@ impl Granted {
 
 /// `crm`, or `crm/tenant` for another account than the default one.
 pub(crate) fn whose(api: &str, account: &str) -> String {
-    if account == crate::auth::ACCOUNT_DEFAULT { api.to_owned() } else { format!("{api}/{account}") }
+    if account == DEFAULT_ACCOUNT { api.to_owned() } else { format!("{api}/{account}") }
 }

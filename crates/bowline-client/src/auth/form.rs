@@ -32,7 +32,11 @@ pub(crate) enum Asking<'a> {
     /// The client's own proof.
     Client,
     Refresh(&'a Secret),
-    Code { code: &'a Secret, verifier: &'a Secret, redirect_uri: &'a str },
+    Code {
+        code: &'a Secret,
+        verifier: &'a Secret,
+        redirect_uri: &'a str,
+    },
 }
 
 impl Config {
@@ -145,8 +149,7 @@ impl Question {
             ProofNow::Key(key) => {
                 let statement_id = random_text(clock);
                 let audience = self.url.to_string();
-                let mut claims =
-                    Claims::new(id.expose(), &audience, statement_id.expose(), clock.now());
+                let mut claims = Claims::new(id.expose(), &audience, statement_id.expose(), clock.now());
                 claims.sub = Some(id.expose());
                 let statement = SigningKey::read(&key.current())?.sign(None, &claims)?;
                 self.say("client_id", id.expose());

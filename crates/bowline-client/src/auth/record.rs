@@ -228,7 +228,7 @@ mod tests {
             assert_eq!(token.life(at(soon)), Life::EndsSoon, "{lifetime}");
             assert_eq!(token.life(at(ended)), Life::Ended, "{lifetime}");
         }
-        assert_eq!(token(None).life(at(1 << 40)), Life::Good, "used until it is refused");
+        assert_eq!(token(None).life(at(1 << 37)), Life::Good, "used until it is refused");
         assert_eq!(token(Some(0)).life(at(0)), Life::Ended);
     }
 

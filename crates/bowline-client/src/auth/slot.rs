@@ -123,16 +123,17 @@ impl Slot {
         landing
     }
 
-    /// A renewal is over: keeps what it brought, and lets the next one begin.
-    pub(crate) fn land(&self, standing: &Standing, outcome: &Outcome, elapsed: Duration) {
+    /// A renewal is over: lets the next one begin. `asked`: the time, if the provider was asked in vain, and must have some
+    /// peace now.
+    pub(crate) fn land(&self, standing: &Standing, outcome: &Outcome, asked: Option<Duration>) {
         let mut state = self.lock();
         state.flight = None;
         match outcome {
             Ok(_) => (state.failures, state.blocked) = (0, None),
             Err(why) => {
-                let Some(asked) = why.backs_off() else { return };
+                let Some(elapsed) = asked else { return };
                 let wait = BACKOFF_FIRST.saturating_mul(1 << state.failures.min(16)).min(BACKOFF_MAX);
-                let wait = wait.max(asked.unwrap_or_default().min(ASKED_WAIT_MAX));
+                let wait = wait.max(why.asked_wait().unwrap_or_default().min(ASKED_WAIT_MAX));
                 state.failures = state.failures.saturating_add(1);
                 state.blocked =
                     Some(Blocked { standing: standing.clone(), until: elapsed + wait, why: why.clone() });
@@ -214,7 +215,9 @@ mod tests {
             Look::Use(token) => format!("use {}", token.version),
             Look::UseAndRenew(token) => format!("use {} and renew", token.version),
             Look::Renew => "renew".into(),
-            Look::Blocked(NoToken::Later(failure)) => format!("blocked for {:?}", failure.retry_after.unwrap()),
+            Look::Blocked(NoToken::Later(failure)) => {
+                format!("blocked for {:?}", failure.retry_after.unwrap())
+            }
             Look::Blocked(NoToken::Never(_)) => "blocked for good".into(),
             Look::Blocked(NoToken::Wait { .. }) => unreachable!("a wait blocks nobody"),
         }
@@ -222,7 +225,7 @@ mod tests {
 
     fn fail(slot: &Slot, elapsed: u64) {
         let _ = slot.join(drop);
-        slot.land(&standing(), &Err(NoToken::Later(Failure::refused("down"))), seconds(elapsed));
+        slot.land(&standing(), &Err(NoToken::Later(Failure::refused("down"))), Some(seconds(elapsed)));
     }
 
     #[test]

@@ -8,12 +8,14 @@ use std::{sync::Arc, time::Duration};
 
 use bowline_model::{Clock, Error, Failure, Secret};
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
+    account::DEFAULT_ACCOUNT,
     auth::{
-        ACCOUNT_DEFAULT, Tokens,
+        Tokens,
         answer::{Granted, shown},
         config::{Config, Means},
         endpoint::{self, Answered},
@@ -29,7 +31,9 @@ use crate::{
 /// How long somebody has, between the first page and the last.
 const CONSENT_TIME: Duration = Duration::from_secs(600);
 /// Most consents that are under way; past it the oldest go.
-const UNDER_WAY_MAX: usize = 32;
+const UNDER_WAY_MAX: usize = 24;
+/// A longer URI is none that a provider knows.
+const REDIRECT_URI_BYTES_MAX: usize = 1024;
 /// What they are kept under.
 const UNDER_WAY: &str = "oauth-consents";
 /// How often it is tried to save against others who save, too.
@@ -127,8 +131,6 @@ pub struct Connection {
     pub grant: String,
     /// Whether somebody has to give consent.
     pub needs_consent: bool,
-    /// The accounts that this process has met, and the default one. Sorted.
-    pub accounts: Vec<String>,
 }
 
 /// How an account stands.
@@ -167,22 +169,12 @@ struct UnderWay {
 }
 
 impl Connection {
-    pub(crate) fn of(vault: &Vault, settings: &Settings) -> Option<Self> {
+    pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let config = Tokens::of(settings)?.config();
-        let start = Tokens::name(&settings.name, "");
-        let decoded = |name: &String| {
-            let account = percent_encoding::percent_decode_str(name.strip_prefix(&start)?);
-            Some(account.decode_utf8_lossy().into_owned())
-        };
-        let mut accounts: Vec<String> = vault.names(&start).iter().filter_map(decoded).collect();
-        accounts.push(ACCOUNT_DEFAULT.to_owned());
-        accounts.sort_unstable();
-        accounts.dedup();
         Some(Self {
             api: settings.name.clone(),
             grant: config.grant().to_owned(),
             needs_consent: config.needs_consent(),
-            accounts,
         })
     }
 }
@@ -283,6 +275,50 @@ impl Consent {
         Ok(Standing::Connected { since: record.connected_at, expires_at: access.expires_at, renews })
     }
 
+    /// The accounts of an Api that have tokens, and the default one. Sorted.
+    ///
+    /// # Errors
+    /// The store is of no use.
+    pub async fn accounts(&self, api: &str) -> Result<Vec<String>, Error> {
+        let start = Tokens::name(api, "");
+        let decoded = |name: &String| {
+            let account = percent_decode_str(name.strip_prefix(&start)?);
+            Some(account.decode_utf8_lossy().into_owned())
+        };
+        let names = self.vault.names(&start).await.map_err(unusable)?;
+        let mut accounts: Vec<String> = names.iter().filter_map(decoded).collect();
+        accounts.push(DEFAULT_ACCOUNT.to_owned());
+        accounts.sort_unstable();
+        accounts.dedup();
+        Ok(accounts)
+    }
+
+    /// Forgets the tokens of an account. The provider is not told: it may be asked on its own pages to revoke them.
+    ///
+    /// # Errors
+    /// The store is of no use.
+    ///
+    /// # Durability
+    /// Gone from the disk when it returns. A token that another node holds serves there until it ends.
+    pub async fn disconnect(&self, api: &str, account: &str) -> Result<(), Error> {
+        let name = Tokens::name(api, account);
+        for _ in 0..SAVES_MAX {
+            let version = match self.vault.load::<Record>(&name).await {
+                Err(Trouble::Unreadable { version, .. }) => version,
+                loaded => loaded.map_err(unusable)?.version,
+            };
+            match self.vault.forget(&name, version).await {
+                Ok(()) => {
+                    self.vault.slot(&name).reset();
+                    return Ok(());
+                }
+                Err(Trouble::Changed) => {}
+                Err(trouble) => return Err(unusable(trouble)),
+            }
+        }
+        Err(Error::retryable("others keep changing it: try again"))
+    }
+
     fn find(&self, api: &str) -> Result<(Arc<Settings>, Arc<Config>), Error> {
         let settings = self.vault.known(api);
         let found = settings.and_then(|settings| {
@@ -301,7 +337,11 @@ impl Consent {
     }
 
     /// Changes the consents under way, those of others who do so at the same time kept. What is over is dropped.
-    async fn change(&self, clock: &dyn Clock, mut change: impl FnMut(&mut Vec<UnderWay>)) -> Result<(), Error> {
+    async fn change(
+        &self,
+        clock: &dyn Clock,
+        mut change: impl FnMut(&mut Vec<UnderWay>),
+    ) -> Result<(), Error> {
         for _ in 0..SAVES_MAX {
             let loaded: Loaded<Vec<UnderWay>> = match self.vault.load(UNDER_WAY).await {
                 // Sealed with a key that is gone: they are worth ten minutes.
@@ -355,11 +395,17 @@ fn code(config: &Config, callback: Callback, api: &str) -> Result<Secret, Error>
         && callback.iss.as_deref() != Some(issuer)
     {
         let iss = callback.iss.as_deref().map_or_else(|| "nobody".to_owned(), shown);
-        return Err(Error::refused(format!("the consent for {api} came from {iss}, not from {issuer}: nothing was kept")));
+        return Err(Error::refused(format!(
+            "the consent for {api} came from {iss}, not from {issuer}: nothing was kept"
+        )));
     }
     if let Some(error) = callback.error {
-        let words = callback.error_description.map_or_else(String::new, |words| format!(" ({})", shown(&words)));
-        return Err(Error::refused(format!("{api} was not connected: its provider said {}{words}", shown(&error))));
+        let words =
+            callback.error_description.map_or_else(String::new, |words| format!(" ({})", shown(&words)));
+        return Err(Error::refused(format!(
+            "{api} was not connected: its provider said {}{words}",
+            shown(&error)
+        )));
     }
     callback.code.ok_or_else(|| Error::refused(format!("{api} was not connected: its provider sent no code")))
 }
@@ -380,7 +426,10 @@ async fn redeem(
     let granted = match endpoint::ask(settings, question).await {
         Answered::Granted(granted) => granted,
         Answered::Denied(denied) => {
-            return Err(Error::refused(format!("{api} was not connected: its provider said {}", denied.what)));
+            return Err(Error::refused(format!(
+                "{api} was not connected: its provider said {}",
+                denied.what
+            )));
         }
         Answered::Failed(failure) => {
             return Err(Failure::refused(format!("{api} was not connected: {failure}")).into());
@@ -432,6 +481,10 @@ async fn keep(
 }
 
 fn check_redirect(uri: &str, http_hosts: &[String]) -> Result<(), Error> {
+    if uri.len() > REDIRECT_URI_BYTES_MAX {
+        let what = format!("the page to come back to has more than {REDIRECT_URI_BYTES_MAX} bytes");
+        return Err(Error::refused(what));
+    }
     let checked = crate::auth::config::checked(uri, http_hosts);
     checked.map(drop).map_err(|what| Error::refused(format!("the page to come back to {what}")))
 }
@@ -440,6 +493,6 @@ fn unusable(trouble: Trouble) -> Error {
     match trouble {
         Trouble::Changed => Error::retryable("others keep changing it"),
         Trouble::Unavailable(what) => Error::retryable(what),
-        Trouble::Unreadable { what, .. } => Error::refused(what),
+        Trouble::Limit(what) | Trouble::Unreadable { what, .. } => Error::refused(what),
     }
 }

@@ -97,8 +97,7 @@ impl SealKeys {
         let mut bytes = BASE64_STANDARD_NO_PAD.decode(text).map_err(|_| broken())?;
         let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN).ok_or_else(broken)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
-        let text =
-            key.cipher.open_in_place(nonce, Aad::from(bound(name)), sealed).map_err(|_| broken())?;
+        let text = key.cipher.open_in_place(nonce, Aad::from(bound(name)), sealed).map_err(|_| broken())?;
         Ok(Secret::new(std::str::from_utf8(text).map_err(|_| broken())?))
     }
 }
@@ -183,7 +182,8 @@ mod tests {
     fn keys_are_read_in_every_usual_form() {
         let url_safe = OLD.replace('+', "-").replace('/', "_");
         let spaced = format!(" {NEW} , {OLD}, ");
-        for text in [OLD, OLD.trim_end_matches('='), url_safe.as_str(), &NEW.to_uppercase(), spaced.as_str()] {
+        for text in [OLD, OLD.trim_end_matches('='), url_safe.as_str(), &NEW.to_uppercase(), spaced.as_str()]
+        {
             assert!(SealKeys::parse(text).is_ok(), "{text}");
         }
         for text in ["", ",", "abc", &NEW[2..], &[NEW; 9].join(",")] {
