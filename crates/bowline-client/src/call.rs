@@ -56,6 +56,8 @@ pub(crate) struct Request {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Typed>,
+    /// Whether it changes nothing, whatever its method: a query in a POST.
+    pub(crate) reads: bool,
     /// What is wrong with the description: the first thing.
     pub(crate) problem: Option<String>,
 }
@@ -82,6 +84,7 @@ impl Call {
             query: vec![],
             headers: HeaderMap::new(),
             body: None,
+            reads: false,
             problem: None,
         };
         Self { api, request: Box::new(request), read: Arc::new(Plain) }
@@ -164,7 +167,13 @@ impl<T> Call<T> {
         self
     }
 
-    fn problem(mut self, what: String) -> Self {
+    /// The same call, that does not change anything: it is repeated without a key.
+    pub(crate) fn reads(mut self) -> Self {
+        self.request.reads = true;
+        self
+    }
+
+    pub(crate) fn problem(mut self, what: String) -> Self {
         self.request.problem.get_or_insert(what);
         self
     }
@@ -173,11 +182,15 @@ impl<T> Call<T> {
         &self.api
     }
 
+    pub(crate) fn request_mut(&mut self) -> &mut Request {
+        &mut self.request
+    }
+
     /// Whether the call can be repeated: GET, HEAD, PUT, DELETE as they are (RFC 9110 §9.2.2), POST and PATCH while
     /// the remote remembers their key. An Api without keys repeats at any time: its author said so.
     pub(crate) fn repeat(&self) -> Repeat {
         let settings = self.api.settings();
-        let lifetime = settings.key_is_sent_for(&self.request.method).then_some(settings.key_lifetime);
+        let lifetime = settings.key_is_sent_for(&self.request).then_some(settings.key_lifetime);
         lifetime.map_or(Repeat::Safe, |lifetime| Repeat::Keyed { lifetime })
     }
 

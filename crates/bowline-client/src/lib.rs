@@ -12,14 +12,14 @@
 //! | [`api`] | a configured remote system |
 //! | [`call`] | one described request, and its place in a run |
 //! | [`response`] | an answer that can be recorded |
+//! | [`page`] | listings that come in pages |
+//! | [`graphql`] | queries and mutations, whose errors fail the call |
 //! | [`stream`] | the items of an answer that is too large to hold |
 //! | `settings` | what an Api is told, and what is wrong with it |
 //! | `address` | base URL and path joined, so that no path leads to another host |
 //! | `credential` | keys that are on every request |
 //! | `live` | secrets whose file may change |
 //! | `sign` | signatures over requests that leave |
-//! | `auth` | OAuth tokens: asked for, kept, renewed before they end |
-//! | `vault` | where they live, and how people consent to them |
 //! | `prepare` | what a described call becomes on the wire |
 //! | `once` | one attempt, from what is kept or over HTTP |
 //! | `attempt` | the one place that sends |
@@ -45,7 +45,9 @@
 
 pub mod api;
 pub mod call;
+pub mod graphql;
 pub mod idempotency;
+pub mod page;
 pub mod response;
 pub mod stream;
 
@@ -70,15 +72,14 @@ mod send;
 mod settings;
 mod sign;
 mod transport;
-mod vault;
 mod verdict;
 
 pub use address::segment;
 pub use api::Api;
-pub use auth::OAuth;
 pub use call::{Call, Decoded};
+pub use graphql::{GraphQl, GraphQlError, Partial};
 pub use idempotency::Idempotency;
 pub use live::LiveSecret;
+pub use page::{Cursor, Page, Pages, Paging};
 pub use response::Response;
 pub use sign::{Sign, Signable};
-pub use vault::{Begun, Callback, Connected, Connection, Consent, SealKeys, Standing, Vault};

@@ -46,7 +46,7 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
     headers.entry(ACCEPT).or_insert(ACCEPT_DEFAULT);
     headers.entry(USER_AGENT).or_insert_with(|| settings.user_agent.clone());
     let mut body = request.body.as_ref().map(|body| body.content.clone());
-    if settings.key_is_sent_for(&request.method) {
+    if settings.key_is_sent_for(request) {
         match &settings.idempotency {
             Idempotency::Header(name) => {
                 let name = HeaderName::try_from(name).expect("was checked when it was set");

@@ -8,9 +8,11 @@ use reqwest::{
     Method,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION},
 };
+use serde_json::value::RawValue;
 
 mod words;
 
+pub(crate) use self::words::line;
 use self::words::{Words, is_html};
 use crate::{
     attempt::REDIRECTS_MAX,
@@ -186,6 +188,19 @@ fn excerpt(body: &[u8], scrub: &Scrub) -> Option<String> {
     let mut text = scrub.text(&String::from_utf8_lossy(start));
     text.truncate(text.floor_char_boundary(BODY_EXCERPT_BYTES_MAX));
     Some(text)
+}
+
+/// The whole body, as JSON whose parts are not read yet.
+///
+/// # Errors
+/// Says what it is instead.
+pub(crate) fn json(answer: &Answer) -> Result<&RawValue, String> {
+    let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body);
+    serde_json::from_slice(body).map_err(|error| {
+        let empty = body.trim_ascii().is_empty();
+        let what = || if empty { "is empty".into() } else { format!("is not JSON: {error}") };
+        not_json(answer).unwrap_or_else(what)
+    })
 }
 
 /// What is wrong with a body that is not even meant to be JSON.

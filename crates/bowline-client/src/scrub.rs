@@ -8,7 +8,7 @@ use memchr::memmem;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What stands in a secret's place.
-const MASK: &str = "[secret]";
+pub(crate) const MASK: &str = "[secret]";
 
 /// A shorter value is not looked for in errors: it would match by chance everywhere, and protects nothing.
 const SECRET_BYTES_MIN: usize = 4;

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use bowline_model::{Alerts, Clock, LoggedAlerts, RetryPolicy, Secret, SystemClock, Variables};
-use reqwest::{Method, header::HeaderValue};
+use reqwest::header::HeaderValue;
 
 use crate::{
-    Idempotency, address::Address, credential::Key, live::LiveSecret, policy::Rules, prepare::needs_key,
-    proof::Credential, scrub::Scrub, transport::Authorities, vault::Vault,
+    Idempotency, address::Address, call::Request, credential::Key, live::LiveSecret, policy::Rules,
+    prepare::needs_key, proof::Credential, scrub::Scrub, transport::Authorities,
 };
 
 /// How long connecting may take, TLS included.
@@ -56,10 +56,6 @@ pub(crate) struct Settings {
     /// How long good answers are kept.
     pub(crate) cache_ttl: Option<Duration>,
     pub(crate) rules: Rules,
-    /// Where its tokens live.
-    pub(crate) vault: Vault,
-    /// A token endpoint's: answers are not looked through for secrets, they are made of them, and never shown.
-    pub(crate) answers_are_secret: bool,
 }
 
 impl Settings {
@@ -86,8 +82,6 @@ impl Settings {
             alerts: Arc::new(LoggedAlerts),
             cache_ttl: None,
             rules: Rules::default(),
-            vault: Vault::memory(),
-            answers_are_secret: false,
         }
     }
 
@@ -153,9 +147,9 @@ impl Settings {
         }
     }
 
-    /// Whether a key goes with that method.
-    pub(crate) fn key_is_sent_for(&self, method: &Method) -> bool {
-        needs_key(method) && self.idempotency != Idempotency::None
+    /// Whether a key goes with that request.
+    pub(crate) fn key_is_sent_for(&self, request: &Request) -> bool {
+        needs_key(&request.method) && !request.reads && self.idempotency != Idempotency::None
     }
 
     /// The path as it may be seen and recorded.

@@ -1,0 +1,259 @@
+//! Listings that a remote gives in pages: as a stream, or page by page in a run.
+//!
+//! What comes in: a call, where its items are, and how the remote cuts the listing ([`Paging`]). What goes out: items,
+//! pages, and cursors that can be recorded. What must never happen here: a listing that ends early and says nothing,
+//! one that goes round for ever, or a next URL that takes credentials to another host.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | `paging` | the styles, as a remote's documents name them |
+//! | `cursor` | where a page is |
+//! | `turn` | from one page to the next, purely |
+//! | `place`, `link` | places in a JSON document; links in a header |
+//! | `read` | how an answer becomes a page |
+//! | `items` | the streams |
+
+mod cursor;
+mod items;
+mod link;
+mod paging;
+mod place;
+mod read;
+mod turn;
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+pub use self::{
+    cursor::Cursor,
+    items::{Items, PageStream},
+    paging::Paging,
+};
+use self::{read::Reader, turn::Turned};
+use crate::{
+    Call,
+    body::Body,
+    call::{BodyKind, Request, Typed},
+};
+
+/// Most pages of one listing, unless said otherwise.
+pub const PAGES_MAX: u64 = 10_000;
+/// Pages that are read while the one before is worked on, unless said otherwise.
+const AHEAD: usize = 1;
+/// Most pages that can be read ahead.
+const AHEAD_MAX: usize = 100;
+
+/// One page of a listing. It can be recorded.
+///
+/// ```
+/// use bowline_client::Page;
+///
+/// let page: Page<u8> = serde_json::from_str(r#"{"items":[1,2],"next":{"page":2,"at":{"text":"c2"}}}"#)?;
+/// assert_eq!((page.items, page.next.unwrap().page()), (vec![1, 2], 2));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// Its items. None does not mean that it is the last one.
+    pub items: Vec<T>,
+    /// Where the next one is; `None` after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Cursor>,
+}
+
+/// A listing: what [`Call::pages`] makes of a call.
+///
+/// [`items`](Pages::items) and [`pages`](Pages::pages) are streams for use alone; [`page`](Pages::page) is one page as a
+/// call, for a loop in a run that goes on at its page after a crash.
+///
+/// | Option | Default |
+/// |---|---|
+/// | [`ahead`](Pages::ahead) | 1 page is read while the one before is worked on |
+/// | [`pages_max`](Pages::pages_max) | 10,000 |
+/// | [`start_at`](Pages::start_at) | the first page |
+/// | [`may_lack_items`](Pages::may_lack_items) | an answer without the items is an error |
+///
+/// ```no_run
+/// # async fn f(crm: bowline_client::Api) -> Result<(), bowline_model::Error> {
+/// use bowline_client::Paging;
+///
+/// let paging = Paging::cursor("paging.next.after", "after");
+/// let mut contacts =
+///     crm.get("/contacts").query("limit", 100).pages::<serde_json::Value>("results", paging).items();
+/// while let Some(contact) = contacts.next().await {
+///     println!("{}", contact?["email"]);
+/// }
+/// # Ok(()) }
+/// ```
+#[must_use = "a listing is only a description: ask it for items or pages"]
+pub struct Pages<T> {
+    call: Call,
+    reader: Reader,
+    ahead: usize,
+    pages_max: u64,
+    first: Cursor,
+    items: PhantomData<fn() -> T>,
+}
+
+impl Call {
+    /// The listing whose first page this call asks for. `items` is where an answer has them: `results`, `data.items`,
+    /// or `""` where the answer is the array itself.
+    ///
+    /// ```
+    /// use bowline_client::{Api, Cursor, Paging};
+    /// use bowline_model::Effect;
+    ///
+    /// let api = Api::new("tracker").base_url("https://tracker.example.com");
+    /// let pages = api.get("/issues").pages::<serde_json::Value>("", Paging::page_number("page"));
+    /// let shape = pages.page(&Cursor::first()).shape();
+    /// assert_eq!(shape.fingerprint.unwrap().to_string(), "GET tracker /issues?page=1");
+    /// ```
+    pub fn pages<T: DeserializeOwned + Send + 'static>(self, items: &str, paging: Paging) -> Pages<T> {
+        // A secret URL has no base that next URLs could be below.
+        let address = self.api().settings().address.as_ref().filter(|address| !address.is_secret());
+        let base = address.and_then(|address| address.join("").ok());
+        let cursor = Cursor::first();
+        let reader = Reader { items: items.to_owned(), may_lack_items: false, paging, base, cursor };
+        let (ahead, pages_max, first) = (AHEAD, PAGES_MAX, Cursor::first());
+        Pages { call: self, reader, ahead, pages_max, first, items: PhantomData }
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Pages<T> {
+    /// How many pages a stream reads ahead of the one that is worked on; 0 reads a page when it is asked for. When so many
+    /// are there, nothing is sent until one is taken. At most 100.
+    pub fn ahead(mut self, pages: usize) -> Self {
+        self.ahead = pages.min(AHEAD_MAX);
+        self
+    }
+
+    /// Most pages; the one after is an error. 10,000 unless set.
+    pub fn pages_max(mut self, pages: u64) -> Self {
+        self.pages_max = pages;
+        self
+    }
+
+    /// Where a stream begins: at a page that a cursor of this listing leads to.
+    pub fn start_at(mut self, cursor: &Cursor) -> Self {
+        self.first = cursor.clone();
+        self
+    }
+
+    /// Takes an answer that has nothing where the items should be for an empty page, as some remotes leave out what is
+    /// empty (Google's do).
+    pub fn may_lack_items(mut self) -> Self {
+        self.reader.may_lack_items = true;
+        self
+    }
+
+    /// One page, as a call.
+    ///
+    /// # Durability
+    /// In a run, give each page a step with the cursor as its key: page and next cursor are recorded together, and a run
+    /// that crashes goes on at the page that was not recorded.
+    ///
+    /// ```no_run
+    /// # use bowline_client::{Cursor, Page, Pages};
+    /// # use bowline_model::{Error, Recorded};
+    /// # struct Context;
+    /// # struct Step;
+    /// # impl Step { async fn key(self, _: &Cursor) -> Result<Page<u8>, Error> { unimplemented!() } }
+    /// # impl Context { fn step(&self, _: &str, _: bowline_client::Call<Page<u8>>) -> Step { Step } }
+    /// # async fn sync(cx: Context, contacts: Pages<u8>) -> Result<(), Error> {
+    /// let mut cursor = Some(Cursor::first());
+    /// while let Some(at) = cursor {
+    ///     let page = cx.step("page of contacts", contacts.page(&at)).key(&at).await?;
+    ///     // ... cx.for_each("contact", page.items, ..)
+    ///     cursor = page.next;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn page(&self, cursor: &Cursor) -> Call<Page<T>> {
+        let (call, reader) = self.turned(cursor);
+        call.reading(reader)
+    }
+
+    /// The items, one after the other, whatever the pages.
+    ///
+    /// Each page is sent again by the Api's schedule if it fails, as [`Call::send`] does. After an error the stream is
+    /// over; [`Items::cursor`] is where to go on.
+    ///
+    /// # Durability
+    /// None: this is for use alone. In a run, [`page`](Pages::page).
+    pub fn items(self) -> Items<T> {
+        Items::new(self.pages())
+    }
+
+    /// The pages, one after the other; else as [`items`](Pages::items).
+    ///
+    /// ```no_run
+    /// # async fn f(crm: bowline_client::Api) -> Result<(), bowline_model::Error> {
+    /// # use bowline_client::Paging;
+    /// let mut pages = crm.get("/contacts").pages::<serde_json::Value>("", Paging::link_header()).ahead(3).pages();
+    /// while let Some(page) = pages.next().await {
+    ///     println!("{} contacts", page?.items.len());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn pages(self) -> PageStream<T> {
+        PageStream::new(self)
+    }
+
+    /// The call for a page, and what reads it.
+    fn turned(&self, cursor: &Cursor) -> (Call, Reader) {
+        let (mut call, mut reader) = (self.call.clone(), self.reader.clone());
+        reader.cursor = cursor.clone();
+        let request = call.request_mut();
+        let turned = if cursor.page() > self.pages_max {
+            Err(format!(
+                "page {} is past the limit of {} pages: raise .pages_max if the listing is that long",
+                cursor.page(),
+                self.pages_max
+            ))
+        } else {
+            turn_request(request, &reader.paging, cursor)
+        };
+        if let Err(problem) = turned {
+            request.problem.get_or_insert(problem);
+        }
+        (call, reader)
+    }
+}
+
+fn turn_request(request: &mut Request, paging: &Paging, cursor: &Cursor) -> Result<(), String> {
+    let json = request.body.as_ref().filter(|body| body.kind == BodyKind::Json);
+    let body: Option<Box<RawValue>> =
+        json.and_then(|body| serde_json::from_slice(body.content.bytes()?).ok());
+    let mut turned = Turned { path: &mut request.path, query: &mut request.query, body };
+    turn::ask(paging, cursor.at(), &mut turned)?;
+    if let Some(body) = turned.body {
+        let content = Body::Bytes(body.get().to_owned().into());
+        request.body = Some(Typed { content, kind: BodyKind::Json });
+    }
+    Ok(())
+}
+
+/// Shows the call.
+impl<T> fmt::Debug for Pages<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages")
+            .field("call", &self.call)
+            .field("paging", &self.reader.paging)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Clone for Pages<T> {
+    fn clone(&self) -> Self {
+        Self {
+            call: self.call.clone(),
+            reader: self.reader.clone(),
+            ahead: self.ahead,
+            pages_max: self.pages_max,
+            first: self.first.clone(),
+            items: PhantomData,
+        }
+    }
+}
