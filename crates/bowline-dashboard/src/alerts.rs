@@ -1,8 +1,8 @@
-//! Tells people of dead letters: one message for many, to the hook of a chat.
+//! Tells people of dead letters, and of Apis that need a person: one message for many, to the hook of a chat.
 //!
-//! What comes in: the dead letters in the store. What goes out: a text in the form of Slack's incoming webhooks, handed
-//! to an [`Effect`] that posts it; a cursor in the store says who was told of what. What must never be here: a payload,
-//! the hook's address, a message for each of a thousand dead letters.
+//! What comes in: the dead letters in the store, and what clients raise. What goes out: a text in the form of Slack's
+//! incoming webhooks, handed to an [`Effect`] that posts it; a cursor in the store says who was told of which dead
+//! letters. What must never be here: a payload, the hook's address, a message for each of a thousand dead letters.
 //!
 //! | Module | Story |
 //! |---|---|
@@ -10,37 +10,42 @@
 //! | `news` | what a look found, grouped |
 //! | `told` | which dead letters people know |
 //! | `message` | the text |
+//! | `apis` | credentials that are refused, remotes that are down: grouped, told, shown |
+//! | `hook` | how a message gets to the chat |
 
+mod apis;
 mod decide;
+mod hook;
 mod message;
 mod news;
 mod told;
 
 use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
-use bowline_model::{Attempt, Clock, Effect, Failure, RunState, Verdict};
+use bowline_model::{Clock, Effect, RunState};
 use bowline_store::{Batch, CursorMove, RunFilter, Store, StoreError, StoreErrorKind, store::RUNS_PAGE_MAX};
 use futures_util::future::{Either, FutureExt, select};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    apis::{API_GROUP_WAIT, API_MESSAGE_EVERY_MIN, ApiAlert, ApiAlerts, TOLD_AGAIN_AFTER},
+    decide::{GROUP_WAIT, MESSAGE_EVERY_MIN, RETRY_BASE, RETRY_DELAY_MAX},
+    hook::SEND_TIMEOUT,
+    message::TEXT_CHARS_MAX,
+};
 use self::{
-    decide::{Action, State, after_failure, decide},
+    decide::{Action, Pace, State, decide},
+    hook::Hook,
     message::message,
     news::Look,
     told::Told,
-};
-pub use self::{
-    decide::{GROUP_WAIT, MESSAGE_EVERY_MIN, RETRY_BASE, RETRY_DELAY_MAX},
-    message::TEXT_CHARS_MAX,
 };
 
 /// How often the store is asked for dead letters while there is nothing to tell.
 pub const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// A look costs at most one part in so many of the time: with very many dead letters, looks are rarer.
 pub const LOOK_SHARE: u32 = 100;
-/// How long one try to deliver a message may take.
-pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a message under way may still take at a shutdown.
 pub const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long to wait when the store does not answer.
@@ -60,7 +65,7 @@ pub struct Alerts<H> {
     clock: Arc<dyn Clock>,
     app: String,
     admin_url: Option<String>,
-    hook: H,
+    hook: Hook<H>,
 }
 
 impl<H> fmt::Debug for Alerts<H> {
@@ -95,6 +100,7 @@ where
     /// Alerts of the dead letters in `store`, of the app of that name (which is also its command's). `hook` describes
     /// the call that posts a text of at most [`TEXT_CHARS_MAX`] characters as the `text` of a JSON object.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, app: impl Into<String>, hook: H) -> Self {
+        let hook = Hook { call: hook, clock: clock.clone() };
         Self { store, clock, app: app.into(), admin_url: None, hook }
     }
 
@@ -149,7 +155,7 @@ where
         let took = self.clock.monotonic().saturating_sub(began);
         let now = self.clock.now();
         let state = memory.as_ref().map(|memory| memory.state.clone()).unwrap_or_default();
-        match decide(now, look.news.oldest, &state) {
+        match decide(now, look.news.oldest, &state, Pace::RUNS) {
             Action::Rest => Next::Look(later(now, LOOK_EVERY.max(took.saturating_mul(LOOK_SHARE)))),
             Action::Wait(until) => Next::Look(until),
             Action::Send => Next::Send(look),
@@ -187,46 +193,19 @@ where
 
     async fn send(&self, look: Look, memory: &mut Memory) {
         let text = message(&self.app, self.admin_url.as_deref(), &look.news);
-        let delivered = self.deliver(text, memory).await;
-        let now = self.clock.now();
+        let delivered = self.hook.deliver(text, &memory.state).await;
         match delivered {
             Ok(()) => {
                 tracing::info!(new = look.news.new, dead = look.news.dead, "alerts: told of dead letters");
                 memory.told = look.told;
-                memory.state = State { sent_at: Some(now), failed: None };
+                memory.state = State { sent_at: Some(self.clock.now()), failed: None };
                 memory.is_saved = false;
                 // If it cannot be written now: the next look tries again, and what was told is known until then.
                 if let Err(error) = self.save(memory).await {
                     tracing::warn!(%error, "alerts: not noted that a message went; a crash now would repeat it");
                 }
             }
-            Err(failure) => {
-                let failed = after_failure(&memory.state, &failure, now, self.clock.random());
-                tracing::warn!(
-                    error = %failure,
-                    answer = failure.call.as_ref().and_then(|call| call.body.as_deref()).map(first_line),
-                    try_number = failed.tried.attempts,
-                    "alerts: a message was not delivered; tried again in {} s",
-                    failed.wait.as_secs(),
-                );
-                memory.state.failed = Some(failed);
-            }
-        }
-    }
-
-    async fn deliver(&self, text: String, memory: &Memory) -> Result<(), Failure> {
-        let number = memory.state.failed.map_or(0, |failed| failed.tried.attempts).saturating_add(1);
-        // A key for each try: the text counts what came since, so it is another request.
-        let key = format!("{:016x}{:016x}", self.clock.random(), self.clock.random());
-        let effect = (self.hook)(text);
-        match effect.attempt(Attempt::new(key, number, SEND_TIMEOUT)).await {
-            Verdict::Done(_) => Ok(()),
-            Verdict::Wait { wait, why } => Err(Failure::refused(why).retry_after(Some(wait))),
-            Verdict::RetryAfter(failure) | Verdict::Refused(failure) | Verdict::Unknown(failure) => {
-                // Whatever is wrong with a good answer's body: the message is there.
-                let status = failure.call.as_ref().and_then(|call| call.status);
-                if status.is_some_and(|status| (200..300).contains(&status)) { Ok(()) } else { Err(failure) }
-            }
+            Err(failed) => memory.state.failed = Some(failed),
         }
     }
 
@@ -273,11 +252,4 @@ enum Next {
 
 fn later(now: Timestamp, wait: Duration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
-}
-
-/// What a hook says of itself (`no_service`, `channel_not_found`), short.
-fn first_line(text: &str) -> &str {
-    const SHOWN_BYTES_MAX: usize = 120;
-    let line = text.lines().next().unwrap_or_default();
-    &line[..line.floor_char_boundary(SHOWN_BYTES_MAX)]
 }

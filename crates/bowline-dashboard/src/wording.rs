@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bowline_model::{DeadReason, EntryKind};
+use bowline_model::{AlertKind, DeadReason, EntryKind};
 use jiff::Timestamp;
 
 use crate::view::{EndView, FailedAttempt, FailureView, RunView, StepKind, StepState, StepView};
@@ -161,6 +161,24 @@ pub fn end(end: &EndView) -> String {
         (EntryKind::Continued, _) => "went on as another run".to_owned(),
         // The view makes ends of ends only.
         (_, _) => "cancelled".to_owned(),
+    }
+}
+
+/// What sort of trouble an Api has, as the end of a sentence that begins with its name.
+///
+/// # An Api's name before it
+/// ```
+/// use bowline_dashboard::wording::trouble;
+/// use bowline_model::AlertKind;
+///
+/// assert_eq!(format!("crm: {}", trouble(AlertKind::ConsentNeeded)), "crm: it needs consent");
+/// ```
+pub fn trouble(kind: AlertKind) -> &'static str {
+    match kind {
+        AlertKind::Unauthorized => "its credential is refused (401)",
+        AlertKind::Forbidden => "its credential may not do what was asked (403)",
+        AlertKind::ConsentNeeded => "it needs consent",
+        AlertKind::BreakerOpen => "it keeps failing, and is left alone for a while",
     }
 }
 

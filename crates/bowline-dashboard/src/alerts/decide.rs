@@ -45,13 +45,25 @@ pub(super) struct Failed {
     pub(super) wait: Duration,
 }
 
-/// Whether to tell of dead letters of which the oldest died then.
+/// How long what is new waits for its neighbours, and how long a message keeps the next one away.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) group_wait: Duration,
+    pub(super) every_min: Duration,
+}
+
+impl Pace {
+    /// That of dead letters.
+    pub(super) const RUNS: Self = Self { group_wait: GROUP_WAIT, every_min: MESSAGE_EVERY_MIN };
+}
+
+/// Whether to tell of what is new, of which the oldest happened then.
 ///
 /// Each wait holds from its beginning to its end only: a clock that was set back makes a message early, never late.
-pub(super) fn decide(now: Timestamp, oldest_new: Option<Timestamp>, state: &State) -> Action {
+pub(super) fn decide(now: Timestamp, oldest_new: Option<Timestamp>, state: &State, pace: Pace) -> Action {
     let Some(oldest) = oldest_new else { return Action::Rest };
-    let neighbours = (oldest, GROUP_WAIT);
-    let spacing = state.sent_at.map(|at| (at, MESSAGE_EVERY_MIN));
+    let neighbours = (oldest, pace.group_wait);
+    let spacing = state.sent_at.map(|at| (at, pace.every_min));
     let again = state.failed.map(|failed| (failed.at, failed.wait));
     let waits = [Some(neighbours), spacing, again].into_iter().flatten();
     let until = waits.filter(|(from, _)| *from <= now).map(|(from, wait)| end(from, wait)).max();
@@ -98,7 +110,7 @@ mod tests {
             wait: Duration::from_secs(wait),
         });
         let state = State { sent_at: sent.map(at), failed };
-        assert_eq!(decide(at(now), oldest.map(at), &state), expect);
+        assert_eq!(decide(at(now), oldest.map(at), &state, Pace::RUNS), expect);
     }
 
     #[test]

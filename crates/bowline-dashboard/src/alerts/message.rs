@@ -12,9 +12,9 @@ pub const TEXT_CHARS_MAX: usize = 1900;
 /// How much of a summary a message shows.
 const SUMMARY_CHARS_MAX: usize = 160;
 /// How much of a name a message shows.
-const NAME_CHARS_MAX: usize = 40;
+pub(super) const NAME_CHARS_MAX: usize = 40;
 /// A longer address is left out.
-const LINK_CHARS_MAX: usize = 300;
+pub(super) const LINK_CHARS_MAX: usize = 300;
 
 /// Tells the news of that app, in at most [`TEXT_CHARS_MAX`] characters.
 pub(super) fn message(app: &str, admin_url: Option<&str>, news: &News) -> String {
@@ -108,13 +108,13 @@ fn link(admin_url: Option<&str>, news: &News) -> String {
 }
 
 /// Text of others in a line of its own font, where no markup holds: `` `step "create contact": …` ``.
-fn code(text: &str, chars_max: usize) -> String {
+pub(super) fn code(text: &str, chars_max: usize) -> String {
     let inner = plain(&text.replace('`', "'"), chars_max);
     if inner.is_empty() { inner } else { format!("`{inner}`") }
 }
 
 /// Text of others on one line, cut, and without a way to call people.
-fn plain(text: &str, chars_max: usize) -> String {
+pub(super) fn plain(text: &str, chars_max: usize) -> String {
     let mut words = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !words.is_empty() {
@@ -149,11 +149,11 @@ fn calm(text: &str) -> String {
 }
 
 /// The three characters of Slack's markup: <https://docs.slack.dev/messaging/formatting-message-text#escaping>.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn chars(text: &str) -> usize {
+pub(super) fn chars(text: &str) -> usize {
     text.chars().count()
 }
 
