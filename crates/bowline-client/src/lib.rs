@@ -59,6 +59,8 @@ mod body;
 mod cache;
 mod canonical;
 mod credential;
+#[allow(dead_code, reason = "attempt reads bodies through it as soon as it opens streams")]
+mod decode;
 mod live;
 mod once;
 mod policy;

@@ -10,10 +10,13 @@
 //! | [`Split`] | the same without a stream: chunks are fed, items are asked for |
 //! | [`JsonItems`] | the items of one array in a JSON document |
 //! | [`JsonLines`] | one JSON value per line |
+//! | [`CsvRecords`] | the records of a CSV document |
+//! | `XmlElements` (feature `xml`) | the elements at a path of an XML document |
 //!
 //! These are for use alone. Inside a run nothing records which item was the last: a run that crashes reads from the
 //! beginning.
 
+mod csv;
 mod error;
 mod grammar;
 mod input;
@@ -21,12 +24,18 @@ mod items;
 mod json;
 mod lines;
 mod path;
+mod record;
 mod utf8;
+#[cfg(feature = "xml")]
+mod xml;
 
+pub use csv::{CsvRecords, FIELDS_MAX};
 pub use error::{Error, Stopped};
 pub use items::{Items, json_items, json_lines};
 pub use json::{JsonItems, LEVELS_MAX};
 pub use lines::JsonLines;
+#[cfg(feature = "xml")]
+pub use xml::XmlElements;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -51,7 +60,7 @@ pub trait Split {
     /// [`Error`]; the same again on every further call.
     fn next_bytes(&mut self) -> Result<Option<Bytes>, Error>;
 
-    /// The next item, read as JSON; else as [`next_bytes`](Split::next_bytes).
+    /// The next item, read as what its format says; else as [`next_bytes`](Split::next_bytes).
     ///
     /// # Errors
     /// [`Error`]; after [`Error::Item`] the next item can be asked for.

@@ -28,6 +28,15 @@ pub enum Error {
         /// What stands there.
         found: u8,
     },
+    /// The document is not what its format says.
+    Malformed {
+        /// `XML` or `CSV`.
+        format: &'static str,
+        /// Of what does not fit.
+        offset: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The document ends before it is complete.
     Truncated {
         /// Its length.
@@ -123,11 +132,18 @@ impl fmt::Display for Error {
             Self::Syntax { offset, expected, found } => {
                 write!(f, "not JSON at byte {offset}: {} where {expected} was expected", Byte(*found))
             }
+            Self::Malformed { format, offset, problem } => {
+                write!(f, "not {format} at byte {offset}: {problem}")
+            }
             Self::Truncated { offset, expected } => {
                 write!(f, "the document ends early, after {offset} bytes: {expected} was expected")
             }
             Self::NotUtf8 { offset } => {
-                write!(f, "not UTF-8 at byte {offset}; JSON between systems must be (RFC 8259, section 8.1)")
+                write!(
+                    f,
+                    "not UTF-8 at byte {offset}; JSON between systems must be (RFC 8259, section 8.1), and "
+                )?;
+                f.write_str("nothing else is read here")
             }
             Self::TooDeep { offset, levels_max } => {
                 write!(f, "nested deeper than {levels_max} levels at byte {offset}")
@@ -140,7 +156,7 @@ impl fmt::Display for Error {
                 f.write_str("if such items are expected")
             }
             Self::Missing { path, within, names, offset } => {
-                write!(f, "nothing at {path:?}: {} ended at byte {offset} with ", Place(within))?;
+                write!(f, "nothing at {path:?}: {}, up to byte {offset}, has ", Place(within))?;
                 if names.is_empty() { f.write_str("no names") } else { write!(f, "{}", names.join(", ")) }
             }
             Self::Other { at, expected, found, offset } => {

@@ -107,10 +107,10 @@ fn a_path_that_leads_nowhere_says_what_is_there() {
     let (_, missing) = error("data.items", br#"{"data":{"results":[1],"next":2}}"#);
     assert_eq!(
         missing.to_string(),
-        r#"nothing at "data.items": what is at "data" ended at byte 31 with results, next"#
+        r#"nothing at "data.items": what is at "data", up to byte 31, has results, next"#
     );
     let (_, missing) = error("items", b"{}");
-    assert_eq!(missing.to_string(), r#"nothing at "items": the document ended at byte 1 with no names"#);
+    assert_eq!(missing.to_string(), r#"nothing at "items": the document, up to byte 1, has no names"#);
     let (_, other) = error("data.items", br#"{"data":[{"items":[]}]}"#);
     assert_eq!(
         other.to_string(),
