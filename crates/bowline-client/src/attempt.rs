@@ -6,12 +6,13 @@ use bowline_model::BoxFuture;
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Client, Method,
-    header::{HeaderMap, LOCATION},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, LOCATION},
 };
 use url::Url;
 
 use crate::{
     body::Body,
+    decode::{Decoder, Undecodable},
     verdict::{BodyEnd, Observed},
 };
 
@@ -64,8 +65,9 @@ pub(crate) async fn send(
             redirects += 1;
             continue;
         }
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        return Ok(Head { status, headers, url: request.url, body: Incoming { response } });
+        let (status, mut headers) = (response.status().as_u16(), response.headers().clone());
+        let body = Incoming::new(response, &mut headers);
+        return Ok(Head { status, headers, url: request.url, body });
     }
 }
 
@@ -88,18 +90,72 @@ fn redirect(request: &Ready, response: &reqwest::Response) -> Option<Url> {
     (follows && next.origin() == request.url.origin()).then_some(next)
 }
 
-/// A body on its way.
+/// A body on its way, decoded as it comes.
 pub(crate) struct Incoming {
     response: reqwest::Response,
+    decoder: Decoder,
+    /// How it is encoded, if that is nothing that was asked for: it is passed on as it is then.
+    unasked: Option<String>,
+    ended: bool,
+}
+
+/// Why no more of a body came.
+pub(crate) enum Broken {
+    /// The connection broke; the causes, outermost first.
+    Connection(Vec<String>),
+    Undecodable(Undecodable),
 }
 
 impl Incoming {
+    /// Takes the encoding out of the headers: what they say of the body is true of what comes out.
+    fn new(response: reqwest::Response, headers: &mut HeaderMap) -> Self {
+        let (decoder, unasked) = match Decoder::new(headers, u64::MAX) {
+            Ok(decoder) => (decoder, None),
+            Err(what) => (Decoder::plain(u64::MAX), Some(what)),
+        };
+        if !decoder.is_plain() {
+            headers.remove(CONTENT_ENCODING);
+            headers.remove(CONTENT_LENGTH);
+        }
+        Self { response, decoder, unasked, ended: false }
+    }
+
+    /// Reads no more than that, decoded.
+    pub(crate) fn limit(&mut self, bytes_max: u64) {
+        self.decoder.limit(bytes_max);
+    }
+
+    /// How it is encoded, if nobody asked for that; goes on after "its body".
+    pub(crate) fn unasked(&self) -> Option<&str> {
+        self.unasked.as_deref()
+    }
+
+    /// Whether it comes as the remote stores it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.decoder.is_plain() && self.unasked.is_none()
+    }
+
     /// The next bytes; `None` after the last.
     ///
     /// # Errors
-    /// The connection broke; the causes, outermost first.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Vec<String>> {
-        self.response.chunk().await.map_err(|error| causes(&error.without_url()))
+    /// Why no more came.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Broken> {
+        loop {
+            if let Some(piece) = self.decoder.piece().map_err(Broken::Undecodable)? {
+                return Ok(Some(piece));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            let chunk = self.response.chunk().await;
+            match chunk.map_err(|error| Broken::Connection(causes(&error.without_url())))? {
+                Some(chunk) => self.decoder.feed(chunk),
+                None => {
+                    self.ended = true;
+                    self.decoder.end();
+                }
+            }
+        }
     }
 
     /// All of it, up to a limit and until `deadline` ends.
@@ -108,6 +164,7 @@ impl Incoming {
         bytes_max: usize,
         mut deadline: Pin<&mut (dyn Future<Output = ()> + Send)>,
     ) -> (Bytes, BodyEnd) {
+        self.limit(bytes_max as u64);
         let mut body = BytesMut::new();
         let end = loop {
             let chunk = tokio::select! {
@@ -116,13 +173,13 @@ impl Incoming {
                 () = &mut deadline => break BodyEnd::TimedOut,
             };
             match chunk {
-                Ok(Some(chunk)) if body.len() + chunk.len() > bytes_max => {
-                    body.extend_from_slice(&chunk[..bytes_max - body.len()]);
-                    break BodyEnd::TooLarge { bytes_max };
-                }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break BodyEnd::Complete,
-                Err(causes) => break BodyEnd::Broken { causes },
+                Err(Broken::Undecodable(Undecodable::TooLarge { .. })) => {
+                    break BodyEnd::TooLarge { bytes_max };
+                }
+                Err(Broken::Undecodable(what)) => break BodyEnd::Undecodable(what),
+                Err(Broken::Connection(causes)) => break BodyEnd::Broken { causes },
             }
         };
         (body.freeze(), end)

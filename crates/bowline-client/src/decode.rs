@@ -97,8 +97,17 @@ impl Decoder {
     /// # Errors
     /// Names the encoding that was not asked for, as a part of a sentence about the body.
     pub(crate) fn new(headers: &HeaderMap, bytes_max: u64) -> Result<Self, String> {
-        let stages = encodings(headers)?;
-        Ok(Self { stages, input: Bytes::new(), ended: false, bytes_max, fed: 0, made: 0, is_over: false })
+        Ok(Self { stages: encodings(headers)?, ..Self::plain(bytes_max) })
+    }
+
+    /// Passes on what comes, up to `bytes_max` bytes.
+    pub(crate) fn plain(bytes_max: u64) -> Self {
+        Self { stages: vec![], input: Bytes::new(), ended: false, bytes_max, fed: 0, made: 0, is_over: false }
+    }
+
+    /// Sets another limit, before the first piece.
+    pub(crate) fn limit(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
     }
 
     /// Whether the body is passed on as it comes.

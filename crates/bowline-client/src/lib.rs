@@ -23,6 +23,7 @@
 //! | `prepare` | what a described call becomes on the wire |
 //! | `once` | one attempt, from what is kept or over HTTP |
 //! | `attempt` | the one place that sends |
+//! | `decode` | bodies as they were before gzip, brotli, zstd |
 //! | `cache` | good answers to equal GETs, kept for a while |
 //! | `verdict` | what was observed, judged purely |
 //! | `report` | what is told of a failed call |
@@ -59,7 +60,6 @@ mod body;
 mod cache;
 mod canonical;
 mod credential;
-#[allow(dead_code, reason = "attempt reads bodies through it as soon as it opens streams")]
 mod decode;
 mod live;
 mod once;

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use reqwest::{
     Method,
-    header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, USER_AGENT},
 };
 use serde_json::value::{RawValue, to_raw_value};
 use url::form_urlencoded;
@@ -15,6 +15,7 @@ use crate::{
     attempt::Ready,
     body::Body,
     call::{BodyKind, Request, Typed},
+    decode,
     scrub::Scrub,
     settings::Settings,
 };
@@ -44,6 +45,7 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
     }
     let mut headers = request.headers.clone();
     headers.entry(ACCEPT).or_insert(ACCEPT_DEFAULT);
+    headers.entry(ACCEPT_ENCODING).or_insert(decode::ACCEPT_ENCODING);
     headers.entry(USER_AGENT).or_insert_with(|| settings.user_agent.clone());
     let mut body = request.body.as_ref().map(|body| body.content.clone());
     if settings.key_is_sent_for(request) {

@@ -26,6 +26,7 @@ use reqwest::{Method, header::HeaderMap};
 use url::Url;
 
 use crate::{
+    decode::Undecodable,
     read::{Read, Said, Unread},
     report::Asked,
     retry_after::{limit_reset, retry_after},
@@ -74,6 +75,8 @@ pub(crate) enum BodyEnd {
         /// The errors, outermost first.
         causes: Vec<String>,
     },
+    /// It is not what its head says it is encoded as.
+    Undecodable(Undecodable),
     /// Time was up first.
     TimedOut,
 }
@@ -117,6 +120,10 @@ pub(crate) fn judge<T>(
         BodyEnd::Broken { causes } => {
             let failure = failure(", but the connection broke before its body ended");
             Verdict::Unknown(asked.with_causes(failure, causes))
+        }
+        BodyEnd::Undecodable(what) => {
+            let failure = failure(&format!(", but its body {what}"));
+            Verdict::Unknown(if what.is_truncated() { failure } else { failure.permanent() })
         }
         BodyEnd::TimedOut => {
             Verdict::Unknown(failure(&format!(", but its body did not end {}", asked.in_time())))

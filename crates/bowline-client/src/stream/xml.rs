@@ -4,7 +4,7 @@ use std::mem;
 
 use bytes::Bytes;
 use memchr::{memchr, memchr3, memrchr};
-use quick_xml::events::{BytesDecl, attributes::Attributes};
+use quick_xml::events::{BytesDecl, BytesStart, attributes::Attributes};
 use serde::de::DeserializeOwned;
 
 use super::{Error, ITEM_BYTES_MAX, LEVELS_MAX, Split, input::Input, path::Path};
@@ -159,11 +159,7 @@ impl XmlElements {
                 self.held.start = 0;
                 continue;
             }
-            let before = self.held.bytes(self.input.at);
-            if before > self.item_bytes_max {
-                let (index, offset) = (self.count, self.held.offset);
-                return Err(Error::TooLarge { index, offset, bytes_max: self.item_bytes_max });
-            }
+            let before = self.check_size()?;
             // Not beyond the limit: so that its error does not depend on where chunks end.
             let rest = self.input.rest();
             let window = rest.len().min((self.item_bytes_max - before).saturating_add(1));
@@ -171,6 +167,15 @@ impl XmlElements {
                 return Ok(Some(item));
             }
         }
+    }
+
+    /// How much is held.
+    fn check_size(&self) -> Result<usize, Error> {
+        let (bytes, bytes_max) = (self.held.bytes(self.input.at), self.item_bytes_max);
+        if bytes > bytes_max {
+            return Err(Error::TooLarge { index: self.count, offset: self.held.offset, bytes_max });
+        }
+        Ok(bytes)
     }
 
     /// A piece of one token.
@@ -330,9 +335,8 @@ impl XmlElements {
         if declaration.split(|c: char| c.is_ascii_whitespace()).next() != Some("xml") {
             return Ok(());
         }
-        let encoding =
-            BytesDecl::from_start(quick_xml::events::BytesStart::from_content(declaration, 3)).encoding();
-        let told = match encoding {
+        let declaration = BytesDecl::from_start(BytesStart::from_content(declaration, 3));
+        let told = match declaration.encoding() {
             None => return Ok(()),
             Some(Ok(name)) => {
                 let name = name.to_string();
@@ -367,6 +371,7 @@ impl XmlElements {
     }
 
     fn end_of_tag(&mut self) -> Result<Option<Bytes>, Error> {
+        self.check_size()?;
         let offset = self.markup_offset();
         let mut is_item = self.is_in_item();
         let tag = match Tag::read(self.markup_bytes(), !is_item) {

@@ -5,8 +5,11 @@
 mod alone;
 mod cached;
 mod diverted;
+#[cfg(feature = "xml")]
+mod elements;
 mod failing;
 mod limits;
+mod records;
 mod redirects;
 mod remote;
 mod secrets;

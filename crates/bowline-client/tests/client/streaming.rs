@@ -10,10 +10,10 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 
 /// What came out: items, and the error that ended them.
-type Outcome<T> = (Vec<Result<T, Error>>, Option<Error>);
+pub(crate) type Outcome<T> = (Vec<Result<T, Error>>, Option<Error>);
 
 /// Feeds the text in chunks of these sizes, the last one again and again, and asks after each.
-fn drive<S: Split, T>(
+pub(crate) fn drive<S: Split, T>(
     mut splitter: S,
     text: &[u8],
     sizes: &[usize],
