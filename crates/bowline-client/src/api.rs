@@ -82,6 +82,7 @@ impl Api {
         // What another credential or address was told is not for this one.
         self.account = Arc::new(Account::new(&self.account.name, &self.settings));
         self.accounts = Arc::default();
+        self.settings.register();
         self
     }
 

@@ -20,6 +20,8 @@
 //! | `credential` | keys that are on every request |
 //! | `live` | secrets whose file may change |
 //! | `sign` | signatures over requests that leave |
+//! | `auth` | OAuth tokens: asked for, kept, renewed before they end |
+//! | `vault` | where they live, and how people consent to them |
 //! | `prepare` | what a described call becomes on the wire |
 //! | `once` | one attempt, from what is kept or over HTTP |
 //! | `attempt` | the one place that sends |
@@ -74,10 +76,12 @@ mod send;
 mod settings;
 mod sign;
 mod transport;
+mod vault;
 mod verdict;
 
 pub use address::segment;
 pub use api::Api;
+pub use auth::OAuth;
 pub use call::{Call, Decoded};
 pub use graphql::{GraphQl, GraphQlError, Partial};
 pub use idempotency::Idempotency;
@@ -85,3 +89,4 @@ pub use live::LiveSecret;
 pub use page::{Cursor, Page, Pages, Paging};
 pub use response::Response;
 pub use sign::{Sign, Signable};
+pub use vault::{Begun, Callback, Connected, Connection, Consent, SealKeys, Standing, Vault};

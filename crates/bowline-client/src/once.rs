@@ -146,7 +146,8 @@ impl Api {
         let Head { status, headers, url, body } = head;
         let (body, end) = body.read(settings.response_bytes_max, outgoing.deadline.as_mut()).await;
         // Before anything looks at it: an answer may echo what was sent, and answers are recorded.
-        let body = outgoing.asked.scrub.answer(&body).map_or(body, Into::into);
+        let clean = if settings.answers_are_secret { None } else { outgoing.asked.scrub.answer(&body) };
+        let body = clean.map_or(body, Into::into);
         let answer = Answer { status, headers, body, end, url };
         outgoing.asked.now = settings.clock.now();
         if let Some(cost) = cost(&answer) {

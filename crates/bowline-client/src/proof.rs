@@ -1,6 +1,6 @@
 //! What one attempt proves its sender with: put on the request last, made anew each time.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -27,11 +27,11 @@ pub(crate) enum Credential {
 
 impl Credential {
     /// Where it comes from, for people.
-    pub(crate) fn source(&self) -> &str {
+    pub(crate) fn source(&self) -> Cow<'_, str> {
         match self {
-            Self::Key(key) => key.variable().unwrap_or("set in code"),
-            Self::Token(_) => "its token",
-            Self::Signature(_) => "its signature",
+            Self::Key(key) => key.variable().unwrap_or("set in code").into(),
+            Self::Token(tokens) => tokens.source().into(),
+            Self::Signature(_) => "its signature".into(),
         }
     }
 }

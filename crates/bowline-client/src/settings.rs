@@ -7,7 +7,7 @@ use reqwest::header::HeaderValue;
 
 use crate::{
     Idempotency, address::Address, call::Request, credential::Key, live::LiveSecret, policy::Rules,
-    prepare::needs_key, proof::Credential, scrub::Scrub, transport::Authorities,
+    prepare::needs_key, proof::Credential, scrub::Scrub, transport::Authorities, vault::Vault,
 };
 
 /// How long connecting may take, TLS included.
@@ -56,6 +56,10 @@ pub(crate) struct Settings {
     /// How long good answers are kept.
     pub(crate) cache_ttl: Option<Duration>,
     pub(crate) rules: Rules,
+    /// Where its tokens live.
+    pub(crate) vault: Vault,
+    /// A token endpoint's: answers are not looked through for secrets, they are made of them, and never shown.
+    pub(crate) answers_are_secret: bool,
 }
 
 impl Settings {
@@ -82,6 +86,8 @@ impl Settings {
             alerts: Arc::new(LoggedAlerts),
             cache_ttl: None,
             rules: Rules::default(),
+            vault: Vault::memory(),
+            answers_are_secret: false,
         }
     }
 

@@ -52,7 +52,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bowline_model::{BoxFuture, Clock, Entry, Event, EventId, Payload, Run, RunId};
+use bowline_model::{BoxFuture, Clock, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
 use jiff::Timestamp;
 
 #[doc(hidden)]
@@ -451,6 +451,10 @@ impl Store for SqliteStore {
     fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool> {
         let period = self.options.period;
         Box::pin(self.queue.submit(tidy::Tidy { before, now, period }, WhenFull::Wait))
+    }
+
+    fn credentials(self: Arc<Self>) -> Arc<dyn CredentialStore> {
+        self
     }
 
     fn close(&self) -> Answer<'_, ()> {

@@ -3,6 +3,8 @@
 //! Written for one SQLite file and for several nodes on PostgreSQL alike: all state that decides ownership is in the
 //! run's row, every write of progress names the epoch it holds, and nothing here assumes that the caller is alone.
 
+use std::sync::Arc;
+
 use bowline_model::{
     BoxFuture, CredentialStore, DeadReason, Entry, Epoch, Event, EventId, NewEvent, NewRun, NodeId, Payload,
     Run, RunId, RunState, WorkflowName,
@@ -18,7 +20,7 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// # Durability
 /// A method that writes returns `Ok` only after its commit reached the disk; whoever saw `Ok` finds the write after
 /// any crash. A method that returns an error wrote nothing.
-pub trait Store: CredentialStore {
+pub trait Store: Send + Sync + 'static {
     /// Registers this process as a node, and takes over what a dead one left: every run that was
     /// [`Running`](RunState::Running) under a node that is gone becomes [`Queued`](RunState::Queued) with its crash
     /// counted (and counted as alone if no other run of that node was running).
@@ -99,6 +101,9 @@ pub trait Store: CredentialStore {
     /// that ended before `before`, dedupe keys past their time. Returns whether there is more to do. A store that drops
     /// history by whole periods may keep a run for as long as its period lasts.
     fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool>;
+
+    /// The credentials that runs call with: beside the runs, on the same disk.
+    fn credentials(self: Arc<Self>) -> Arc<dyn CredentialStore>;
 
     /// Ends this node: writes what is queued, and lets go of the store.
     fn close(&self) -> Answer<'_, ()>;

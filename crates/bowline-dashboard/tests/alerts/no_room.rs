@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use bowline_model::{BoxFuture, Entry, Event, EventId, Payload, Run, RunId};
+use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, Store, StoreError,
     StoreErrorKind, Written,
@@ -100,6 +100,10 @@ impl Store for NoRoom {
 
     fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool> {
         self.store.tidy(before, now)
+    }
+
+    fn credentials(self: Arc<Self>) -> Arc<dyn CredentialStore> {
+        self.store.clone().credentials()
     }
 
     fn close(&self) -> Answer<'_, ()> {

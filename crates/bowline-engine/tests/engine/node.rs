@@ -13,8 +13,8 @@ use std::{
 use bowline_dashboard::commands::{Commands, Operator};
 use bowline_engine::{Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
-    BoxFuture, BuildId, Clock, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun, Payload, Run,
-    RunId, RunState,
+    BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun,
+    Payload, Run, RunId, RunState,
 };
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
@@ -140,7 +140,7 @@ impl Hold {
 
 /// The store, told of every write, and slow or out of order where a test says so.
 pub(crate) struct Watched {
-    inner: SqliteStore,
+    inner: Arc<SqliteStore>,
     writes: watch::Sender<u64>,
     /// While set, nothing can be written.
     pub(crate) broken: AtomicBool,
@@ -162,7 +162,7 @@ impl Watched {
     fn new() -> Self {
         let clock = Arc::new(bowline_model::SystemClock);
         Self {
-            inner: SqliteStore::in_memory(SqliteOptions::default(), clock).unwrap(),
+            inner: Arc::new(SqliteStore::in_memory(SqliteOptions::default(), clock).unwrap()),
             writes: watch::Sender::new(0),
             broken: AtomicBool::new(false),
             refusals: AtomicU64::new(0),
@@ -260,6 +260,9 @@ impl Store for Watched {
     }
     fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool> {
         self.inner.tidy(before, now)
+    }
+    fn credentials(self: Arc<Self>) -> Arc<dyn CredentialStore> {
+        self.inner.clone()
     }
     fn close(&self) -> Answer<'_, ()> {
         self.inner.close()

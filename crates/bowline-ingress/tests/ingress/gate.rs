@@ -1,11 +1,8 @@
 //! A store whose commits wait at a gate until the test opens it.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use bowline_model::{
-    BoxFuture, CredentialAnswer, CredentialStore, Entry, Event, EventId, Payload, Run, RunId, Secret,
-    StoredCredential,
-};
+use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
     StoreError, Written,
@@ -18,7 +15,7 @@ use crate::wire::PATIENCE;
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 pub(crate) struct Gated {
-    inner: SqliteStore,
+    inner: Arc<SqliteStore>,
     accepts: Gate,
     writes: Gate,
 }
@@ -26,12 +23,12 @@ pub(crate) struct Gated {
 impl Gated {
     /// Accepting waits at the gate.
     pub(crate) fn shut(inner: SqliteStore) -> Self {
-        Self { inner, accepts: Gate::shut(), writes: Gate::open() }
+        Self { inner: Arc::new(inner), accepts: Gate::shut(), writes: Gate::open() }
     }
 
     /// Writes of progress wait at the gate.
     pub(crate) fn shut_for_writes(inner: SqliteStore) -> Self {
-        Self { inner, accepts: Gate::open(), writes: Gate::shut() }
+        Self { inner: Arc::new(inner), accepts: Gate::open(), writes: Gate::shut() }
     }
 
     /// Waits for a commit to come to the gate that is shut.
@@ -70,44 +67,6 @@ impl Gate {
             self.arrived.add_permits(1);
             self.gate.acquire().await.expect("never closed").forget();
         }
-    }
-}
-
-impl CredentialStore for Gated {
-    fn load<'a>(&'a self, name: &'a str) -> CredentialAnswer<'a, Option<StoredCredential>> {
-        self.inner.load(name)
-    }
-
-    fn save<'a>(
-        &'a self,
-        name: &'a str,
-        replaces: i64,
-        value: Secret,
-        expires_at: Option<Timestamp>,
-    ) -> CredentialAnswer<'a, i64> {
-        self.inner.save(name, replaces, value, expires_at)
-    }
-
-    fn forget<'a>(&'a self, name: &'a str, version: i64) -> CredentialAnswer<'a, ()> {
-        self.inner.forget(name, version)
-    }
-
-    fn names<'a>(&'a self, prefix: &'a str) -> CredentialAnswer<'a, Vec<String>> {
-        self.inner.names(prefix)
-    }
-
-    fn lease<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        now: Timestamp,
-        ttl: Duration,
-    ) -> CredentialAnswer<'a, bool> {
-        self.inner.lease(name, holder, now, ttl)
-    }
-
-    fn release<'a>(&'a self, name: &'a str, holder: &'a str) -> CredentialAnswer<'a, ()> {
-        self.inner.release(name, holder)
     }
 }
 
@@ -184,6 +143,10 @@ impl Store for Gated {
 
     fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool> {
         self.inner.tidy(before, now)
+    }
+
+    fn credentials(self: Arc<Self>) -> Arc<dyn CredentialStore> {
+        self.inner.clone()
     }
 
     fn close(&self) -> Answer<'_, ()> {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use bowline_model::{
-    BoxFuture, BuildId, Clock, Entry, EntryKey, EntryKind, EntryMeta, EventId, Family, KeySeed, NewEvent,
-    NewRun, NodeId, Payload, Position, Run, RunId, RunState, ScopePath, Seq,
+    BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKey, EntryKind, EntryMeta, EventId, Family,
+    KeySeed, NewEvent, NewRun, NodeId, Payload, Position, Run, RunId, RunState, ScopePath, Seq,
 };
 use bowline_store::{Accepted, Batch, Claim, Operation, RunWrite, Store, StoreError, Transition, Written};
 use jiff::{SignedDuration, Timestamp};
@@ -82,6 +82,10 @@ impl Bench {
     /// The store, to share with tasks.
     pub(crate) fn shared(&self) -> Arc<dyn Store> {
         Arc::clone(self.store.as_ref().unwrap())
+    }
+
+    pub(crate) fn credentials(&self) -> Arc<dyn CredentialStore> {
+        self.shared().credentials()
     }
 
     /// The process dies, and another starts. In memory only the node is another.

@@ -223,7 +223,12 @@ fn is_harmless_in_closure<T>(content: &Content, theirs: &Execution<T>) -> bool {
     let Some(died) = &theirs.died else { return false };
     let recorded: &[String] = match &died.what {
         What::Recorded { steps, .. } if !died.is_before() => steps,
-        What::Recorded { .. } | What::Accepted | What::Claimed | What::Noted(_) | What::Operated => &[],
+        What::Recorded { .. }
+        | What::Accepted
+        | What::Claimed
+        | What::Noted(_)
+        | What::Operated
+        | What::Credential => &[],
     };
     let mut closures = theirs.closures().into_iter();
     matches!(content.method.as_str(), "PUT" | "DELETE") && closures.any(|step| !recorded.contains(&step))

@@ -6,9 +6,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use bowline_model::{BoxFuture, Entry, EntryKey, EntryKind, Event, EventId, Family, Payload, Run, RunId};
+use bowline_model::{
+    BoxFuture, CredentialAnswer, CredentialStore, Entry, EntryKey, EntryKind, Event, EventId, Family,
+    Payload, Run, RunId, Secret, StoredCredential,
+};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
     StoreError, Transition, Written, sqlite::SqliteOptions,
@@ -69,6 +73,8 @@ pub(crate) enum What {
     Noted(&'static str),
     /// An operator's command.
     Operated,
+    /// A token, renewed.
+    Credential,
 }
 
 impl Moment {
@@ -97,6 +103,7 @@ impl fmt::Display for Moment {
             }
             What::Noted(what) => f.write_str(what),
             What::Operated => f.write_str("the operator's command was recorded"),
+            What::Credential => f.write_str("a credential was saved"),
         }
     }
 }
@@ -219,7 +226,11 @@ impl DiskOfProcess {
         !dies
     }
 
-    fn read<'a, T: Send + 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
+    fn read<'a, T, E>(&'a self, answer: BoxFuture<'a, Result<T, E>>) -> BoxFuture<'a, Result<T, E>>
+    where
+        T: Send + 'a,
+        E: Send + 'a,
+    {
         Box::pin(async move {
             let _call = self.begin();
             let answer = answer.await;
@@ -228,7 +239,15 @@ impl DiskOfProcess {
     }
 
     /// A write that always is one.
-    fn write_of<'a, T: Send + 'a>(&'a self, what: What, answer: Answer<'a, T>) -> Answer<'a, T> {
+    fn write_of<'a, T, E>(
+        &'a self,
+        what: What,
+        answer: BoxFuture<'a, Result<T, E>>,
+    ) -> BoxFuture<'a, Result<T, E>>
+    where
+        T: Send + 'a,
+        E: Send + 'a,
+    {
         Box::pin(async move {
             let _call = self.begin();
             if !self.pass(When::Before, &what) {
@@ -320,9 +339,45 @@ impl Store for DiskOfProcess {
     fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool> {
         self.read(self.disk.inner.tidy(before, now))
     }
+    fn credentials(self: Arc<Self>) -> Arc<dyn CredentialStore> {
+        self
+    }
     fn close(&self) -> Answer<'_, ()> {
         // The next process goes on with it.
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl CredentialStore for DiskOfProcess {
+    fn load<'a>(&'a self, name: &'a str) -> CredentialAnswer<'a, Option<StoredCredential>> {
+        self.read(self.disk.inner.load(name))
+    }
+    fn save<'a>(
+        &'a self,
+        name: &'a str,
+        replaces: i64,
+        value: Secret,
+        expires_at: Option<Timestamp>,
+    ) -> CredentialAnswer<'a, i64> {
+        self.write_of(What::Credential, self.disk.inner.save(name, replaces, value, expires_at))
+    }
+    fn forget<'a>(&'a self, name: &'a str, version: i64) -> CredentialAnswer<'a, ()> {
+        self.write_of(What::Credential, self.disk.inner.forget(name, version))
+    }
+    fn names<'a>(&'a self, prefix: &'a str) -> CredentialAnswer<'a, Vec<String>> {
+        self.read(self.disk.inner.names(prefix))
+    }
+    fn lease<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+        now: Timestamp,
+        ttl: Duration,
+    ) -> CredentialAnswer<'a, bool> {
+        self.read(self.disk.inner.lease(name, holder, now, ttl))
+    }
+    fn release<'a>(&'a self, name: &'a str, holder: &'a str) -> CredentialAnswer<'a, ()> {
+        self.read(self.disk.inner.release(name, holder))
     }
 }
 
@@ -351,7 +406,7 @@ impl What {
     fn records(&self, name: &str) -> bool {
         match self {
             Self::Recorded { steps, .. } => steps.iter().any(|step| is_step(step, name)),
-            Self::Accepted | Self::Claimed | Self::Noted(_) | Self::Operated => false,
+            Self::Accepted | Self::Claimed | Self::Noted(_) | Self::Operated | Self::Credential => false,
         }
     }
 }

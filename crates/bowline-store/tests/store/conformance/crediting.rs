@@ -14,16 +14,16 @@ use crate::bench::{Bench, at};
 const MINUTE: Duration = Duration::from_mins(1);
 
 async fn save(bench: &Bench, name: &str, replaces: i64, value: &str) -> Result<i64, CredentialError> {
-    bench.store().save(name, replaces, Secret::new(value), None).await
+    bench.credentials().save(name, replaces, Secret::new(value), None).await
 }
 
 async fn lease(bench: &Bench, holder: &str, now: Timestamp) -> bool {
-    bench.store().lease("crm", holder, now, MINUTE).await.unwrap()
+    bench.credentials().lease("crm", holder, now, MINUTE).await.unwrap()
 }
 
 /// The version and the value of what is stored under that name.
 async fn loaded(bench: &Bench, name: &str) -> Option<(i64, String)> {
-    let stored = bench.store().load(name).await.unwrap()?;
+    let stored = bench.credentials().load(name).await.unwrap()?;
     Some((stored.version, stored.value.expose().to_owned()))
 }
 
@@ -45,16 +45,16 @@ fn assert_limit<T: std::fmt::Debug>(answer: Result<T, CredentialError>, says: &s
 
 pub(crate) async fn knows_no_credential_that_was_never_saved(bench: &mut Bench) {
     assert_eq!(loaded(bench, "crm").await, None);
-    assert_eq!(bench.store().names("").await.unwrap(), [""; 0]);
-    bench.store().forget("crm", 1).await.unwrap();
-    bench.store().release("crm", "me").await.unwrap();
+    assert_eq!(bench.credentials().names("").await.unwrap(), [""; 0]);
+    bench.credentials().forget("crm", 1).await.unwrap();
+    bench.credentials().release("crm", "me").await.unwrap();
     assert_changed(save(bench, "crm", 7, "new").await, 0);
 }
 
 pub(crate) async fn gives_a_credential_back_as_it_was_saved(bench: &mut Bench) {
     let (value, until) = (Secret::new("sealed: \0 'ü' \u{1F511}"), Timestamp::from_nanosecond(7).unwrap());
-    let version = bench.store().save("crm/é", 0, value, Some(until)).await.unwrap();
-    let stored = bench.store().load("crm/é").await.unwrap().unwrap();
+    let version = bench.credentials().save("crm/é", 0, value, Some(until)).await.unwrap();
+    let stored = bench.credentials().load("crm/é").await.unwrap().unwrap();
     assert!(version > 0);
     assert_eq!((stored.version, stored.expires_at), (version, Some(until)));
     assert_eq!(stored.value.expose(), "sealed: \0 'ü' \u{1F511}");
@@ -90,22 +90,22 @@ pub(crate) async fn stores_a_repeated_save_once(bench: &mut Bench) {
     let first = save(bench, "crm", 0, "a").await.unwrap();
     let second = save(bench, "crm", first, "b").await.unwrap();
     assert_eq!(save(bench, "crm", first, "b").await.unwrap(), second, "its first answer was lost");
-    let later = bench.store().save("crm", first, Secret::new("b"), Some(at(9))).await;
+    let later = bench.credentials().save("crm", first, Secret::new("b"), Some(at(9))).await;
     assert_changed(later, second);
 }
 
 pub(crate) async fn forgets_a_credential_at_the_version_that_was_read(bench: &mut Bench) {
     let first = save(bench, "crm", 0, "a").await.unwrap();
     let second = save(bench, "crm", first, "b").await.unwrap();
-    assert_changed(bench.store().forget("crm", first).await, second);
-    bench.store().forget("crm", second).await.unwrap();
+    assert_changed(bench.credentials().forget("crm", first).await, second);
+    bench.credentials().forget("crm", second).await.unwrap();
     assert_eq!(loaded(bench, "crm").await, None);
-    bench.store().forget("crm", second).await.unwrap();
+    bench.credentials().forget("crm", second).await.unwrap();
 }
 
 pub(crate) async fn never_gives_a_version_again(bench: &mut Bench) {
     let first = save(bench, "crm", 0, "a").await.unwrap();
-    bench.store().forget("crm", first).await.unwrap();
+    bench.credentials().forget("crm", first).await.unwrap();
     bench.crash_and_restart(at(1)).await;
     let second = save(bench, "crm", 0, "b").await.unwrap();
     assert!(second > first);
@@ -116,8 +116,8 @@ pub(crate) async fn lists_credentials_by_the_beginning_of_their_names(bench: &mu
     for name in ["xero/b", "crm/a", "xero/a", "xeroxes", "xero_/c", "Xero/d"] {
         save(bench, name, 0, name).await.unwrap();
     }
-    assert_eq!(bench.store().names("xero/").await.unwrap(), ["xero/a", "xero/b"]);
-    assert_eq!(bench.store().names("").await.unwrap().len(), 6);
+    assert_eq!(bench.credentials().names("xero/").await.unwrap(), ["xero/a", "xero/b"]);
+    assert_eq!(bench.credentials().names("").await.unwrap().len(), 6);
     assert_eq!(loaded(bench, "xero/b").await.unwrap().1, "xero/b");
 }
 
@@ -129,7 +129,7 @@ pub(crate) async fn finds_credentials_after_a_restart(bench: &mut Bench) {
 }
 
 pub(crate) async fn keeps_credentials_whatever_retention_drops(bench: &mut Bench) {
-    let saved = bench.store().save("crm", 0, Secret::new("a"), Some(at(1))).await.unwrap();
+    let saved = bench.credentials().save("crm", 0, Secret::new("a"), Some(at(1))).await.unwrap();
     bench.ended("1", at(1)).await;
     bench.tidy(at(30 * 86_400), at(60 * 86_400)).await;
     assert_eq!(loaded(bench, "crm").await, Some((saved, "a".to_owned())));
@@ -140,7 +140,7 @@ pub(crate) async fn leases_to_one_holder_at_a_time(bench: &mut Bench) {
     assert!(!lease(bench, "two", at(59)).await);
     assert!(lease(bench, "two", at(60)).await, "it ended with its time");
     assert!(!lease(bench, "one", at(60)).await);
-    assert!(bench.store().lease("erp", "one", at(60), MINUTE).await.unwrap(), "another credential");
+    assert!(bench.credentials().lease("erp", "one", at(60), MINUTE).await.unwrap(), "another credential");
 }
 
 pub(crate) async fn leases_to_one_of_many_who_ask(bench: &mut Bench) {
@@ -158,14 +158,14 @@ pub(crate) async fn lets_a_holder_take_its_lease_for_longer(bench: &mut Bench) {
 
 pub(crate) async fn leases_again_once_the_holder_gave_it_back(bench: &mut Bench) {
     assert!(lease(bench, "one", at(0)).await);
-    bench.store().release("crm", "two").await.unwrap();
+    bench.credentials().release("crm", "two").await.unwrap();
     assert!(!lease(bench, "two", at(1)).await, "only its holder gives it back");
-    bench.store().release("crm", "one").await.unwrap();
+    bench.credentials().release("crm", "one").await.unwrap();
     assert!(lease(bench, "two", at(1)).await);
 }
 
 pub(crate) async fn ends_a_lease_of_a_clock_that_was_set_back(bench: &mut Bench) {
-    let store = bench.store();
+    let store = bench.credentials();
     assert!(store.lease("crm", "one", at(9000), 60 * CREDENTIAL_LEASE_MAX).await.unwrap());
     assert!(!lease(bench, "two", at(9599)).await, "as long as the longest");
     assert!(lease(bench, "two", at(8999)).await);
@@ -185,8 +185,8 @@ pub(crate) async fn refuses_credentials_past_the_limits(bench: &mut Bench) {
     assert_limit(save(bench, &format!("{long}n"), 0, "a").await, "has 513 bytes");
     assert_limit(save(bench, "", 0, "a").await, "has 0 bytes");
     assert_limit(save(bench, "crm", 0, &format!("{large}v")).await, "the credential crm has 65537 bytes");
-    assert_limit(bench.store().lease("crm", &format!("{long}n"), at(0), MINUTE).await, "holder");
-    assert_eq!(bench.store().names("").await.unwrap(), [long]);
+    assert_limit(bench.credentials().lease("crm", &format!("{long}n"), at(0), MINUTE).await, "holder");
+    assert_eq!(bench.credentials().names("").await.unwrap(), [long]);
 }
 
 pub(crate) async fn refuses_more_credentials_than_the_limit(bench: &mut Bench) {
@@ -195,13 +195,13 @@ pub(crate) async fn refuses_more_credentials_than_the_limit(bench: &mut Bench) {
     let versions: Vec<_> = saved.into_iter().map(Result::unwrap).collect();
     assert_limit(save(bench, "one more", 0, "a").await, "10000 credentials");
     save(bench, "7", versions[7], "b").await.unwrap();
-    bench.store().forget("0", versions[0]).await.unwrap();
+    bench.credentials().forget("0", versions[0]).await.unwrap();
     save(bench, "one more", 0, "a").await.unwrap();
 }
 
 pub(crate) async fn refuses_more_leases_than_the_limit_until_some_end(bench: &mut Bench) {
     let names: Vec<_> = (0..CREDENTIALS_MAX).map(|number| number.to_string()).collect();
-    let store = bench.store();
+    let store = bench.credentials();
     let held = join_all(names.iter().map(|name| store.lease(name, "one", at(0), MINUTE))).await;
     assert!(held.into_iter().all(Result::unwrap));
     assert_limit(store.lease("one more", "one", at(59), MINUTE).await, "10000 leases");

@@ -34,7 +34,7 @@ async fn child() {
         Arc::new(SqliteStore::open(path, options(), Arc::new(TestClock::default())).unwrap());
     match std::env::var(CHILD_WORK).unwrap().as_str() {
         "runs" => accept_and_complete(store).await,
-        "credentials" => refresh(store).await,
+        "credentials" => refresh(store.credentials()).await,
         work => panic!("{work} is no work"),
     }
 }
@@ -62,7 +62,7 @@ async fn accept_and_complete(store: Arc<dyn Store>) {
 }
 
 /// Rotates four credentials, each under its lease, until it is killed in the midst of it.
-async fn refresh(store: Arc<dyn Store>) {
+async fn refresh(store: Arc<dyn CredentialStore>) {
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..4 {
         let store = Arc::clone(&store);

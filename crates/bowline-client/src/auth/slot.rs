@@ -1,0 +1,283 @@
+//! What this process knows of one credential, and who is renewing it right now.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::auth::{
+    AccessToken, NoToken,
+    config::Standing,
+    record::{Life, Record, Token},
+};
+
+/// The first wait after a failure; each further one is twice as long …
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// … up to this.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// A provider that asks for more is not waited for longer before it is asked again.
+const ASKED_WAIT_MAX: Duration = Duration::from_secs(600);
+/// A token that was renewed because it was refused, and is refused again so soon, is not at fault.
+const REFUSED_AGAIN: Duration = Duration::from_secs(10);
+
+/// How a renewal ended.
+pub(crate) type Outcome = Result<AccessToken, NoToken>;
+/// Where those who wait for a renewal hear of it.
+pub(crate) type Landing = watch::Receiver<Option<Outcome>>;
+
+/// One credential in this process.
+pub(crate) struct Slot {
+    pub(crate) name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    flight: Option<Landing>,
+    failures: u32,
+    blocked: Option<Blocked>,
+    unsaved: Option<Unsaved>,
+    /// When it was renewed because it was refused, and to which version.
+    renewed: Option<(Duration, i64)>,
+}
+
+/// A token as it is stored.
+struct Held {
+    standing: Standing,
+    version: i64,
+    token: Token,
+}
+
+/// Nobody asks before this is over.
+struct Blocked {
+    standing: Standing,
+    until: Duration,
+    why: NoToken,
+}
+
+/// What the provider gave and the store did not take yet.
+#[derive(Clone)]
+pub(crate) struct Unsaved {
+    pub(crate) replaces: i64,
+    pub(crate) record: Arc<Record>,
+}
+
+/// What there is for a caller.
+pub(crate) enum Look {
+    Use(AccessToken),
+    /// It is good for a while, and is to be renewed meanwhile.
+    UseAndRenew(AccessToken),
+    /// Somebody has to renew it first.
+    Renew,
+    /// It is too early to ask again.
+    Blocked(NoToken),
+}
+
+impl Slot {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is. `refused`: the version that the remote did not take. `elapsed`: the clock that nobody sets back.
+    pub(crate) fn look(
+        &self,
+        standing: &Standing,
+        refused: Option<i64>,
+        now: Timestamp,
+        elapsed: Duration,
+    ) -> Look {
+        let state = self.lock();
+        let blocked = state.blocked.as_ref().filter(|blocked| elapsed < blocked.until);
+        let blocked = blocked.filter(|blocked| blocked.standing == *standing);
+        let held = state.held.as_ref().filter(|held| held.standing == *standing);
+        if let Some(held) = held.filter(|held| !state.is_refused(held, refused, elapsed)) {
+            let token = AccessToken { secret: held.token.secret.clone(), version: held.version };
+            match held.token.life(now) {
+                Life::Good => return Look::Use(token),
+                Life::EndsSoon if blocked.is_some() => return Look::Use(token),
+                Life::EndsSoon => return Look::UseAndRenew(token),
+                Life::Ended => {}
+            }
+        }
+        blocked.map_or(Look::Renew, |blocked| Look::Blocked(blocked.why.later(blocked.until, elapsed)))
+    }
+
+    /// Joins the renewal under way, or begins one.
+    pub(crate) fn join(&self, begin: impl FnOnce(watch::Sender<Option<Outcome>>)) -> Landing {
+        let mut state = self.lock();
+        // One whose task ended without a word is none.
+        if let Some(landing) = state.flight.as_ref().filter(|landing| landing.has_changed().is_ok()) {
+            return landing.clone();
+        }
+        let (tell, landing) = watch::channel(None);
+        state.flight = Some(landing.clone());
+        begin(tell);
+        landing
+    }
+
+    /// A renewal is over: lets the next one begin. `asked`: the time, if the provider was asked in vain, and must have some
+    /// peace now.
+    pub(crate) fn land(&self, standing: &Standing, outcome: &Outcome, asked: Option<Duration>) {
+        let mut state = self.lock();
+        state.flight = None;
+        match outcome {
+            Ok(_) => (state.failures, state.blocked) = (0, None),
+            Err(why) => {
+                let Some(elapsed) = asked else { return };
+                let wait = BACKOFF_FIRST.saturating_mul(1 << state.failures.min(16)).min(BACKOFF_MAX);
+                let wait = wait.max(why.asked_wait().unwrap_or_default().min(ASKED_WAIT_MAX));
+                state.failures = state.failures.saturating_add(1);
+                state.blocked =
+                    Some(Blocked { standing: standing.clone(), until: elapsed + wait, why: why.clone() });
+            }
+        }
+    }
+
+    /// Takes over a token that is stored under that version.
+    pub(crate) fn hold(&self, standing: &Standing, version: i64, token: &Token) {
+        let mut state = self.lock();
+        let older = |held: &Held| held.version <= version || held.standing != *standing;
+        if state.held.as_ref().is_none_or(older) {
+            state.held = Some(Held { standing: standing.clone(), version, token: token.clone() });
+        }
+    }
+
+    /// Notes that it was renewed as it was refused.
+    pub(crate) fn renewed(&self, version: i64, elapsed: Duration) {
+        self.lock().renewed = Some((elapsed, version));
+    }
+
+    /// Somebody connected it anew: what was before does not count.
+    pub(crate) fn reset(&self) {
+        let mut state = self.lock();
+        (state.held, state.blocked, state.failures, state.unsaved) = (None, None, 0, None);
+    }
+
+    pub(crate) fn unsaved(&self) -> Option<Unsaved> {
+        self.lock().unsaved.clone()
+    }
+
+    pub(crate) fn set_unsaved(&self, unsaved: Option<Unsaved>) {
+        self.lock().unsaved = unsaved;
+    }
+
+    /// Whether a renewal is under way, or something is not saved yet: such a slot must not be forgotten.
+    pub(crate) fn is_busy(&self) -> bool {
+        let state = self.lock();
+        state.flight.is_some() || state.unsaved.is_some()
+    }
+}
+
+impl State {
+    fn is_refused(&self, held: &Held, refused: Option<i64>, elapsed: Duration) -> bool {
+        let just_renewed = self.renewed.is_some_and(|(at, version)| {
+            version == held.version && elapsed.saturating_sub(at) < REFUSED_AGAIN
+        });
+        refused.is_some_and(|refused| held.version <= refused) && !just_renewed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bowline_model::{Failure, Secret};
+
+    use super::*;
+
+    fn standing() -> Standing {
+        Standing { identity: "crm".into(), seed: None }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn held() -> Slot {
+        let slot = Slot::new("oauth/crm/default");
+        let token = Token { secret: Secret::new("access-1"), issued_at: at(0), expires_at: Some(at(3600)) };
+        slot.hold(&standing(), 1, &token);
+        slot
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn look(slot: &Slot, refused: Option<i64>, now: u64) -> String {
+        match slot.look(&standing(), refused, at(now.try_into().unwrap()), seconds(now)) {
+            Look::Use(token) => format!("use {}", token.version),
+            Look::UseAndRenew(token) => format!("use {} and renew", token.version),
+            Look::Renew => "renew".into(),
+            Look::Blocked(NoToken::Later(failure)) => {
+                format!("blocked for {:?}", failure.retry_after.unwrap())
+            }
+            Look::Blocked(NoToken::Never(_)) => "blocked for good".into(),
+            Look::Blocked(NoToken::Wait { .. }) => unreachable!("a wait blocks nobody"),
+        }
+    }
+
+    fn fail(slot: &Slot, elapsed: u64) {
+        let _ = slot.join(drop);
+        slot.land(&standing(), &Err(NoToken::Later(Failure::refused("down"))), Some(seconds(elapsed)));
+    }
+
+    #[test]
+    fn the_old_token_serves_while_it_is_renewed() {
+        let slot = held();
+        assert_eq!(look(&slot, None, 100), "use 1");
+        assert_eq!(look(&slot, None, 3400), "use 1 and renew");
+        fail(&slot, 3400);
+        assert_eq!(look(&slot, None, 3400), "use 1", "it is too early to try again");
+        assert_eq!(look(&slot, None, 3401), "use 1 and renew");
+        assert_eq!(look(&slot, None, 3599), "renew");
+    }
+
+    #[test]
+    fn however_many_ask_the_next_try_waits_twice_as_long_up_to_a_minute() {
+        let slot = Slot::new("oauth/crm/default");
+        let (mut now, mut waits) = (0, vec![]);
+        for _ in 0..8 {
+            fail(&slot, now);
+            let wait = (1..100).find(|wait| look(&slot, None, now + wait) == "renew").unwrap();
+            waits.push(wait);
+            now += wait;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        fail(&slot, now);
+        assert_eq!(look(&slot, None, now + 10), "blocked for 50s");
+        let other = Standing { identity: "another client".into(), seed: None };
+        assert!(matches!(slot.look(&other, None, at(0), seconds(now)), Look::Renew));
+    }
+
+    #[test]
+    fn a_refused_token_is_renewed_once_and_not_again_at_once() {
+        let slot = held();
+        assert_eq!(look(&slot, Some(1), 100), "renew");
+        let token = Token { secret: Secret::new("access-2"), issued_at: at(100), expires_at: Some(at(3700)) };
+        slot.hold(&standing(), 2, &token);
+        slot.renewed(2, seconds(100));
+        assert_eq!(look(&slot, Some(1), 100), "use 2", "a newer one is there already");
+        assert_eq!(look(&slot, Some(2), 105), "use 2", "the token is not at fault");
+        assert_eq!(look(&slot, Some(2), 110), "renew");
+    }
+
+    #[test]
+    fn all_who_ask_share_one_flight() {
+        let slot = held();
+        let mut begun = vec![];
+        let landings: Vec<_> = (0..50).map(|_| slot.join(|tell| begun.push(tell))).collect();
+        assert_eq!(begun.len(), 1);
+        assert_eq!(landings.len(), 50);
+        drop(begun);
+        let mut begun = 0;
+        let _ = slot.join(|_| begun += 1);
+        assert_eq!(begun, 1, "a task that ended without a word holds nobody up");
+    }
+}
