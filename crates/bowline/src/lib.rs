@@ -1,7 +1,14 @@
 //! Durable API automations in plain async Rust.
 //!
 //! An app is a struct that holds its systems; its workflows are plain async methods; a verified webhook starts a run.
-//! See [`App`] for a whole program, [`Context`] for what a workflow holds, [`Api`] for calls.
+//! See [`App`] for a whole program, [`Context`] for what a workflow holds, [`Api`] for calls, [`client`] for all that
+//! the client can do.
+//!
+//! | Feature | Adds |
+//! |---|---|
+//! | `xml` | streams of XML elements |
+//! | `soap` | SOAP 1.1 and 1.2, from a WSDL; with `xml` |
+//! | `sigv4` | requests signed as AWS wants it |
 
 mod alerts;
 mod app;
@@ -25,7 +32,9 @@ pub mod time;
 mod workflow;
 
 pub use app::App;
-pub use bowline_client::{Api, Call, Response, segment};
+/// The client, whole.
+pub use bowline_client as client;
+pub use bowline_client::{Api, Call, Cursor, GraphQl, OAuth, Page, Pages, Paging, Response, segment};
 pub use bowline_dashboard::Admin;
 pub use bowline_engine::{Context, Step};
 pub use bowline_model::{
@@ -48,8 +57,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Api, App, Attempt, Call, Context, Error, GitHub, Hmac, Post, Response, Result, RetryPolicy, Secret,
-        Setup, StandardWebhooks, Stripe,
+        Api, App, Attempt, Call, Context, Cursor, Error, GitHub, Hmac, OAuth, Page, Paging, Post, Response,
+        Result, RetryPolicy, Secret, Setup, StandardWebhooks, Stripe,
         time::{days, hours, minutes, secs},
         workflow,
     };
