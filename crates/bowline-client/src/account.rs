@@ -10,6 +10,11 @@ use crate::{cache::Cache, policy::Policy, settings::Settings};
 /// The account of an Api that names none.
 pub(crate) const DEFAULT_ACCOUNT: &str = "default";
 
+/// An Api's name, and the account if it is not the default one.
+pub(crate) fn shown_name(api: &str, account: &str) -> String {
+    if account == DEFAULT_ACCOUNT { api.to_owned() } else { format!("{api}/{account}") }
+}
+
 /// Most accounts of one Api whose limits and answers are kept.
 const ACCOUNTS_MAX: usize = 10_000;
 
@@ -23,7 +28,8 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) fn new(name: &str, settings: &Settings) -> Self {
         let cache = settings.cache_ttl.map(Cache::new);
-        Self { name: name.to_owned(), policy: Policy::new(&settings.rules), cache }
+        let policy = Policy::new(&settings.rules, shown_name(&settings.name, name), settings.alerts.clone());
+        Self { name: name.to_owned(), policy, cache }
     }
 }
 

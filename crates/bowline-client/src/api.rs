@@ -14,7 +14,7 @@ use reqwest::{
 
 use crate::{
     Call, Idempotency,
-    account::{Account, Accounts, DEFAULT_ACCOUNT},
+    account::{Account, Accounts, DEFAULT_ACCOUNT, shown_name},
     address::Address,
     cache::Cache,
     policy::Policy,
@@ -37,6 +37,9 @@ use crate::{
 /// | [`key_lifetime`](Api::key_lifetime) | 24 h |
 /// | [`connect_timeout`](Api::connect_timeout) | 5 s |
 /// | [`response_bytes_max`](Api::response_bytes_max) | 16 MiB |
+/// | [`rate_limit`](Api::rate_limit), [`rate_limit_burst`](Api::rate_limit_burst), [`concurrency`](Api::concurrency) | none declared |
+/// | [`no_learned_limits`](Api::no_learned_limits) | rate limits are learned from answers |
+/// | [`retry_budget`](Api::retry_budget), [`breaker`](Api::breaker), [`no_breaker`](Api::no_breaker) | [`RetryBudget::default`](crate::RetryBudget), [`Breaker::default`](crate::Breaker) |
 /// | [`cache`](Api::cache) | no answer is kept |
 /// | [`user_agent`](Api::user_agent) | `app/version`, as the app says |
 /// | [`retry`](Api::retry), [`attempt_timeout`](Api::attempt_timeout) | for [`Call::send`] alone: [`RetryPolicy::default`], 10 s |
@@ -314,10 +317,7 @@ impl Api {
 
     /// The name, and the account if it is not the default one.
     pub(crate) fn shown_name(&self) -> String {
-        match self.account_name() {
-            DEFAULT_ACCOUNT => self.name().to_owned(),
-            account => format!("{}/{account}", self.name()),
-        }
+        shown_name(self.name(), self.account_name())
     }
 
     /// The connections, opened at the first call.

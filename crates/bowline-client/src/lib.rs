@@ -30,6 +30,7 @@
 //! | `verdict` | what was observed, judged purely |
 //! | `report` | what is told of a failed call |
 //! | `retry_after` | when the remote asked to be called again |
+//! | `policy` | whether a request may go now: limits, budget, breaker |
 //! | `send` | the retry schedule of a call that stands alone |
 //!
 //! # Alone
@@ -87,6 +88,7 @@ pub use graphql::{GraphQl, GraphQlError, Partial};
 pub use idempotency::Idempotency;
 pub use live::LiveSecret;
 pub use page::{Cursor, Page, Pages, Paging};
+pub use policy::{Breaker, RetryBudget};
 pub use response::Response;
 pub use sign::{Sign, Signable};
 pub use vault::{Begun, Callback, Connected, Connection, Consent, SealKeys, Standing, Vault};

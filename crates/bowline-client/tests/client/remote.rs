@@ -222,7 +222,7 @@ impl Clock for Hand {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::ZERO
+        Duration::try_from(self.now().duration_since(Timestamp::UNIX_EPOCH)).unwrap()
     }
 
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
