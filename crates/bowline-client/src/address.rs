@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use bowline_model::Secret;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use url::{Host, Url};
 
 /// One segment of a path, encoded: for ids that may hold `/`, `?` or spaces.
@@ -15,9 +15,13 @@ use url::{Host, Url};
 /// assert_eq!(path, "/contacts/jane%2Fdoe%40example.com");
 /// ```
 pub fn segment(text: &str) -> String {
+    segment_of_bytes(text.as_bytes())
+}
+
+pub(crate) fn segment_of_bytes(bytes: &[u8]) -> String {
     /// RFC 3986 §2.3: what never needs an encoding.
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    utf8_percent_encode(text, RESERVED).to_string()
+    percent_encode(bytes, RESERVED).to_string()
 }
 
 /// Where an Api is.

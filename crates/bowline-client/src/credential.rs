@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::{
     Api,
-    live::LiveSecret,
+    live::{self, LiveSecret},
     scrub::Scrub,
     settings::{Settings, Source},
 };
@@ -238,14 +238,17 @@ impl Key {
 
     /// The header as it is now, if it is one.
     fn header_now(&self) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+        if let Place::Basic(user) = &self.place {
+            let [user, password] = live::together([user, &self.secret]);
+            return Ok(Some((AUTHORIZATION, basic(user.expose(), password.expose())?)));
+        }
         let secret = self.secret.current();
         let secret = secret.expose();
         let (name, value) = match &self.place {
             Place::Header(name) => (name.clone(), sensitive(secret)?),
             Place::Bearer => (AUTHORIZATION, sensitive(&format!("Bearer {secret}"))?),
-            Place::Basic(user) => (AUTHORIZATION, basic(user.current().expose(), secret)?),
             Place::BasicUser => (AUTHORIZATION, basic(secret, "")?),
-            Place::Query(_) => return Ok(None),
+            Place::Basic(_) | Place::Query(_) => return Ok(None),
         };
         Ok(Some((name, value)))
     }

@@ -90,5 +90,7 @@ pub use live::LiveSecret;
 pub use page::{Cursor, Page, Pages, Paging};
 pub use policy::{Breaker, RetryBudget};
 pub use response::Response;
-pub use sign::{Sign, Signable};
+#[cfg(feature = "sigv4")]
+pub use sign::SigV4;
+pub use sign::{HmacSigning, Sign, Signable, SigningSetup, StandardWebhooksSigning};
 pub use vault::{Begun, Callback, Connected, Connection, Consent, SealKeys, Standing, Vault};

@@ -120,10 +120,32 @@ impl LiveSecret {
         }
     }
 
-    /// Whether two are the same secret, and not just equal.
+    /// Whether it never changes.
     pub(crate) fn is_fixed(&self) -> bool {
         matches!(self.source, Source::Fixed(_))
     }
+}
+
+/// Values that belong together, all of one time: where their files are replaced while they are read, they are read
+/// once more.
+pub(crate) fn together<const N: usize>(secrets: [&LiveSecret; N]) -> [Secret; N] {
+    const READ_AGAIN_MAX: usize = 3;
+    let read = || secrets.map(LiveSecret::current);
+    let equal = |one: &[Secret; N], other: &[Secret; N]| {
+        one.iter().zip(other).all(|(one, other)| one.expose() == other.expose())
+    };
+    let mut values = read();
+    if secrets.iter().all(|secret| secret.is_fixed()) {
+        return values;
+    }
+    for _ in 0..READ_AGAIN_MAX {
+        let again = read();
+        if equal(&values, &again) {
+            break;
+        }
+        values = again;
+    }
+    values
 }
 
 impl Watched {

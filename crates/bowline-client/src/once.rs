@@ -11,7 +11,7 @@ use crate::{
     cache::{Cache, Found, Key},
     call::Request,
     policy::{Ask, Permit, Seen},
-    prepare::{prepare, scrub_for},
+    prepare::{prepare, scrub_for, scrub_sent},
     proof::Proof,
     read::{Read, Unread},
     report::Asked,
@@ -220,6 +220,7 @@ impl Api {
         proof
             .apply(settings, &mut request, outgoing.key, settings.clock.now())
             .map_err(|what| refuse(asked, &what))?;
+        scrub_sent(settings, &request.headers, &mut asked.scrub);
         let started = settings.clock.monotonic();
         let sent = attempt::send(client, request, &mut outgoing.deadline).await;
         asked.now = settings.clock.now();

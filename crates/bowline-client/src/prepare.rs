@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use reqwest::{
     Method,
-    header::{ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use serde_json::value::{RawValue, to_raw_value};
 use url::form_urlencoded;
@@ -96,18 +96,23 @@ fn with_key(body: Option<&Typed>, field: &str, key: &str) -> Result<Bytes, Strin
 /// All secrets that could come back with the answer to this call: the Api's, and those in the call's own headers.
 pub(crate) fn scrub_for(settings: &Settings, request: &Request) -> Arc<Scrub> {
     let mut scrub = settings.scrub.clone();
+    scrub_sent(settings, &request.headers, &mut scrub);
+    scrub
+}
+
+/// Adds what is known only when the request is final: the present values of files, tokens, signatures.
+pub(crate) fn scrub_sent(settings: &Settings, headers: &HeaderMap, scrub: &mut Arc<Scrub>) {
     for secret in &settings.watched {
-        secret.scrub(Arc::make_mut(&mut scrub));
+        secret.scrub(Arc::make_mut(scrub));
     }
-    let own = request.headers.values().filter(|value| value.is_sensitive());
-    for value in own.filter_map(|value| value.to_str().ok()) {
-        let scrub = Arc::make_mut(&mut scrub);
+    let sensitive = headers.values().filter(|value| value.is_sensitive());
+    for value in sensitive.filter_map(|value| value.to_str().ok()) {
+        let scrub = Arc::make_mut(scrub);
         scrub.add(value);
         if let Some((_, credential)) = value.split_once(' ') {
             scrub.add(credential);
         }
     }
-    scrub
 }
 
 /// Whether a method needs a key to be repeatable.

@@ -11,7 +11,7 @@ use crate::{
     credential::Key,
     scrub::Scrub,
     settings::Settings,
-    sign::{Sign, Signable},
+    sign::{Signable, Signature},
 };
 
 /// What a remote wants as a proof of who calls.
@@ -22,7 +22,7 @@ pub(crate) enum Credential {
     /// A token that is asked for.
     Token(Tokens),
     /// Signs the whole request.
-    Signature(Arc<dyn Sign>),
+    Signature(Signature),
 }
 
 impl Credential {
@@ -31,7 +31,7 @@ impl Credential {
         match self {
             Self::Key(key) => key.variable().unwrap_or("set in code").into(),
             Self::Token(tokens) => tokens.source().into(),
-            Self::Signature(_) => "its signature".into(),
+            Self::Signature(signature) => signature.source().into(),
         }
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Debug for Credential {
         match self {
             Self::Key(key) => key.fmt(f),
             Self::Token(tokens) => tokens.fmt(f),
-            Self::Signature(_) => f.write_str("Signature"),
+            Self::Signature(signature) => signature.fmt(f),
         }
     }
 }
@@ -110,14 +110,14 @@ impl Proof {
         }
         for credential in &settings.credentials {
             if let Credential::Signature(signature) = credential {
-                sign(&**signature, request, key, now)?;
+                sign(signature, request, key, now)?;
             }
         }
         Ok(())
     }
 }
 
-fn sign(signature: &dyn Sign, request: &mut Ready, key: &str, now: Timestamp) -> Result<(), String> {
+fn sign(signature: &Signature, request: &mut Ready, key: &str, now: Timestamp) -> Result<(), String> {
     let none = bytes::Bytes::new();
     let body = request.body.as_ref().map_or(Some(&none), |body| body.bytes());
     let Ready { method, url, headers, .. } = request;

@@ -26,7 +26,7 @@ pub(crate) struct Scrub {
 impl Scrub {
     /// Adds a secret: as it is, URL-encoded, in base64, and as JSON writes it.
     pub(crate) fn add(&mut self, secret: &str) {
-        if secret.len() < SECRET_BYTES_MIN {
+        if secret.len() < SECRET_BYTES_MIN || self.forms.iter().any(|form| form.expose() == secret) {
             return;
         }
         let json = serde_json::Value::from(secret).to_string();

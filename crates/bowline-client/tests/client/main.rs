@@ -14,5 +14,8 @@ mod redirects;
 mod remote;
 mod secrets;
 mod sending;
+mod signed;
+#[cfg(feature = "sigv4")]
+mod signed_aws;
 mod streaming;
 mod tls;
