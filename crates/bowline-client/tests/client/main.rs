@@ -9,6 +9,7 @@ mod diverted;
 mod elements;
 mod failing;
 mod limits;
+mod paging;
 mod records;
 mod redirects;
 mod remote;
