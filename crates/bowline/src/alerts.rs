@@ -1,12 +1,12 @@
-//! Dead letters, told to the hook that `BOWLINE_ALERT_URL` names.
+//! Dead letters, and trouble with Apis, told to the hook that `BOWLINE_ALERT_URL` names.
 //!
 //! What comes in: the settings of an app. What goes out: the task that watches its store. What must never be here: the
 //! hook's address in anything that can be printed; the [`Api`] keeps it.
 
 use std::sync::Arc;
 
-use bowline_client::{Api, Idempotency};
-use bowline_dashboard::Alerts;
+use bowline_client::{Api, Call, Idempotency, Response};
+use bowline_dashboard::{Alerts, alerts::ApiAlerts};
 use bowline_model::{Clock, Variables};
 use bowline_store::Store;
 use reqwest::Url;
@@ -65,14 +65,31 @@ pub(crate) fn tell(
     app: &str,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
     let hook = config.hook.clone()?.clock(clock.clone());
-    let post = move |text: String| hook.post("").json(&json!({ "text": text }));
-    let alerts = Alerts::new(store, clock, app, post).admin_url(config.admin_url.clone());
-    Some(alerts.run(async move {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    }))
+    let alerts = Alerts::new(store, clock, app, poster(hook)).admin_url(config.admin_url.clone());
+    Some(alerts.run(told(stopped)))
+}
+
+/// The task that tells of what Apis raise, likewise.
+pub(crate) fn tell_of_apis(
+    config: &AlertConfig,
+    app: &str,
+    alerts: &ApiAlerts,
+    stopped: watch::Receiver<bool>,
+) -> Option<impl Future<Output = ()> + Send + 'static> {
+    let post = poster(config.hook.clone()?);
+    Some(alerts.clone().run(app.to_owned(), config.admin_url.clone(), post, told(stopped)))
+}
+
+/// Describes the call that posts a text.
+fn poster(hook: Api) -> impl Fn(String) -> Call<Response> + Send + Sync + 'static {
+    move |text| hook.post("").json(&json!({ "text": text }))
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, process::ExitCode, sync::Arc, time::Duration};
 
+use bowline_client::Vault;
+use bowline_dashboard::alerts::ApiAlerts;
 use bowline_engine::Workflows;
 use bowline_ingress::Route;
 use bowline_model::{BuildId, Clock, Variables, WorkflowName};
@@ -160,6 +162,8 @@ impl<S: Send + Sync + 'static> App<S> {
             variables.problem("routes", errors.to_string());
         }
         BuiltApp {
+            vault: setup.vault,
+            api_alerts: setup.alerts,
             build: options.build.clone().unwrap_or_else(|| build_id(&self.version)),
             config: Config::read(variables),
             name: self.name.clone(),
@@ -220,6 +224,8 @@ pub(crate) struct BuiltApp {
     pub(crate) name: String,
     pub(crate) build: BuildId,
     pub(crate) config: Config,
+    pub(crate) vault: Vault,
+    pub(crate) api_alerts: ApiAlerts,
     pub(crate) workflows: Workflows,
     pub(crate) routes: Vec<Route>,
     /// Routes that are open because a variable is not set: the path, and the variable.

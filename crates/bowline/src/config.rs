@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | `BOWLINE_LISTEN` | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` | where webhooks come in |
 //! | `BOWLINE_ADMIN` | `127.0.0.1:8081` | the admin API and the health checks |
-//! | `BOWLINE_ALERT_URL` | none | a chat's hook that is told of dead letters; a secret as a whole |
-//! | `BOWLINE_ADMIN_URL` | none | where people reach the admin pages, for the link in alerts |
+//! | `BOWLINE_ALERT_URL` | none | a chat's hook that is told of dead letters and of refused credentials; a secret as a whole |
+//! | `BOWLINE_ADMIN_URL` | none | where people reach the admin pages: for links in alerts, and for providers that send them back there after a consent |
+//! | `BOWLINE_TOKEN_KEY` | none | the key that tokens are sealed with in the store (`openssl rand -base64 32`); needed by Apis whose tokens must outlive the process. Several, separated by commas: the first seals, all open. `BOWLINE_TOKEN_KEY_FILE` names a file with it |
 //! | `BOWLINE_STORE` | `sqlite:bowline.db` | the store; `?reserve_mib=64` is the disk space that accepting leaves free |
 //! | `BOWLINE_LOG` | `pretty` on a terminal, else `json` | the form of the logs |
 //! | `BOWLINE_LOG_LEVEL` | `info` | which logs: a level, or directives as `bowline_client=debug,info` |

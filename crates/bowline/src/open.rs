@@ -7,7 +7,8 @@ use std::{
 };
 
 use axum::Router;
-use bowline_dashboard::Admin;
+use bowline_client::Vault;
+use bowline_dashboard::{Admin, alerts::ApiAlerts};
 use bowline_engine::Engine;
 use bowline_ingress::{Door, RouteErrors};
 use bowline_model::{BuildId, Clock, Progress, RunId, SystemClock, Variables};
@@ -329,6 +330,8 @@ pub(crate) struct Node {
     pub(crate) build: BuildId,
     pub(crate) engine: Arc<Engine>,
     pub(crate) door: Door,
+    vault: Vault,
+    api_alerts: ApiAlerts,
     owner: Owner,
     stopping: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -342,6 +345,8 @@ impl Node {
     ) -> Result<Self, OpenError> {
         // Before anything runs: routes that do not go together must not leave an engine behind.
         bowline_ingress::route::check(&app.routes)?;
+        // Before anything runs: the first call may need a token.
+        app.vault.bind(store.clone().credentials());
         let engine = Engine::start(
             store.clone(),
             app.clock.clone(),
@@ -365,6 +370,8 @@ impl Node {
             build: app.build.clone(),
             engine,
             door,
+            vault: app.vault.clone(),
+            api_alerts: app.api_alerts.clone(),
             owner,
             stopping: watch::Sender::new(false),
             tasks: Mutex::default(),
@@ -382,6 +389,10 @@ impl Node {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let stopped = self.stopping.subscribe();
         if let Some(task) = alerts::tell(&app.config.alerts, &app.name, store, clock, stopped) {
+            self.spawn(task);
+        }
+        let stopped = self.stopping.subscribe();
+        if let Some(task) = alerts::tell_of_apis(&app.config.alerts, &app.name, &self.api_alerts, stopped) {
             self.spawn(task);
         }
     }
@@ -416,6 +427,8 @@ impl Node {
     pub(crate) async fn finish(&self) {
         self.door.finish().await;
         self.engine.shutdown().await;
+        // A refresh token that was rotated a moment ago is saved before the store closes.
+        self.vault.close().await;
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
             if let Err(error) = task.await {

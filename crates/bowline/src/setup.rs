@@ -2,10 +2,15 @@
 
 use std::{fmt, sync::Arc};
 
-use bowline_client::Api;
+use bowline_client::{Api, Vault};
+use bowline_dashboard::alerts::ApiAlerts;
 use bowline_model::{Clock, Secret, Variables};
 
 use crate::{OpenOptions, open::Divert};
+
+/// The key that tokens are sealed with, and the file that holds it.
+pub(crate) const TOKEN_KEY_VARIABLE: &str = "BOWLINE_TOKEN_KEY";
+pub(crate) const TOKEN_KEY_FILE_VARIABLE: &str = "BOWLINE_TOKEN_KEY_FILE";
 
 /// Hands out what an app is made of, and collects what is missing: all of it is named at once.
 pub struct Setup {
@@ -14,6 +19,10 @@ pub struct Setup {
     variables: Variables,
     clock: Arc<dyn Clock>,
     divert: Arc<Divert>,
+    /// Where the tokens of all its Apis live.
+    pub(crate) vault: Vault,
+    /// What its Apis raise.
+    pub(crate) alerts: ApiAlerts,
 }
 
 impl fmt::Debug for Setup {
@@ -33,16 +42,22 @@ impl Setup {
             variables: options.variables.clone(),
             clock: options.clock.clone(),
             divert: options.divert.clone(),
+            vault: Vault::with_variables(&options.variables),
+            alerts: ApiAlerts::new(options.clock.clone()),
         }
     }
 
     /// A remote system of that name, to be configured with the methods of [`Api`].
     ///
-    /// The name is recorded with every call to it: keep it across builds.
+    /// The name is recorded with every call to it: keep it across builds. Its tokens live in the app's store, sealed with
+    /// the key in `BOWLINE_TOKEN_KEY`; a credential that is refused is told to the chat's hook, and shown at the admin
+    /// address.
     pub fn api(&mut self, name: &str) -> Api {
         let api = Api::with_variables(name, self.variables.clone())
             .app(&self.app, &self.version)
-            .clock(self.clock.clone());
+            .clock(self.clock.clone())
+            .vault(self.vault.clone())
+            .alerts(Arc::new(self.alerts.clone()));
         match (self.divert)(name) {
             Some(base) => api.divert(&base),
             None => api,

@@ -16,6 +16,7 @@ use crate::{
     cli::{self, Checked, CliContext, Error, send::Unsigned},
     config::Config,
     logs, server,
+    setup::{TOKEN_KEY_FILE_VARIABLE, TOKEN_KEY_VARIABLE},
 };
 
 /// What `App::main` does.
@@ -113,6 +114,19 @@ fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<C
     }
     if let Some(url) = &built.config.alerts.admin_url {
         fine(alerts::ADMIN_URL_VARIABLE, url.clone());
+    }
+    for variable in [TOKEN_KEY_VARIABLE, TOKEN_KEY_FILE_VARIABLE] {
+        if variables.get(variable).is_some() {
+            fine(variable, "is set: tokens are sealed with it".to_owned());
+        }
+    }
+    for connection in built.vault.connections() {
+        let told = if connection.needs_consent {
+            format!("connects by consent ({}): see /connections at the admin address", connection.grant)
+        } else {
+            format!("gets its tokens by {}", connection.grant)
+        };
+        fine(&format!("Api {}", connection.api), told);
     }
     fine("BOWLINE_STORE", format!("sqlite:{}", built.config.store.path.display()));
     for route in &built.routes {

@@ -15,11 +15,18 @@ use super::{
 /// What the journal calls the build of an app under test.
 const BUILD: &str = "test";
 
+/// What the tokens of an app under test are sealed with: 32 bytes that everybody knows.
+const TOKEN_KEY: &str = "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b";
+
 /// What surrounds an app under test, but for its store.
 pub(crate) fn surroundings(variables: &Arc<BTreeMap<String, String>>, world: &World) -> OpenOptions {
     let (mocks, variables) = (world.mocks.clone(), variables.clone());
+    // Sealed as in production, so that a crash loses of a token what it would lose there.
+    let key = |name: &str| (name == "BOWLINE_TOKEN_KEY").then(|| TOKEN_KEY.to_owned());
     OpenOptions::default()
-        .variables(Variables::new(move |name| variables.get(name).cloned()).with_stand_ins())
+        .variables(
+            Variables::new(move |name| variables.get(name).cloned().or_else(|| key(name))).with_stand_ins(),
+        )
         .clock(Arc::new(ClockHandle(world.clock.clone())))
         .build(BuildId::from(BUILD))
         .divert(move |api| Some(mocks.url(api)))
