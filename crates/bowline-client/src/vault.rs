@@ -68,8 +68,8 @@ pub struct Vault {
 struct Inner {
     place: Place,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
-    /// The Apis that keep tokens here. They are elsewhere; here is where consents find them.
-    known: Mutex<BTreeMap<String, Weak<Settings>>>,
+    /// The Apis that keep tokens here, each as it was set up last. They live elsewhere; here is where consents find them.
+    known: Mutex<BTreeMap<String, Vec<Weak<Settings>>>>,
     tasks: TaskTracker,
     /// This process, as leases know it.
     holder: OnceLock<String>,
@@ -196,8 +196,9 @@ impl Vault {
 
     /// Its Apis, by name.
     pub fn connections(&self) -> Vec<Connection> {
-        let known: Vec<_> = lock(&self.inner.known).values().filter_map(Weak::upgrade).collect();
-        known.iter().filter_map(|settings| Connection::of(settings)).collect()
+        let names: Vec<String> = lock(&self.inner.known).keys().cloned().collect();
+        let known = names.iter().filter_map(|name| self.known(name));
+        known.filter_map(|settings| Connection::of(&settings)).collect()
     }
 
     /// What is wrong with a vault that must not forget; `None` for one that keeps, or that was chosen knowingly.
@@ -210,11 +211,15 @@ impl Vault {
 
     /// Remembers an Api, as it is set up now.
     pub(crate) fn know(&self, settings: &Arc<Settings>) {
-        lock(&self.inner.known).insert(settings.name.clone(), Arc::downgrade(settings));
+        let mut known = lock(&self.inner.known);
+        let same = known.entry(settings.name.clone()).or_default();
+        same.retain(|settings| settings.strong_count() > 0);
+        same.push(Arc::downgrade(settings));
     }
 
+    /// The Api of that name that was set up last and is still there.
     pub(crate) fn known(&self, api: &str) -> Option<Arc<Settings>> {
-        lock(&self.inner.known).get(api).and_then(Weak::upgrade)
+        lock(&self.inner.known).get(api)?.iter().rev().find_map(Weak::upgrade)
     }
 
     /// What this process knows of a credential.
