@@ -27,7 +27,7 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn new(name: &str, settings: &Settings) -> Self {
-        let cache = settings.cache_ttl.map(Cache::new);
+        let cache = settings.caching.map(Cache::new);
         let policy = Policy::new(&settings.rules, shown_name(&settings.name, name), settings.alerts.clone());
         Self { name: name.to_owned(), policy, cache }
     }

@@ -40,7 +40,7 @@ use crate::{
 /// | [`rate_limit`](Api::rate_limit), [`rate_limit_burst`](Api::rate_limit_burst), [`concurrency`](Api::concurrency) | none declared |
 /// | [`no_learned_limits`](Api::no_learned_limits) | rate limits are learned from answers |
 /// | [`retry_budget`](Api::retry_budget), [`breaker`](Api::breaker), [`no_breaker`](Api::no_breaker) | [`RetryBudget::default`](crate::RetryBudget), [`Breaker::default`](crate::Breaker) |
-/// | [`cache`](Api::cache) | no answer is kept |
+/// | [`cache`](Api::cache), [`cache_as_told`](Api::cache_as_told) | no answer is kept |
 /// | [`user_agent`](Api::user_agent) | `app/version`, as the app says |
 /// | [`retry`](Api::retry), [`attempt_timeout`](Api::attempt_timeout) | for [`Call::send`] alone: [`RetryPolicy::default`], 10 s |
 ///
@@ -206,29 +206,6 @@ impl Api {
     /// Largest answer that is read. 16 MiB unless set.
     pub fn response_bytes_max(self, bytes: usize) -> Self {
         self.with(|settings| settings.response_bytes_max = bytes)
-    }
-
-    /// Keeps good answers to GETs in memory, for that long by the Api's clock: an equal GET is answered from there and
-    /// sends nothing. Equal GETs at the same time are sent once, and each waits no longer than its own attempt may take.
-    ///
-    /// Equal are calls with the same path, query and own headers, of one configured `Api` and its clones; an Api with
-    /// another setting keeps its own answers. Not kept: what could not be read as the call wanted it, a 202, an answer
-    /// with `Cache-Control: no-store` or over 1 MiB; beyond 16 MiB in all the oldest go. Answers to calls with a
-    /// body, and failures, never are.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use bowline_client::Api;
-    ///
-    /// let day = Duration::from_secs(24 * 3600);
-    /// let agify = Api::new("agify").base_url("https://api.agify.io").cache(7 * day);
-    /// ```
-    ///
-    /// # Durability
-    /// The cache is this process's own: the next process begins without. A step that is answered from it records that
-    /// answer as any other, and after a crash receives the recorded one.
-    pub fn cache(self, ttl: Duration) -> Self {
-        self.with(|settings| settings.cache_ttl = Some(ttl))
     }
 
     /// How long the remote remembers an idempotency key. 24 h unless set. A call whose outcome is unknown is never

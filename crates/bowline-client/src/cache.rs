@@ -1,25 +1,35 @@
 //! Good answers to equal GETs, kept for a while, and asked for once.
 //!
-//! What comes in: answers that could be read, clean of secrets. What goes out: the same answers, and to whom asks while
-//! one is on its way, that one. What must never happen here: an answer of another credential (each configured Api has a
-//! cache of its own), one that its remote forbids to keep, or a caller who waits longer than it wants to.
+//! What comes in: answers that could be read, clean of secrets. What goes out: the same answers; to whom asks while
+//! one is on its way, that one; and after an answer's time, the question whether it still holds. What must never happen
+//! here: an answer of another credential (each account of each configured Api has a cache of its own), one that its
+//! remote forbids to keep, one from before a call that changed it, or a caller who waits longer than it wants to.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
 use bowline_model::BoxFuture;
 use bytes::Bytes;
 use jiff::Timestamp;
-use reqwest::{Method, header::CACHE_CONTROL};
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::{call::Request, verdict::Answer};
+mod ask;
+mod condition;
+mod key;
+mod terms;
 
-/// All that one Api keeps; past it the oldest go.
+pub(crate) use self::terms::Caching;
+use self::{
+    condition::conditions,
+    key::{Key, Place},
+    terms::Terms,
+};
+use crate::{Api, verdict::Answer};
+
+/// All that one account keeps; past it the oldest go.
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A larger answer is not kept.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -27,101 +37,138 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 const ANSWER_OVERHEAD_BYTES: usize = 512;
 const HEADER_OVERHEAD_BYTES: usize = 96;
 
-/// What makes two requests equal, as a hash: method, path, query, and the call's own headers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Key([u8; 32]);
+/// Answers that are kept.
+impl Api {
+    /// Keeps good answers to GETs in memory, for that long by the Api's clock: an equal GET is answered from there and
+    /// sends nothing. Equal GETs at the same time are sent once, and each waits no longer than its own attempt may take.
+    ///
+    /// After that time an answer with an `ETag` or `Last-Modified` is not fetched again but asked about: a 304 makes it
+    /// good for as long again. With [`Duration::ZERO`] that is so at each call.
+    ///
+    /// **How long is your word, whether is the remote's.** Frameworks send `max-age=0` with everything, so that `max-age`,
+    /// `must-revalidate` and `Expires` do not shorten the time; [`cache_as_told`](Api::cache_as_told) heeds them. An
+    /// answer with `no-store` or `Vary: *` is never kept, one with `no-cache` is asked about at each call.
+    ///
+    /// Equal are calls with the same path, query and own headers, of one account of one configured `Api` and its clones;
+    /// an Api with another setting keeps its own answers. Not kept: what could not be read as the call wanted it, failures,
+    /// a 202 or 206, and answers over 1 MiB; beyond 16 MiB in all the oldest go.
+    ///
+    /// A POST, PUT, PATCH or DELETE that succeeds, or may have, ends all that is kept for its path, whatever the query.
+    /// A call with the header `Cache-Control: no-cache` asks the remote, and renews what is kept; with `no-store`, a
+    /// `Range` or a condition of its own it has nothing to do with it. Where the remote allows it (`stale-if-error`,
+    /// RFC 5861), an old answer stands in while there is no connection, no answer, or a 500, 502, 503 or 504.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bowline_client::Api;
+    ///
+    /// let day = Duration::from_secs(24 * 3600);
+    /// let agify = Api::new("agify").base_url("https://api.agify.io").cache(7 * day);
+    /// ```
+    ///
+    /// # Durability
+    /// The cache is this process's own: the next process begins without. A step that is answered from it records that
+    /// answer as any other, and after a crash receives the recorded one.
+    pub fn cache(self, ttl: Duration) -> Self {
+        self.with(|settings| settings.caching = Some(Caching::For(ttl)))
+    }
 
-impl Key {
-    /// The key of a request whose answer may be kept.
-    pub(crate) fn of(request: &Request) -> Option<Self> {
-        if request.method != Method::GET || request.body.is_some() {
-            return None;
-        }
-        let mut headers: Vec<_> =
-            request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        headers.sort_unstable();
-        let query = request.query.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let mut hash = Sha256::new();
-        let mut add = |part: &[u8]| {
-            hash.update(part.len().to_le_bytes());
-            hash.update(part);
-        };
-        add(request.path.as_bytes());
-        add(&request.query.len().to_le_bytes());
-        for (name, value) in query.chain(headers) {
-            add(name.as_bytes());
-            add(value);
-        }
-        Some(Self(hash.finalize().into()))
+    /// As [`cache`](Api::cache), for as long as the remote says of each answer (RFC 9111, as a cache of one user):
+    /// `Cache-Control: max-age`, else `Expires`, less the `Age`. An answer of which nothing is said is asked about at
+    /// each call, if it has an `ETag` or `Last-Modified`, and else not kept.
+    ///
+    /// Whether an answer is kept at all, and which calls are equal, is as there.
+    ///
+    /// ```
+    /// use bowline_client::Api;
+    ///
+    /// // Answers with an ETag: unchanged ones do not count against the rate limit.
+    /// let github = Api::new("github").base_url("https://api.github.com").cache_as_told();
+    /// ```
+    ///
+    /// # Durability
+    /// As [`cache`](Api::cache).
+    pub fn cache_as_told(self) -> Self {
+        self.with(|settings| settings.caching = Some(Caching::AsTold))
     }
 }
 
-/// The answers of one Api.
+/// The answers to one account.
 pub(crate) struct Cache {
-    ttl: Duration,
+    caching: Caching,
     bytes_max: usize,
     state: Mutex<State>,
+    /// Whether people know that the remote does not allow what the author asked for.
+    told_forbidden: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
-    kept: HashMap<Key, Kept>,
+    kept: HashMap<Place, HashMap<Key, Slot>>,
     /// Oldest first.
     order: BTreeMap<u64, Key>,
-    next: u64,
     bytes: usize,
-    /// Requests under way, for those who ask the same meanwhile.
-    flights: HashMap<Key, watch::Receiver<Option<Landed>>>,
+    next: u64,
+    /// What is being asked for, by number; no longer once it was changed meanwhile, for then the answer may be older.
+    asked: HashMap<u64, Key>,
+    /// Those of them that others wait for.
+    flights: HashMap<Key, (u64, watch::Receiver<Option<Landed>>)>,
 }
 
-struct Kept {
-    answer: Arc<Answer>,
-    since: Timestamp,
+struct Slot {
+    kept: Arc<Kept>,
     number: u64,
     bytes: usize,
 }
 
+/// A kept answer.
+pub(crate) struct Kept {
+    answer: Answer,
+    terms: Terms,
+}
+
 /// How a flight ended: with an answer that others can use, or without.
-type Landed = Option<Arc<Answer>>;
+type Landed = Option<Arc<Kept>>;
 
 /// What there is for a request.
-pub(crate) enum Found<'c> {
-    Answer(Arc<Answer>),
-    /// Send it; others who ask the same wait for this flight.
-    Flight(Flight<'c>),
-    /// Send it: the flight that was waited for brought nothing that can be used here.
-    Nothing,
+enum Found<'c> {
+    /// Good as it is.
+    Kept(Arc<Kept>),
+    /// Ask the remote; perhaps only whether this one still holds.
+    Ask(Asking<'c>, Option<Arc<Kept>>),
     /// The caller's time was over before another's request was answered.
     TimedOut,
 }
 
-enum Place<'c> {
-    Kept(Arc<Answer>),
-    First(Flight<'c>),
+impl Cache {
+    pub(crate) fn new(caching: Caching) -> Self {
+        Self {
+            caching,
+            bytes_max: KEPT_BYTES_MAX,
+            state: Mutex::default(),
+            told_forbidden: AtomicBool::new(false),
+        }
+    }
+}
+
+enum Turn<'c> {
+    Kept(Arc<Kept>),
+    First(Asking<'c>, Option<Arc<Kept>>),
     Next(watch::Receiver<Option<Landed>>),
 }
 
 impl Cache {
-    pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, bytes_max: KEPT_BYTES_MAX, state: Mutex::default() }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks for an answer; waits, until `deadline` ends, for one that is on its way.
-    pub(crate) async fn find(
-        &self,
-        key: Key,
-        now: Timestamp,
-        deadline: &mut BoxFuture<'static, ()>,
-    ) -> Found<'_> {
+    async fn find(&self, key: Key, now: Timestamp, deadline: &mut BoxFuture<'static, ()>) -> Found<'_> {
         loop {
-            let mut landing = match self.place(key, now) {
-                Place::Kept(answer) => return Found::Answer(answer),
-                Place::First(flight) => return Found::Flight(flight),
-                Place::Next(landing) => landing,
+            let mut landing = match self.turn(key, now) {
+                Turn::Kept(kept) => return Found::Kept(kept),
+                Turn::First(asking, old) => return Found::Ask(asking, old),
+                Turn::Next(landing) => landing,
             };
             let landed = tokio::select! {
                 biased;
@@ -129,94 +176,181 @@ impl Cache {
                 () = &mut *deadline => return Found::TimedOut,
             };
             match landed.as_deref() {
-                Ok(Some(Some(answer))) => return Found::Answer(answer.clone()),
+                Ok(Some(Some(kept))) => return Found::Kept(kept.clone()),
                 // Not waited for again: what is never kept would make equal requests go one by one.
-                Ok(Some(None) | None) => return Found::Nothing,
+                Ok(Some(None) | None) => {
+                    let (asking, old) = self.ask(key);
+                    return Found::Ask(asking, old);
+                }
                 // Whoever sent it was dropped before its answer came: one of those who wait is the next.
                 Err(_) => {}
             }
         }
     }
 
-    fn place(&self, key: Key, now: Timestamp) -> Place<'_> {
+    fn turn(&self, key: Key, now: Timestamp) -> Turn<'_> {
         let mut state = self.lock();
-        if let Some(kept) = state.kept.get(&key).filter(|kept| self.is_fresh(kept, now)) {
-            return Place::Kept(kept.answer.clone());
+        let kept = state.get(key);
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.terms.is_fresh(now)) {
+            return Turn::Kept(kept.clone());
         }
-        if let Some(landing) = state.flights.get(&key) {
-            return Place::Next(landing.clone());
+        if let Some((_, landing)) = state.flights.get(&key) {
+            return Turn::Next(landing.clone());
         }
         let (tell, landing) = watch::channel(None);
-        state.flights.insert(key, landing);
-        Place::First(Flight { cache: self, key, tell })
+        let number = state.begin(key);
+        state.flights.insert(key, (number, landing));
+        Turn::First(Asking { cache: self, key, number, tell: Some(tell) }, kept)
     }
 
-    /// An answer from the future is one from before the clock was set back.
-    fn is_fresh(&self, kept: &Kept, now: Timestamp) -> bool {
-        kept.since <= now && kept.since.checked_add(self.ttl).is_ok_and(|end| now < end)
-    }
-
-    /// Keeps a good answer, if it may be kept; what of it others can use.
-    pub(crate) fn keep(&self, key: Key, answer: &Answer, now: Timestamp) -> Option<Arc<Answer>> {
-        if !may_be_kept(answer) {
-            return None;
-        }
-        // A body may be a small part of a large buffer, which it would keep.
-        let body = Bytes::copy_from_slice(&answer.body);
-        let answer = Arc::new(Answer { body, ..answer.clone() });
-        let bytes = memory_bytes(&answer);
+    /// A request that nobody else waits for, and what is kept for it.
+    fn ask(&self, key: Key) -> (Asking<'_>, Option<Arc<Kept>>) {
         let mut state = self.lock();
-        state.remove(key);
-        let number = state.next;
-        state.next += 1;
-        state.order.insert(number, key);
-        state.bytes += bytes;
-        state.kept.insert(key, Kept { answer: answer.clone(), since: now, number, bytes });
-        while let Some(oldest) = state.order.first_entry().map(|first| *first.get())
-            && (state.bytes > self.bytes_max || !self.is_fresh(&state.kept[&oldest], now))
-        {
-            state.remove(oldest);
-        }
-        Some(answer)
+        let number = state.begin(key);
+        (Asking { cache: self, key, number, tell: None }, state.get(key))
+    }
+
+    /// A request that changes what is at a place.
+    fn change(&self, place: Place) -> Changing<'_> {
+        Changing { cache: self, place: Some(place) }
     }
 }
 
 impl State {
+    fn get(&self, key: Key) -> Option<Arc<Kept>> {
+        Some(self.kept.get(&key.place)?.get(&key)?.kept.clone())
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn begin(&mut self, key: Key) -> u64 {
+        let number = self.number();
+        self.asked.insert(number, key);
+        number
+    }
+
+    fn insert(&mut self, key: Key, kept: Arc<Kept>) {
+        let (number, bytes) = (self.number(), memory_bytes(&kept.answer));
+        self.order.insert(number, key);
+        self.bytes += bytes;
+        self.kept.entry(key.place).or_default().insert(key, Slot { kept, number, bytes });
+    }
+
     fn remove(&mut self, key: Key) {
-        if let Some(kept) = self.kept.remove(&key) {
-            self.order.remove(&kept.number);
-            self.bytes -= kept.bytes;
+        let Some(slots) = self.kept.get_mut(&key.place) else { return };
+        if let Some(slot) = slots.remove(&key) {
+            self.order.remove(&slot.number);
+            self.bytes -= slot.bytes;
+        }
+        if slots.is_empty() {
+            self.kept.remove(&key.place);
+        }
+    }
+
+    /// Lets the oldest go: those that are of no use any more, and as many as there is no room for.
+    fn make_room(&mut self, bytes_max: usize, now: Timestamp) {
+        while let Some(oldest) = self.order.first_entry().map(|first| *first.get())
+            && (self.bytes > bytes_max || self.get(oldest).is_none_or(|kept| !kept.is_of_use(now)))
+        {
+            self.remove(oldest);
+        }
+    }
+
+    fn forget(&mut self, place: Place) {
+        for slot in self.kept.remove(&place).unwrap_or_default().into_values() {
+            self.order.remove(&slot.number);
+            self.bytes -= slot.bytes;
+        }
+        self.asked.retain(|_, key| key.place != place);
+        self.flights.retain(|key, _| key.place != place);
+    }
+}
+
+impl Kept {
+    /// Whether it can be given, at least in need, or asked about.
+    fn is_of_use(&self, now: Timestamp) -> bool {
+        self.terms.stands_in(now) || conditions(&self.answer.headers).next().is_some()
+    }
+}
+
+/// A request under way, that others may wait for. Dropped before it landed, it lets one of them go next.
+struct Asking<'c> {
+    cache: &'c Cache,
+    key: Key,
+    number: u64,
+    tell: Option<watch::Sender<Option<Landed>>>,
+}
+
+impl Asking<'_> {
+    /// Keeps a good answer in the place of the former one, if it may be kept.
+    fn keep(&self, answer: &Answer, asked_at: Timestamp, now: Timestamp) -> Option<Arc<Kept>> {
+        let terms = Terms::of(self.cache.caching, &answer.headers, asked_at, now);
+        let mut state = self.cache.lock();
+        // It was changed meanwhile: who knows whether the answer is from before or after.
+        if !state.asked.contains_key(&self.number) {
+            return None;
+        }
+        state.remove(self.key);
+        // A 202 says that the answer is not ready yet, a 206 is a part of it.
+        if matches!(answer.status, 202 | 206) || answer.body.len() > ANSWER_BYTES_MAX {
+            return None;
+        }
+        // A body may be a small part of a large buffer, which it would keep.
+        let body = Bytes::copy_from_slice(&answer.body);
+        let kept = Arc::new(Kept { answer: Answer { body, ..answer.clone() }, terms: terms? });
+        if kept.is_of_use(now) {
+            state.insert(self.key, kept.clone());
+        }
+        state.make_room(self.cache.bytes_max, now);
+        Some(kept)
+    }
+
+    /// Lets go of what was kept.
+    fn forget(&self) {
+        self.cache.lock().remove(self.key);
+    }
+
+    /// Tells those who wait.
+    fn land(self, answer: Landed) {
+        if let Some(tell) = &self.tell {
+            tell.send_replace(Some(answer));
         }
     }
 }
 
-/// A request under way that others wait for. Dropped before it landed, it lets one of them go next.
-pub(crate) struct Flight<'c> {
-    cache: &'c Cache,
-    key: Key,
-    tell: watch::Sender<Option<Landed>>,
-}
-
-impl Flight<'_> {
-    /// Tells those who wait.
-    pub(crate) fn land(self, answer: Landed) {
-        self.tell.send_replace(Some(answer));
-    }
-}
-
-impl Drop for Flight<'_> {
+impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.cache.lock().flights.remove(&self.key);
+        let mut state = self.cache.lock();
+        state.asked.remove(&self.number);
+        if state.flights.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+            state.flights.remove(&self.key);
+        }
     }
 }
 
-/// RFC 9111 §5.2.2.5; and a 202 says that the answer is not ready yet.
-fn may_be_kept(answer: &Answer) -> bool {
-    let directives = answer.headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    let mut directives = directives.flat_map(|value| value.split(','));
-    answer.status != 202
-        && answer.body.len() <= ANSWER_BYTES_MAX
-        && !directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-store"))
+/// A request under way that changes things. What is kept of them ends with it, even if nobody waits for its answer any
+/// more: it may have arrived.
+struct Changing<'c> {
+    cache: &'c Cache,
+    place: Option<Place>,
+}
+
+impl Changing<'_> {
+    /// The remote said that it did nothing.
+    fn did_nothing(mut self) {
+        self.place = None;
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.cache.lock().forget(place);
+        }
+    }
 }
 
 fn memory_bytes(answer: &Answer) -> usize {
@@ -226,76 +360,4 @@ fn memory_bytes(answer: &Answer) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-    use reqwest::header::HeaderMap;
-
-    use super::*;
-    use crate::verdict::BodyEnd;
-
-    fn key(number: u8) -> Key {
-        Key([number; 32])
-    }
-
-    fn answer(bytes: usize) -> Answer {
-        let url = "https://a.example/".parse().unwrap();
-        let (headers, body) = (HeaderMap::new(), Bytes::from(vec![b'x'; bytes]));
-        Answer { status: 200, headers, body, end: BodyEnd::Complete, url }
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn kept(cache: &Cache, now: Timestamp) -> Vec<u8> {
-        (0..9).filter(|number| matches!(cache.place(key(*number), now), Place::Kept(_))).collect()
-    }
-
-    fn whole(cache: &Cache) {
-        let state = cache.lock();
-        assert_eq!(state.kept.len(), state.order.len());
-        assert_eq!(state.bytes, state.kept.values().map(|kept| kept.bytes).sum::<usize>());
-    }
-
-    #[test]
-    fn the_oldest_go_when_it_is_full() {
-        let mut cache = Cache::new(Duration::from_secs(100));
-        cache.bytes_max = 3 * (ANSWER_OVERHEAD_BYTES + 1000);
-        for number in [0, 1, 2, 0, 3] {
-            cache.keep(key(number), &answer(1000), at(0));
-            whole(&cache);
-        }
-        assert_eq!(kept(&cache, at(0)), [0, 2, 3], "0 came again, so 1 was the oldest");
-        cache.keep(key(4), &answer(3500), at(0));
-        assert_eq!(kept(&cache, at(0)), [4]);
-        cache.keep(key(5), &answer(10_000), at(0));
-        assert_eq!(kept(&cache, at(0)), [0; 0], "larger than all the room");
-        whole(&cache);
-    }
-
-    #[test]
-    fn what_is_over_is_neither_given_nor_kept_longer() {
-        let cache = Cache::new(Duration::from_secs(100));
-        cache.keep(key(0), &answer(1), at(10));
-        assert_eq!(kept(&cache, at(109)), [0]);
-        assert_eq!(kept(&cache, at(110)), [0; 0]);
-        assert_eq!(kept(&cache, at(9)), [0; 0], "the clock was set back");
-        cache.keep(key(1), &answer(1), at(110));
-        assert_eq!(cache.lock().kept.len(), 1);
-        whole(&cache);
-    }
-
-    #[test]
-    fn a_dropped_flight_leaves_nothing_behind() {
-        let cache = Cache::new(Duration::from_secs(100));
-        let find = |deadline: &mut BoxFuture<'static, ()>| {
-            cache.find(key(0), at(0), deadline).now_or_never().is_some()
-        };
-        let mut never: BoxFuture<'static, ()> = Box::pin(std::future::pending());
-        let Place::First(flight) = cache.place(key(0), at(0)) else { panic!("nobody was here before") };
-        assert!(!find(&mut never), "another is on its way");
-        drop(flight);
-        assert!(cache.lock().flights.is_empty());
-        assert!(find(&mut never));
-    }
-}
+mod tests;

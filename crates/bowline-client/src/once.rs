@@ -8,7 +8,6 @@ use crate::{
     Api,
     attempt::{self, Head, Ready},
     auth::NoToken,
-    cache::{Cache, Found, Key},
     call::Request,
     policy::{Ask, Permit, Seen},
     prepare::{prepare, scrub_for, scrub_sent},
@@ -46,8 +45,8 @@ impl Api {
             Ok(outgoing) => outgoing,
             Err(verdict) => return verdict.map(|never| match never {}),
         };
-        match self.kept().and_then(|cache| Some((cache, Key::of(request)?))) {
-            Some((cache, key)) => self.find_or_exchange(cache, key, &mut outgoing, read).await,
+        match self.kept() {
+            Some(cache) => self.find_or_exchange(cache, request, &mut outgoing, read).await,
             None => self.exchange(&mut outgoing, read, |_| {}).await,
         }
     }
@@ -83,39 +82,8 @@ impl Api {
         }
     }
 
-    /// Takes what is kept, or what another attempt is about to get; else sends, and keeps the answer.
-    async fn find_or_exchange<T>(
-        &self,
-        cache: &Cache,
-        key: Key,
-        outgoing: &mut Outgoing<'_>,
-        read: &dyn Read<T>,
-    ) -> Verdict<T> {
-        let asked = &outgoing.asked;
-        let flight = match cache.find(key, asked.now, &mut outgoing.deadline).await {
-            Found::Answer(answer) => {
-                if let Ok(value) = read.good(&answer, &asked.scrub) {
-                    tell_found(asked);
-                    return Verdict::Done(value);
-                }
-                // What another call could read does not fit this one's type: it asks for itself.
-                None
-            }
-            Found::Flight(flight) => Some(flight),
-            Found::Nothing => None,
-            Found::TimedOut => return Verdict::Unknown(asked.timed_out()),
-        };
-        let mut kept = None;
-        let now = || self.settings().clock.now();
-        let verdict = self.exchange(outgoing, read, |answer| kept = cache.keep(key, answer, now())).await;
-        if let Some(flight) = flight {
-            flight.land(kept);
-        }
-        verdict
-    }
-
     /// Sends, reads the answer whole, and judges it. `use_good` sees an answer that could be read.
-    async fn exchange<T>(
+    pub(crate) async fn exchange<T>(
         &self,
         outgoing: &mut Outgoing<'_>,
         read: &dyn Read<T>,
@@ -126,12 +94,23 @@ impl Api {
             Err(verdict) => return verdict.map(|never| match never {}),
         };
         let answer = self.read_whole(opened, outgoing, |answer| read.cost(answer)).await;
-        let verdict = judge(&outgoing.asked, &answer, read, |answer| {
+        self.judged(outgoing, &answer, read, use_good)
+    }
+
+    /// Judges an answer, and tells people of what they should know. `use_good` sees it if it could be read.
+    pub(crate) fn judged<T>(
+        &self,
+        outgoing: &Outgoing<'_>,
+        answer: &Answer,
+        read: &dyn Read<T>,
+        use_good: impl FnOnce(&Answer),
+    ) -> Verdict<T> {
+        let verdict = judge(&outgoing.asked, answer, read, |answer| {
             let value = read.good(answer, &outgoing.asked.scrub)?;
             use_good(answer);
             Ok::<_, Unread>(value)
         });
-        self.raise(&outgoing.asked, &answer, &verdict);
+        self.raise(&outgoing.asked, answer, &verdict);
         verdict
     }
 
@@ -278,10 +257,4 @@ fn tell(asked: &Asked<'_>, sent: &Result<Head, Observed>, took: Duration) {
             tracing::debug!(api, method, path = place, attempt, took_ms, "timed out")
         }
     }
-}
-
-/// One line for an attempt that sent nothing, as it was answered before.
-fn tell_found(asked: &Asked<'_>) {
-    let (api, method, attempt) = (asked.api, asked.method.as_str(), asked.attempt);
-    tracing::debug!(api, method, path = asked.place(), attempt, "answered from the cache");
 }

@@ -6,7 +6,7 @@ use bowline_model::{Alerts, Clock, LoggedAlerts, RetryPolicy, Secret, SystemCloc
 use reqwest::header::HeaderValue;
 
 use crate::{
-    Idempotency, address::Address, call::Request, credential::Key, live::LiveSecret, policy::Rules,
+    Idempotency, address::Address, cache::Caching, call::Request, credential::Key, live::LiveSecret, policy::Rules,
     prepare::needs_key, proof::Credential, scrub::Scrub, transport::Authorities, vault::Vault,
 };
 
@@ -53,8 +53,8 @@ pub(crate) struct Settings {
     pub(crate) retry: RetryPolicy,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) alerts: Arc<dyn Alerts>,
-    /// How long good answers are kept.
-    pub(crate) cache_ttl: Option<Duration>,
+    /// How long good answers are kept, if they are.
+    pub(crate) caching: Option<Caching>,
     pub(crate) rules: Rules,
     /// Where its tokens live.
     pub(crate) vault: Vault,
@@ -84,7 +84,7 @@ impl Settings {
             retry: RetryPolicy::default(),
             clock: Arc::new(SystemClock),
             alerts: Arc::new(LoggedAlerts),
-            cache_ttl: None,
+            caching: None,
             rules: Rules::default(),
             vault: Vault::memory(),
             answers_are_secret: false,

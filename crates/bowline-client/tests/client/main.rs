@@ -23,3 +23,4 @@ mod signed;
 mod signed_aws;
 mod streaming;
 mod tls;
+mod validated;
