@@ -6,8 +6,8 @@ use bowline_model::{Alerts, Clock, LoggedAlerts, RetryPolicy, Secret, SystemCloc
 use reqwest::header::HeaderValue;
 
 use crate::{
-    Idempotency, address::Address, cache::Caching, call::Request, credential::Key, live::LiveSecret, policy::Rules,
-    prepare::needs_key, proof::Credential, scrub::Scrub, transport::Authorities, vault::Vault,
+    Idempotency, address::Address, cache::Caching, call::Request, credential::Key, live::LiveSecret,
+    policy::Rules, prepare::needs_key, proof::Credential, scrub::Scrub, transport::Authorities, vault::Vault,
 };
 
 /// How long connecting may take, TLS included.
