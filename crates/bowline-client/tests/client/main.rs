@@ -8,6 +8,7 @@ mod diverted;
 #[cfg(feature = "xml")]
 mod elements;
 mod failing;
+mod graphql;
 mod limits;
 mod oauth_certified;
 mod oauth_peer;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use axum::{body::Body, http::Response};
 use bowline_client::{Api, Cursor, Page, Pages, Paging};
 use bowline_model::{Attempt, Effect, Error, RetryPolicy, Secret, Verdict};
+use bowline_testing::{Process, peer};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::remote::{LONG, Remote, Seen, answer, done, once, refused, unknown};
+use crate::remote::{LONG, Remote, Seen, answer, api_at, done, once, refused, unknown};
 
 /// A request as it must arrive, and the answer to it: `GET /x?page=1` with its body, headers, body. In answers, `{origin}` is
 /// the remote's own.
@@ -477,4 +478,35 @@ async fn items_are_a_stream_as_any_other() {
     let even: Vec<u64> =
         items.map(Result::unwrap).filter(|item| std::future::ready(item % 2 == 0)).collect().await;
     assert_eq!(even, [2, 4, 6, 8, 10]);
+}
+
+/// json-server from npm; none where it is missing.
+fn json_server(test: &str) -> Option<(Api, Process)> {
+    let Some(node) = peer::node("json-server", include_str!("peers/listing.mjs")) else {
+        bowline_testing::skip::record(
+            test,
+            "BOWLINE_NODE has no json-server: scripts/node makes one that has",
+        );
+        return None;
+    };
+    let mut process = node.ready_on_line("port ").start().unwrap();
+    let line = process.wait_for_line("port ", LONG).unwrap();
+    let port: u16 = line.rsplit(' ').next().unwrap().trim().parse().unwrap();
+    Some((api_at(([127, 0, 0, 1], port).into()), process))
+}
+
+#[tokio::test]
+async fn pages_through_json_server_in_three_styles() {
+    let Some((api, _process)) = json_server("pages_through_json_server_in_three_styles") else { return };
+    let get = |parameters: &[(&str, u64)]| {
+        parameters.iter().fold(api.get("/contacts"), |call, (name, value)| call.query(name, value))
+    };
+    for (style, pages) in [
+        ("links", get(&[("_page", 1), ("_limit", 10)]).pages::<Contact>("", Paging::link_header())),
+        ("numbers", get(&[("_limit", 10)]).pages("", Paging::page_number("_page"))),
+        ("offsets", get(&[]).pages("", Paging::offset("_start").limit("_limit", 10))),
+    ] {
+        let ids: Vec<u64> = all(pages).await.unwrap().into_iter().map(|contact| contact.id).collect();
+        assert_eq!(ids, (1..=25).collect::<Vec<_>>(), "{style}");
+    }
 }
