@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{GraphQlError, Kind};
@@ -56,12 +56,17 @@ const BROKEN: [&str; 11] = [
 /// An answer's parts, its data as it is written.
 #[derive(Deserialize)]
 pub(super) struct Parts<'a> {
-    #[serde(borrow, default)]
-    pub(super) data: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    data: Option<&'a RawValue>,
     #[serde(default)]
     errors: Option<Vec<Value>>,
     #[serde(default)]
     extensions: Option<Value>,
+}
+
+/// What is there, `null` included.
+fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
 }
 
 impl<'a> Parts<'a> {
@@ -254,6 +259,12 @@ mod tests {
             assert_eq!(meaning(Kind::Mutation, &body), Some(mutation), "{code}");
         }
         let bare = json!({"message": "m"});
+        let nothing = json!({"data": null, "errors": [bare]});
+        assert_eq!(
+            meaning(Kind::Mutation, &nothing),
+            Some(UnclearForGood),
+            "it ran, and has nothing to show"
+        );
         let ran = json!({"data": {"pay": null}, "errors": [bare]});
         assert_eq!(
             (meaning(Kind::Query, &ran), meaning(Kind::Mutation, &ran)),

@@ -8,7 +8,7 @@ use bowline_testing::{Process, peer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::remote::{LONG, Remote, answer, api_at, done, later, once, refused, unknown};
+use crate::remote::{Hand, LONG, Remote, answer, api_at, done, later, once, refused, unknown};
 
 const QUERY: &str = "query Title($id: ID!) { product(id: $id) { title } }";
 const MUTATION: &str = "mutation Pay { pay { id } }";
@@ -140,8 +140,8 @@ async fn a_lost_answer_to_a_query_is_asked_for_again() {
         _ => answer(200, r#"{"data":{"product":{"title":"Knot"}}}"#),
     })
     .await;
-    let data: Data =
-        shop.api().clock(crate::remote::Hand::new()).graphql(QUERY).decode().send().await.unwrap();
+    let api = shop.api().clock(Hand::new()).attempt_timeout(LONG);
+    let data: Data = api.graphql(QUERY).decode().send().await.unwrap();
     assert_eq!((data.product.title.as_str(), shop.seen().len()), ("Knot", 2));
 }
 
