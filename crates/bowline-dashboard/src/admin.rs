@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `GET /?state=dead&workflow=w&before=9` | a page: runs, newest first |
 //! | `GET /runs/{id}?payloads=true` | a page: one run in time |
+//! | `GET /connections` | a page: Apis that get tokens, how they stand, what they raised |
+//! | `POST /connect` | a page that leads to a provider's consent; a form of `GET /connections` |
+//! | `GET /connect/callback` | where the provider leads back |
+//! | `GET /api/connections` | [`ConnectionList`] |
 //! | `GET /api/runs?state=dead,waiting&workflow=w&limit=50&before=9` | [`RunList`], newest first |
 //! | `GET /api/runs/{id}?payloads=true` | [`RunView`] |
 //! | `GET /api/runs/{id}/export` | [`Fixture`]: the run, its event and its journal, for a test |
@@ -21,10 +25,11 @@
 //!
 //! There is no login: whoever reaches the address is an operator. So it is meant for a loopback address, and every
 //! request must name a loopback host or one that was allowed; pages of other origins are turned away, and a write
-//! needs `content-type: application/json` and `x-bowline: 1`, which no foreign page can send.
+//! needs `content-type: application/json` and `x-bowline: 1`, which no foreign page can send. The one form, `POST /connect`,
+//! needs an `Origin` that is this very address.
 
 mod answer;
-mod guard;
+pub(crate) mod guard;
 pub mod request;
 
 use std::{fmt, str::FromStr, sync::Arc};
@@ -40,6 +45,7 @@ use axum::{
     middleware,
     routing::{get, post},
 };
+use bowline_client::Vault;
 use bowline_model::{BuildId, Clock, Event, Run, RunId};
 use bowline_store::Store;
 
@@ -51,7 +57,9 @@ use self::{
     request::{ReplayRequest, RetryAllRequest, RunQuery, RunsQuery},
 };
 use crate::{
+    alerts::ApiAlerts,
     commands::{BulkRetried, Commands, Discarded, Operator, Poke, Replayed, Retried},
+    connections::{ConnectionList, Connections},
     export::Fixture,
     health::{AskProgress, Health, Readiness, Status},
     pages,
@@ -79,6 +87,7 @@ pub(crate) struct Desk {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     app: String,
+    pub(crate) connections: Connections,
     commands: Commands,
     health: Health,
 }
@@ -93,8 +102,9 @@ impl Admin {
         poke: Poke,
     ) -> Self {
         let commands = Commands::new(store.clone(), clock.clone(), build.clone(), poke);
+        let connections = Connections::new(clock.clone());
         let health = Health::new(store.clone(), clock.clone(), build, progress);
-        Self { desk: Desk { store, clock, app: String::new(), commands, health }, hosts: vec![] }
+        Self { desk: Desk { store, clock, app: String::new(), connections, commands, health }, hosts: vec![] }
     }
 
     /// The app's name: what exported runs say they are of.
@@ -106,6 +116,20 @@ impl Admin {
     /// Also answers requests that name this host (a name or an address, without port).
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.hosts.push(host.into());
+        self
+    }
+
+    /// Shows the Apis whose tokens live there, and lets people connect them.
+    ///
+    /// `public_url` is where people reach these pages, if not where the request says: providers lead them back there.
+    pub fn vault(mut self, vault: Vault, public_url: Option<String>) -> Self {
+        self.desk.connections.set_vault(vault, public_url);
+        self
+    }
+
+    /// Shows what Apis raised.
+    pub fn alerts(mut self, alerts: ApiAlerts) -> Self {
+        self.desk.connections.set_alerts(alerts);
         self
     }
 
@@ -122,6 +146,7 @@ impl Admin {
             .route("/api/runs/{id}/discard", post(discard))
             .route("/api/dead/retry", post(retry_all))
             .route("/api/status", get(status))
+            .route("/api/connections", get(connections))
             .route("/health/live", get(live))
             .route("/health/ready", get(ready))
             .merge(pages::routes())
@@ -179,6 +204,10 @@ async fn discard(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -
 async fn retry_all(State(desk): State<Desk>, body: Body) -> Answer<BulkRetried> {
     let RetryAllRequest { workflow, limit, who, why } = request::parse(body)?;
     Ok(Json(desk.commands.retry_all(workflow, limit, &Operator { who, why }).await?))
+}
+
+async fn connections(State(desk): State<Desk>) -> Answer<ConnectionList> {
+    Ok(Json(desk.connections.list().await?))
 }
 
 async fn status(State(desk): State<Desk>) -> Json<Status> {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`commands`] | retry, replay, discard: decided purely, applied with a compare-and-set |
 //! | [`view`] | rows and timelines, as data |
+//! | [`connections`] | Apis that get tokens: how they stand, and consents for them |
 //! | [`health`] | whether the server makes progress |
 //! | [`wording`] | the words for them, on pages and terminals alike |
 //! | `pages` | runs and timelines in a browser |
@@ -20,6 +21,7 @@
 pub mod admin;
 pub mod alerts;
 pub mod commands;
+pub mod connections;
 pub mod export;
 pub mod health;
 mod pages;

@@ -1,7 +1,7 @@
 //! Pages: runs, and one run in time, for a person with a browser.
 //!
 //! What comes in: a GET at the admin address. What goes out: one document of HTML that needs no script, beside it one
-//! stylesheet and one icon, all compiled in. What must never happen here: a write, a payload that nobody asked for,
+//! stylesheet and one icon, all compiled in. What must never happen here: a write to a run, a payload that nobody asked for,
 //! text of others that is not escaped, a query without a bound.
 //!
 //! A page does not reload itself unless asked: that would close what is open, and move the reader's place. `Refresh`
@@ -10,6 +10,7 @@
 //! | Module | Story |
 //! |---|---|
 //! | `list` | `GET /`: runs, newest first, by state and workflow, in pages |
+//! | `connections` | `GET /connections`: Apis that get tokens; to a provider's page, and back from it |
 //! | `run` | `GET /runs/{id}`: one run, and what can be done about it |
 //! | `timeline` | its items, as lines of the page |
 //! | `bar` | where in a run's time a step was |
@@ -18,6 +19,7 @@
 //! | `refused` | errors as pages, for browsers |
 
 mod bar;
+mod connections;
 mod frame;
 mod links;
 mod list;
@@ -32,11 +34,14 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     middleware::Next,
     response::{Html, Response},
-    routing::get,
+    routing::{get, post},
 };
 
 use self::links::Links;
-use crate::admin::{Desk, Refusal};
+use crate::{
+    admin::{Desk, Refusal, guard::FORM},
+    connections::CALLBACK,
+};
 
 /// Compiled in: a page is one program's, and never waits for another's.
 const STYLE: &str = include_str!("../templates/bowline.css");
@@ -54,6 +59,9 @@ pub(crate) fn routes() -> Router<Desk> {
     Router::new()
         .route("/", get(list::page))
         .route("/runs/{id}", get(run::page))
+        .route("/connections", get(connections::page))
+        .route(FORM, post(connections::connect))
+        .route(CALLBACK, get(connections::came_back))
         .route(links::STYLE, get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .route(links::ICON, get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)))
 }
@@ -70,9 +78,10 @@ pub(crate) async fn dress(mut request: Request, next: Next) -> Response {
         response = refused::page(&refusal, links, response);
     }
     let headers = response.headers_mut();
+    // A page with a form says that it sends one, to this address only.
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ] {

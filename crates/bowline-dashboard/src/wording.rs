@@ -182,6 +182,13 @@ pub fn trouble(kind: AlertKind) -> &'static str {
     }
 }
 
+/// The same for the kind's name, as [`ApiAlert`](crate::alerts::ApiAlert) keeps it.
+pub(crate) fn trouble_of(kind: &str) -> &'static str {
+    let kinds =
+        [AlertKind::Unauthorized, AlertKind::Forbidden, AlertKind::ConsentNeeded, AlertKind::BreakerOpen];
+    kinds.into_iter().find(|known| known.as_str() == kind).map_or("it has trouble", trouble)
+}
+
 /// What a reason for a dead letter means, in a sentence.
 pub fn meaning(reason: DeadReason) -> &'static str {
     match reason {

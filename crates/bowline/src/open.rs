@@ -13,6 +13,7 @@ use bowline_engine::Engine;
 use bowline_ingress::{Door, RouteErrors};
 use bowline_model::{BuildId, Clock, Progress, RunId, SystemClock, Variables};
 use bowline_store::{Store, StoreError};
+use reqwest::Url;
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -332,6 +333,7 @@ pub(crate) struct Node {
     pub(crate) door: Door,
     vault: Vault,
     api_alerts: ApiAlerts,
+    admin_url: Option<Url>,
     owner: Owner,
     stopping: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -372,6 +374,7 @@ impl Node {
             door,
             vault: app.vault.clone(),
             api_alerts: app.api_alerts.clone(),
+            admin_url: app.config.alerts.admin_url.as_deref().and_then(|url| Url::parse(url).ok()),
             owner,
             stopping: watch::Sender::new(false),
             tasks: Mutex::default(),
@@ -407,7 +410,7 @@ impl Node {
         let progress = move || -> bowline_model::BoxFuture<'static, Progress> {
             Box::pin(std::future::ready(asked.progress()))
         };
-        Admin::new(
+        let admin = Admin::new(
             self.store.clone(),
             self.clock.clone(),
             self.build.clone(),
@@ -415,6 +418,13 @@ impl Node {
             Arc::new(move || poked.poke()),
         )
         .app(&self.app)
+        .vault(self.vault.clone(), self.admin_url.as_ref().map(Url::to_string))
+        .alerts(self.api_alerts.clone());
+        // Whoever says that people reach it by that name lets it answer by that name.
+        match self.admin_url.as_ref().and_then(Url::host_str) {
+            Some(host) => admin.allow_host(host),
+            None => admin,
+        }
     }
 
     /// Lets go of who waits here for a result, so that the sockets can be closed.

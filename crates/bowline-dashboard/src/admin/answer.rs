@@ -74,6 +74,16 @@ impl Refusal {
         )
     }
 
+    /// What was asked for may work later.
+    pub(crate) fn not_now(error: impl Into<String>, hint: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error, hint)
+    }
+
+    /// A consent that came to nothing.
+    pub(crate) fn not_connected(error: impl Into<String>, hint: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, hint)
+    }
+
     pub(crate) fn broken_page() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,7 +1,9 @@
 //! Who may talk to the admin API: this machine, and no foreign page in somebody's browser.
 //!
 //! A page can point its own name at 127.0.0.1 (DNS rebinding): the `Host` header then carries that name. It can post
-//! a form across origins: the `Origin` header then is another, and it cannot set `x-bowline` or a JSON content type.
+//! a form across origins: the `Origin` header then is another or `null`, and it cannot set `x-bowline` or a JSON content
+//! type. One form of our own pages is taken, [`FORM`]: a browser says of it, by `Origin`, that it comes from this very
+//! address. There are no cookies, so nothing rides along with a request that a foreign page made.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -17,6 +19,13 @@ use super::answer::Refusal;
 /// The header that a write must carry, with the value `1`.
 pub(super) const WRITE_HEADER: &str = "x-bowline";
 
+/// The path that takes a form of our own pages.
+pub(crate) const FORM: &str = "/connect";
+
+/// The host by which the request names this server: one of those it answers as.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedHost(pub(crate) Authority);
+
 pub(super) struct Guard {
     hosts: Vec<String>,
 }
@@ -26,7 +35,7 @@ impl Guard {
         Self { hosts: hosts.iter().map(|host| bare(host)).collect() }
     }
 
-    fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Refusal> {
         let host = named_host(uri, headers)?;
         if !self.is_ours(&host, uri.path()) {
             return Err(Refusal::new(
@@ -36,7 +45,12 @@ impl Guard {
             ));
         }
         check_origin(&host, headers)?;
-        if method == Method::GET || method == Method::HEAD { Ok(()) } else { check_write(headers) }
+        match (method, uri.path()) {
+            (&Method::GET | &Method::HEAD, _) => {}
+            (&Method::POST, FORM) => check_form(headers)?,
+            (_, _) => check_write(headers)?,
+        }
+        Ok(host)
     }
 
     fn is_ours(&self, host: &Authority, path: &str) -> bool {
@@ -89,7 +103,7 @@ fn check_origin(host: &Authority, headers: &HeaderMap) -> Result<(), Refusal> {
             return Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 format!("a page of another origin ({origin:?}) may not ask here"),
-                "",
+                "a proxy in front of this address must keep the `Host` header",
             ));
         }
     }
@@ -116,9 +130,25 @@ fn check_write(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+/// A form of our own pages. Whether `Origin` is this address was looked at before: here it must be there at all.
+fn check_form(headers: &HeaderMap) -> Result<(), Refusal> {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if !headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != b"same-origin") {
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "a form must come from a page of this address",
+            "open the page here and press its button",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let mut response = match guard.judge(request.method(), request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(host) => {
+            request.extensions_mut().insert(NamedHost(host));
+            next.run(request).await
+        }
         Err(refusal) => {
             tracing::warn!(path = request.uri().path(), ?refusal, "admin request refused");
             refusal.into_response()
@@ -143,7 +173,7 @@ mod tests {
             .collect::<HeaderMap>();
         let verdict =
             guard.judge(&method.parse().expect("a method"), &uri.parse().expect("a path"), &headers);
-        let status = verdict.map_or_else(|refusal| refusal.status().as_u16(), |()| 200);
+        let status = verdict.map_or_else(|refusal| refusal.status().as_u16(), |_| 200);
         assert_eq!(status, expect, "{method} {uri} {headers:?}");
     }
 
@@ -198,5 +228,27 @@ mod tests {
         check("POST", "/api/dead/retry", &[host, ours], 415);
         check("POST", "/api/dead/retry", &[host, ours, ("content-type", "text/plain")], 415);
         check("DELETE", "/api/dead/retry", &[host, json], 403);
+    }
+
+    #[test]
+    fn the_one_form_is_taken_from_our_own_page_only() {
+        let (host, form) =
+            (("host", "localhost:8081"), ("content-type", "application/x-www-form-urlencoded"));
+        let ours = ("origin", "http://localhost:8081");
+        check("POST", "/connect", &[host, form, ours], 200);
+        check("POST", "/connect", &[host, form, ours, ("sec-fetch-site", "same-origin")], 200);
+        check("POST", "/connect", &[host, form], 403);
+        for site in ["same-site", "cross-site", "none"] {
+            check("POST", "/connect", &[host, form, ours, ("sec-fetch-site", site)], 403);
+        }
+        for origin in ["http://localhost:3000", "https://evil.example", "null"] {
+            check("POST", "/connect", &[host, form, ("origin", origin)], 403);
+        }
+        let rebound = [("host", "evil.example"), form, ("origin", "http://evil.example")];
+        check("POST", "/connect", &rebound, 421);
+        for path in ["/connect/callback", "/connections", "/api/dead/retry"] {
+            check("POST", path, &[host, form, ours], 415);
+        }
+        check("PUT", "/connect", &[host, form, ours], 415);
     }
 }

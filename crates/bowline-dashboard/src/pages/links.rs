@@ -74,6 +74,25 @@ impl Links {
         with_query(format!("{}/runs/{run}", self.base), query)
     }
 
+    pub(super) fn connections(&self) -> String {
+        format!("{}/connections", self.base)
+    }
+
+    /// The list, with the account that was just connected.
+    pub(super) fn connected(&self, api: &str, account: &str) -> String {
+        let query = [("api", Some(api.to_owned())), ("account", Some(account.to_owned()))];
+        with_query(self.connections(), query)
+    }
+
+    pub(super) fn connect(&self) -> String {
+        format!("{}{}", self.base, crate::admin::guard::FORM)
+    }
+
+    /// The path under which all this is.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     pub(super) fn api(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }

@@ -1,5 +1,7 @@
 //! `GET /`: runs, newest first.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     Extension,
@@ -12,12 +14,14 @@ use serde::Deserialize;
 
 use super::{
     Page,
+    connections::AlertLine,
     frame::{Again, Badge, Follow, Frame, Stamp},
     links::{Links, Place},
     render,
 };
 use crate::{
     admin::{Asked, Desk, Refusal, request::RunsQuery},
+    alerts::ApiAlert,
     view::{RunList, RunRow},
     wording::{age, clean, cut, span_between},
 };
@@ -28,6 +32,9 @@ const PAGE_RUNS: usize = 50;
 const SUMMARY_CHARS_MAX: usize = 160;
 /// How much of a workflow's name a row shows, in characters.
 const NAME_CHARS_MAX: usize = 120;
+/// How many alerts of Apis are shown above the runs, and for how long after they were last raised.
+const ALERTS_SHOWN_MAX: usize = 3;
+const ALERT_SHOWN_FOR: Duration = Duration::from_hours(1);
 
 /// The query of the list. What is empty is as if absent: a form sends its empty fields too.
 #[derive(Debug, Default, Deserialize)]
@@ -63,7 +70,8 @@ pub(super) async fn page(
     let more = runs.len() > PAGE_RUNS;
     runs.truncate(PAGE_RUNS);
     let list = RunList::of(&runs, if more { PAGE_RUNS } else { usize::MAX });
-    render(&ListPage::of(links, &place, &states, &counts, &list, now))
+    let alerts = desk.connections.alerts();
+    render(&ListPage::of(links, &place, &states, &counts, &list, now).with_alerts(&alerts, now))
 }
 
 impl ListQuery {
@@ -82,6 +90,9 @@ impl ListQuery {
 #[template(path = "list.html")]
 struct ListPage {
     frame: Frame,
+    /// Apis that need a person, and how many more there are.
+    alerts: Vec<AlertLine>,
+    more_alerts: usize,
     /// All runs, then each state: numbers that lead to their runs.
     tiles: Vec<Tile>,
     /// What the filter's form keeps, and begins with.
@@ -152,7 +163,17 @@ impl ListPage {
             newest: place.before.map(|_| links.list(&top)),
             older,
             frame: frame(links, place, counts, now),
+            alerts: vec![],
+            more_alerts: 0,
         }
+    }
+
+    /// The latest of what Apis raised a short while ago.
+    fn with_alerts(self, alerts: &[ApiAlert], now: Timestamp) -> Self {
+        let is_recent = |alert: &&ApiAlert| now.duration_since(alert.last).unsigned_abs() < ALERT_SHOWN_FOR;
+        let recent: Vec<_> = alerts.iter().filter(is_recent).collect();
+        let shown = recent.iter().take(ALERTS_SHOWN_MAX).map(|alert| AlertLine::of(alert, now)).collect();
+        Self { alerts: shown, more_alerts: recent.len().saturating_sub(ALERTS_SHOWN_MAX), ..self }
     }
 }
 
