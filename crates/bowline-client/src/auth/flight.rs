@@ -229,6 +229,11 @@ impl Flight {
         if again.version != loaded.version {
             return None;
         }
+        let kept = again.record.as_ref().filter(|record| record.identity == self.standing.identity);
+        if kept.is_some_and(|record| record.seed != self.standing.seed && record.dead.is_none()) {
+            // A variable with a slip in it must not cost what came of the value before: somebody may put that back.
+            return Some(Err(self.dead(&denied.what)));
+        }
         let now = self.settings.clock.now();
         let record = Record {
             identity: self.standing.identity.clone(),

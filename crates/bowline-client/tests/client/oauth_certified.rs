@@ -28,7 +28,7 @@ fn vault(store: &Arc<Shelf>) -> Vault {
 }
 
 /// A remote that answers whoever has a token.
-async fn guarded() -> Remote {
+pub(crate) async fn guarded() -> Remote {
     Remote::new(|_, seen| answer(if seen.header("authorization").len() > 20 { 200 } else { 401 }, "1")).await
 }
 
