@@ -107,6 +107,16 @@ impl Address {
         }
     }
 
+    /// Where a test finds what another URL names: below this base, with the same path and query.
+    ///
+    /// # Errors
+    /// Says what is wrong with the path.
+    pub(crate) fn in_place_of(&self, url: &Url) -> Result<Url, String> {
+        let mut here = self.join(url.path())?;
+        here.set_query(url.query());
+        Ok(here)
+    }
+
     /// The host, and the port if it is not the scheme's own: all that may be shown of a secret URL.
     pub(crate) fn host(&self) -> String {
         match self {
@@ -158,6 +168,14 @@ fn looks_random(part: &str) -> bool {
 
 fn checked(text: &str, http_hosts: &[String]) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is not a URL ({error}); it starts with https://"))?;
+    check(&url, http_hosts).map(|()| url)
+}
+
+/// Whether credentials may go there.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub(crate) fn check(url: &Url, http_hosts: &[String]) -> Result<(), String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("has a user or password in it: set them with .basic_env(user, password)".into());
     }
@@ -168,11 +186,9 @@ fn checked(text: &str, http_hosts: &[String]) -> Result<Url, String> {
         return Err("has no host: it looks like https://api.example.com".into());
     };
     match url.scheme() {
-        "https" => Ok(url),
-        "http"
-            if is_loopback(&url) || http_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) =>
-        {
-            Ok(url)
+        "https" => Ok(()),
+        "http" if is_loopback(url) || http_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) => {
+            Ok(())
         }
         "http" => Err(format!(
             "uses plain http to {host}, where everybody on the way can read it: use https, or put \
@@ -191,7 +207,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn host_and_port(url: &Url) -> String {
+pub(crate) fn host_and_port(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

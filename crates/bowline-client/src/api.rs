@@ -32,6 +32,10 @@ use crate::{
 /// | [`header_key_env`](Api::header_key_env), [`bearer_env`](Api::bearer_env), [`basic_env`](Api::basic_env), [`basic_key_env`](Api::basic_key_env), [`query_key_env`](Api::query_key_env) | no credential |
 /// | [`divert`](Api::divert) | calls go where the URL says |
 /// | [`allow_http`](Api::allow_http) | https only, but for loopback |
+/// | [`redirect_to`](Api::redirect_to) | redirects are followed within the origin only |
+/// | [`public_web`](Api::public_web), [`allow_internal_host`](Api::allow_internal_host), [`allow_port`](Api::allow_port), [`allow_plain_http`](Api::allow_plain_http) | for URLs that come from data |
+/// | [`sign`](Api::sign) | requests are not signed |
+/// | [`client_certificate_env`](Api::client_certificate_env) | none is shown |
 /// | [`trust_authority`](Api::trust_authority) | the system's certificate authorities |
 /// | [`idempotency`](Api::idempotency) | header `Idempotency-Key` on POST and PATCH |
 /// | [`key_lifetime`](Api::key_lifetime) | 24 h |
@@ -299,9 +303,7 @@ impl Api {
 
     /// The connections, opened at the first call.
     pub(crate) fn client(&self) -> Result<&Client, String> {
-        let settings = &self.settings;
-        let loopback = settings.address.as_ref().is_some_and(Address::is_loopback);
-        let open = || transport::client(settings.connect_timeout, loopback, &settings.authorities);
+        let open = || transport::client(&self.settings);
         self.client.get_or_init(open).as_ref().map_err(Clone::clone)
     }
 }

@@ -6,18 +6,22 @@ use bowline_model::BoxFuture;
 use bytes::{Bytes, BytesMut};
 use reqwest::{
     Client, Method,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, LOCATION},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap},
 };
 use url::Url;
 
 use crate::{
     body::Body,
+    certificate,
     decode::{Decoder, Undecodable},
+    guard::Refused,
+    redirect::{self, Lead, REDIRECTS_MAX},
+    settings::Settings,
     verdict::{BodyEnd, Observed},
 };
 
-/// Most redirects that one attempt follows.
-pub(crate) const REDIRECTS_MAX: usize = 5;
+/// Most errors beneath one that are looked at.
+const CAUSES_MAX: usize = 8;
 
 /// A request, ready to go.
 #[derive(Clone)]
@@ -42,28 +46,45 @@ pub(crate) struct Head {
 /// What a remote refused unprocessed is sent again at once, on another connection: a stream that HTTP/2 says it did not
 /// touch (RFC 9113 §8.7), a pooled connection that was closed before the first byte.
 ///
-/// Redirects are followed within the origin only, for GET and HEAD: there they repeat nothing and carry credentials
-/// to nobody else.
+/// `prove` puts the proof on the request, anew wherever a redirect leads within the origin; what goes elsewhere carries
+/// none.
 ///
 /// # Errors
 /// What was observed instead of an answer.
 pub(crate) async fn send(
     client: &Client,
-    mut request: Ready,
+    settings: &Settings,
+    ready: &Ready,
+    mut prove: impl FnMut(&mut Ready) -> Result<(), String>,
     deadline: &mut BoxFuture<'static, ()>,
 ) -> Result<Head, Observed> {
+    let mut bare = ready.clone();
+    let mut is_home = true;
     let mut redirects = 0;
     loop {
+        let mut request = bare.clone();
+        if is_home {
+            prove(&mut request).map_err(|what| Observed::NotSent { what })?;
+        }
         let response = tokio::select! {
             biased;
             response = once(client, &request) => response,
             () = &mut *deadline => return Err(Observed::TimedOut),
         };
         let response = response.map_err(|error| lost(&error.without_url()))?;
-        if let Some(next) = redirect(&request, &response).filter(|_| redirects < REDIRECTS_MAX) {
-            request.url = next;
-            redirects += 1;
-            continue;
+        let lead = redirect::lead(settings, &request, response.status().as_u16(), response.headers());
+        match lead {
+            Lead::Home(next) | Lead::Away(next) if redirects < REDIRECTS_MAX => {
+                if next.origin() != bare.url.origin() {
+                    is_home = false;
+                    redirect::make_stranger(&mut bare);
+                }
+                bare.url = next;
+                redirects += 1;
+                continue;
+            }
+            Lead::Forbidden(what) => return Err(Observed::NotSent { what }),
+            Lead::Home(_) | Lead::Away(_) | Lead::Nowhere => {}
         }
         let (status, mut headers) = (response.status().as_u16(), response.headers().clone());
         let body = Incoming::new(response, &mut headers);
@@ -78,16 +99,6 @@ fn once(client: &Client, request: &Ready) -> impl Future<Output = reqwest::Resul
         Some(body) => builder.body(body.to_send()).send(),
         None => builder.send(),
     }
-}
-
-/// Where the answer leads, if it is a redirect to follow. The credentials in the query are not repeated by remotes, so
-/// a redirect keeps the query that the remote gave.
-fn redirect(request: &Ready, response: &reqwest::Response) -> Option<Url> {
-    let follows = matches!(request.method, Method::GET | Method::HEAD)
-        && matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = response.headers().get(LOCATION)?.to_str().ok()?;
-    let next = request.url.join(location).ok()?;
-    (follows && next.origin() == request.url.origin()).then_some(next)
 }
 
 /// A body on its way, decoded as it comes.
@@ -187,7 +198,15 @@ impl Incoming {
 }
 
 fn lost(error: &reqwest::Error) -> Observed {
+    if let Some(Refused(what)) = beneath(error) {
+        return Observed::NotSent { what: what.clone() };
+    }
     let causes = causes(error);
+    // The remote ended the handshake over our certificate. With TLS 1.3 that is seen only after the request was written,
+    // which was then never read.
+    if beneath(error).is_some_and(certificate::is_refusal) {
+        return Observed::NotReached { causes };
+    }
     // A builder error never left this process; it cannot come from checked parts, but would be no reason to repeat.
     if error.is_connect() || error.is_builder() {
         Observed::NotReached { causes }
@@ -196,9 +215,24 @@ fn lost(error: &reqwest::Error) -> Observed {
     }
 }
 
+/// The error of that type beneath another.
+fn beneath<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    let mut source = error.source();
+    for _ in 0..CAUSES_MAX {
+        let cause = source?;
+        // An IO error hides what it was made of from `source`.
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = cause.downcast_ref().or_else(|| inner?.downcast_ref());
+        if found.is_some() {
+            return found;
+        }
+        source = cause.source();
+    }
+    None
+}
+
 /// The errors beneath reqwest's own, whose text says nothing that the message does not.
 fn causes(error: &reqwest::Error) -> Vec<String> {
-    const CAUSES_MAX: usize = 8;
     let mut causes = vec![];
     let mut source = error.source();
     while let Some(cause) = source.filter(|_| causes.len() < CAUSES_MAX) {

@@ -201,7 +201,7 @@ impl<T> Call<T> {
         Fingerprint {
             api: self.api.name().to_owned(),
             method: self.request.method.to_string(),
-            path: self.api.settings().shown_path(&self.request.path),
+            path: self.api.settings().recorded_path(&self.request.path),
             query: query.finish(),
             body: body.map(|hash| hex::encode(&hash[..BODY_HASH_BYTES])).unwrap_or_default(),
         }

@@ -227,7 +227,10 @@ impl Key {
     /// Says why the value, which changed since it was checked, cannot be put there.
     pub(crate) fn apply(&self, headers: &mut HeaderMap, url: &mut Url) -> Result<(), String> {
         if let Place::Query(name) = &self.place {
-            url.query_pairs_mut().append_pair(name, self.secret.current().expose());
+            // A redirect may have repeated it.
+            if !url.query_pairs().any(|(known, _)| known == *name) {
+                url.query_pairs_mut().append_pair(name, self.secret.current().expose());
+            }
         } else if let Some((name, value)) =
             self.header_now().map_err(|what| format!("{} {what}", self.variable().unwrap_or("the key")))?
         {

@@ -18,6 +18,9 @@
 //! | `settings` | what an Api is told, and what is wrong with it |
 //! | `address` | base URL and path joined, so that no path leads to another host |
 //! | `credential` | keys that are on every request |
+//! | `guard` | URLs that come from data: the public web, and nothing behind it |
+//! | `redirect` | where an answer leads, and what may go there |
+//! | `certificate` | what a remote asks to see when it is connected to |
 //! | `live` | secrets whose file may change |
 //! | `sign` | signatures over requests that leave |
 //! | `auth` | OAuth tokens: asked for, kept, renewed before they end |
@@ -62,14 +65,17 @@ mod auth;
 mod body;
 mod cache;
 mod canonical;
+mod certificate;
 mod credential;
 mod decode;
+mod guard;
 mod live;
 mod once;
 mod policy;
 mod prepare;
 mod proof;
 mod read;
+mod redirect;
 mod report;
 mod retry_after;
 mod scrub;

@@ -65,7 +65,7 @@ impl Api {
             api: &settings.name,
             method: &request.method,
             path: settings.shown_path(&request.path),
-            host: settings.host(),
+            host: settings.host(&request.path),
             keyed: settings.key_is_sent_for(request),
             attempt: attempt.number(),
             timeout: attempt.timeout(),
@@ -195,15 +195,18 @@ impl Api {
             .map_err(|pause| Verdict::Wait { wait: pause.wait, why: pause.why })?;
         let refuse = |asked: &Asked<'_>, what: &str| Verdict::Refused(asked.not_sent(what));
         let client = self.client().map_err(|what| refuse(asked, &what))?;
-        let mut request = outgoing.ready.clone();
-        proof
-            .apply(settings, &mut request, outgoing.key, settings.clock.now())
-            .map_err(|what| refuse(asked, &what))?;
-        scrub_sent(settings, &request.headers, &mut asked.scrub);
+        let (key, scrub) = (outgoing.key, &mut asked.scrub);
+        let prove = |request: &mut Ready| {
+            proof.apply(settings, request, key, settings.clock.now())?;
+            scrub_sent(settings, &request.headers, scrub);
+            Ok(())
+        };
         let started = settings.clock.monotonic();
-        let sent = attempt::send(client, request, &mut outgoing.deadline).await;
+        let sent = attempt::send(client, settings, &outgoing.ready, prove, &mut outgoing.deadline).await;
         asked.now = settings.clock.now();
-        permit.saw(seen(&sent), asked.now);
+        if let Some(seen) = seen(&sent) {
+            permit.saw(seen, asked.now);
+        }
         tell(asked, &sent, settings.clock.monotonic().saturating_sub(started));
         match sent {
             Ok(head) => Ok(Opened { head, permit }),
@@ -229,13 +232,15 @@ impl Api {
 /// How long to wait for a token that did not come in the time of one attempt.
 const TOKEN_WAIT: Duration = Duration::from_secs(1);
 
-fn seen(sent: &Result<Head, Observed>) -> Seen<'_> {
-    match sent {
+fn seen(sent: &Result<Head, Observed>) -> Option<Seen<'_>> {
+    Some(match sent {
         Ok(Head { status, headers, .. }) => Seen::Answer { status: *status, headers },
         Err(Observed::NotReached { .. }) => Seen::NotReached,
         Err(Observed::Lost { .. }) => Seen::Lost,
         Err(Observed::TimedOut) => Seen::TimedOut,
-    }
+        // It says nothing of the remote.
+        Err(Observed::NotSent { .. }) => return None,
+    })
 }
 
 /// One line per request: never a query, a header or a body.
@@ -253,6 +258,7 @@ fn tell(asked: &Asked<'_>, sent: &Result<Head, Observed>, took: Duration) {
         Err(Observed::Lost { .. }) => {
             tracing::debug!(api, method, path = place, attempt, took_ms, "answer lost")
         }
+        Err(Observed::NotSent { .. }) => tracing::debug!(api, method, path = place, attempt, "not sent"),
         Err(Observed::TimedOut) => {
             tracing::debug!(api, method, path = place, attempt, took_ms, "timed out")
         }

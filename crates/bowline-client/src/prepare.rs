@@ -36,10 +36,7 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
     if let Some(problem) = &request.problem {
         return Err(problem.clone());
     }
-    let Some(address) = &settings.address else {
-        return Err("the Api has no base URL: give it one, as .base_url(\"https://api.example.com\")".into());
-    };
-    let mut url = address.join(&request.path)?;
+    let mut url = settings.url(&request.path)?;
     if !request.query.is_empty() {
         url.query_pairs_mut().extend_pairs(&request.query);
     }

@@ -15,7 +15,8 @@ mod words;
 pub(crate) use self::words::line;
 use self::words::{Words, is_html};
 use crate::{
-    attempt::REDIRECTS_MAX,
+    certificate,
+    redirect::REDIRECTS_MAX,
     scrub::Scrub,
     verdict::{Answer, Meaning},
 };
@@ -80,8 +81,16 @@ impl Asked<'_> {
     }
 
     pub(crate) fn not_reached(&self, causes: &[String]) -> Failure {
-        let certificate = causes.iter().any(|cause| cause.to_ascii_lowercase().contains("certificate"));
-        let hint = if certificate { ": its certificate is not accepted" } else { "" };
+        let any = |is: fn(&str) -> bool| causes.iter().any(|cause| is(&cause.to_ascii_lowercase()));
+        // An alert is what the other side says; a certificate of theirs is refused here.
+        let hint = if any(|cause| cause.starts_with("received fatal alert")) && any(certificate::is_about) {
+            ": it does not accept the client certificate, or wants one: check what \
+             .client_certificate_env(\"CERT_PEM\", \"KEY_PEM\") has, and whether it has expired"
+        } else if any(|cause| cause.contains("certificate")) {
+            ": its certificate is not accepted"
+        } else {
+            ""
+        };
         let message = format!("{}: no connection to {}{hint}", self.what(), self.host);
         self.with_causes(Failure::refused(message).call(self.call()), causes)
     }
@@ -162,8 +171,9 @@ impl Asked<'_> {
         if origin != answer.url.origin() {
             return format!(
                 ": a redirect to {}, which is not followed, so that credentials stay where they belong; if it is the \
-                 right place, make it the base URL",
-                origin.ascii_serialization()
+                 right place, make it the base URL, or, for downloads, allow it: .redirect_to(\"{}\")",
+                origin.ascii_serialization(),
+                target.host_str().unwrap_or_default()
             );
         }
         let host = target.host_str().unwrap_or_default();

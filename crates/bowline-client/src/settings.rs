@@ -4,10 +4,24 @@ use std::{sync::Arc, time::Duration};
 
 use bowline_model::{Alerts, Clock, LoggedAlerts, RetryPolicy, Secret, SystemClock, Variables};
 use reqwest::header::HeaderValue;
+use sha2::{Digest, Sha256};
+use url::Url;
 
 use crate::{
-    Idempotency, address::Address, cache::Caching, call::Request, credential::Key, live::LiveSecret,
-    policy::Rules, prepare::needs_key, proof::Credential, scrub::Scrub, transport::Authorities, vault::Vault,
+    Idempotency,
+    address::{Address, host_and_port},
+    cache::Caching,
+    call::Request,
+    certificate::Certificate,
+    credential::Key,
+    guard::Guard,
+    live::LiveSecret,
+    policy::Rules,
+    prepare::needs_key,
+    proof::Credential,
+    scrub::Scrub,
+    transport::Authorities,
+    vault::Vault,
 };
 
 /// How long connecting may take, TLS included.
@@ -36,6 +50,10 @@ pub(crate) struct Settings {
     /// The problems of this Api, by variable or option.
     pub(crate) problems: Vec<(String, String)>,
     pub(crate) address: Option<Address>,
+    /// What of the web may be called, where URLs come from data.
+    pub(crate) web: Option<Guard>,
+    /// Hosts that a redirect may lead to.
+    pub(crate) redirect_hosts: Vec<String>,
     /// Where calls go instead of where the URL says.
     diverted: Option<Address>,
     pub(crate) http_hosts: Vec<String>,
@@ -46,6 +64,7 @@ pub(crate) struct Settings {
     pub(crate) idempotency: Idempotency,
     pub(crate) key_lifetime: Duration,
     pub(crate) authorities: Authorities,
+    pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_bytes_max: usize,
     pub(crate) user_agent: HeaderValue,
@@ -69,6 +88,8 @@ impl Settings {
             variables,
             problems: vec![],
             address: None,
+            web: None,
+            redirect_hosts: vec![],
             diverted: None,
             http_hosts: vec![],
             credentials: vec![],
@@ -77,6 +98,7 @@ impl Settings {
             idempotency: Idempotency::default(),
             key_lifetime: KEY_LIFETIME,
             authorities: vec![],
+            certificate: None,
             connect_timeout: CONNECT_TIMEOUT,
             response_bytes_max: RESPONSE_BYTES_MAX,
             user_agent: HeaderValue::from_static(concat!("bowline/", env!("CARGO_PKG_VERSION"))),
@@ -118,6 +140,10 @@ impl Settings {
     }
 
     pub(crate) fn set_address(&mut self, source: Source<'_>, address: Result<Address, String>) {
+        if self.web.is_some() {
+            return self
+                .problem(source, "is for an Api that is not of the public web: make it another one".into());
+        }
         match address {
             Ok(address) => {
                 let address = match &self.diverted {
@@ -158,16 +184,55 @@ impl Settings {
         needs_key(&request.method) && !request.reads && self.idempotency != Idempotency::None
     }
 
-    /// The path as it may be seen and recorded.
+    pub(crate) fn is_diverted(&self) -> bool {
+        self.diverted.is_some()
+    }
+
+    /// The full URL of a call, without its query.
+    ///
+    /// # Errors
+    /// Says what is wrong with the path, or with the Api.
+    pub(crate) fn url(&self, path: &str) -> Result<Url, String> {
+        let Some(guard) = &self.web else {
+            let missing = "the Api has no base URL: give it one, as .base_url(\"https://api.example.com\")";
+            return self.address.as_ref().ok_or(missing)?.join(path);
+        };
+        let is_credential = |credential: &Credential| !matches!(credential, Credential::Signature(_));
+        if self.credentials.iter().any(is_credential) {
+            return Err("an Api of the public web can have no credential: any URL could ask for it".into());
+        }
+        let url = guard.read(path).map_err(|what| format!("it calls a URL that {what}"))?;
+        match &self.diverted {
+            Some(base) => base.in_place_of(&url),
+            None => Ok(url),
+        }
+    }
+
+    /// The path as it is recorded: the hash of a whole URL from data, which may be a secret.
+    pub(crate) fn recorded_path(&self, path: &str) -> String {
+        const HASH_BYTES: usize = 8;
+        match &self.web {
+            Some(_) => format!("/{}", hex::encode(&Sha256::digest(path)[..HASH_BYTES])),
+            None => self.shown_path(path),
+        }
+    }
+
+    /// The path as it may be seen.
     pub(crate) fn shown_path(&self, path: &str) -> String {
         match &self.address {
+            None if self.web.is_some() => String::new(),
             Some(address) if address.is_secret() => String::new(),
             Some(_) | None => format!("/{}", path.strip_prefix('/').unwrap_or(path)),
         }
     }
 
-    pub(crate) fn host(&self) -> String {
-        self.address.as_ref().map(Address::host).unwrap_or_default()
+    /// Where a call to that path goes.
+    pub(crate) fn host(&self, path: &str) -> String {
+        let of_data = || Url::parse(path).ok().map(|url| host_and_port(&url)).unwrap_or_default();
+        match &self.web {
+            Some(_) => of_data(),
+            None => self.address.as_ref().map(Address::host).unwrap_or_default(),
+        }
     }
 
     pub(crate) fn credentials_for_people(&self) -> Option<String> {

@@ -8,10 +8,13 @@ use std::{
 use reqwest::{Client, redirect::Policy};
 use rustls::{
     ClientConfig, RootCertStore,
+    client::Resumption,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use rustls_platform_verifier::Verifier;
+
+use crate::{address::Address, settings::Settings};
 
 /// An idle connection is dropped sooner than most servers drop it (Node.js: 5 s): a request on a connection that the
 /// other side is just closing gets no answer, and nobody knows whether it arrived.
@@ -49,38 +52,45 @@ pub(crate) fn authorities(pem: &str) -> Result<Authorities, String> {
 ///
 /// # Errors
 /// Says why TLS cannot be set up.
-pub(crate) fn client(
-    connect_timeout: Duration,
-    loopback: bool,
-    authorities: &Authorities,
-) -> Result<Client, String> {
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls(authorities)?)
+pub(crate) fn client(settings: &Settings) -> Result<Client, String> {
+    let mut client = Client::builder()
+        .tls_backend_preconfigured(tls(settings)?)
         // Redirects are judged by us, with the Api's origin at hand.
         .redirect(Policy::none())
         .referer(false)
-        .connect_timeout(connect_timeout)
+        .connect_timeout(settings.connect_timeout)
         .pool_idle_timeout(POOL_IDLE_MAX)
         .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
         .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT);
     // A proxy of the environment is for the world; what is on this machine is reached directly.
-    let client = if loopback { client.no_proxy() } else { client };
+    if settings.address.as_ref().is_some_and(Address::is_loopback) || settings.is_diverted() {
+        client = client.no_proxy();
+    }
+    // It would resolve names by itself, past the guard.
+    if let Some(guard) = settings.guard() {
+        client = client.no_proxy().dns_resolver(Arc::new(guard.clone()));
+    }
     client.build().map_err(|error| format!("the HTTP client cannot be built: {error}"))
 }
 
 /// TLS settings. The common ones are read once per process: loading the system's authorities takes a while.
-fn tls(authorities: &Authorities) -> Result<ClientConfig, String> {
+fn tls(settings: &Settings) -> Result<ClientConfig, String> {
     static COMMON: OnceLock<Result<ClientConfig, String>> = OnceLock::new();
-    if authorities.is_empty() {
-        COMMON.get_or_init(|| load_tls(&vec![])).clone()
+    let mut config = if settings.authorities.is_empty() {
+        COMMON.get_or_init(|| load_tls(&vec![])).clone()?
     } else {
-        load_tls(authorities)
+        load_tls(&settings.authorities)?
+    };
+    if let Some(certificate) = &settings.certificate {
+        config.client_auth_cert_resolver = certificate.clone();
+        // A session that is resumed shows no certificate: it would go on with the one that began it.
+        config.resumption = Resumption::disabled();
     }
+    Ok(config)
 }
 
 fn load_tls(authorities: &Authorities) -> Result<ClientConfig, String> {
-    // Passed explicitly: a process-global provider may be another's, or missing.
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = provider();
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS cannot be set up: {error}"))?;
@@ -95,6 +105,11 @@ fn load_tls(authorities: &Authorities) -> Result<ClientConfig, String> {
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Passed explicitly: a process-global provider may be another's, or missing.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 fn system(authorities: &Authorities, provider: Arc<CryptoProvider>) -> Result<Verifier, rustls::Error> {

@@ -46,6 +46,11 @@ pub(crate) enum Observed {
     },
     /// No answer came in time.
     TimedOut,
+    /// It must not be sent: it cannot be signed, or leads where nothing may go.
+    NotSent {
+        /// Why.
+        what: String,
+    },
 }
 
 /// An answer. Not `Debug`: its URL may hold a key.
@@ -87,6 +92,7 @@ pub(crate) fn judge_unanswered(asked: &Asked<'_>, observed: &Observed) -> Verdic
         Observed::NotReached { causes } => Verdict::RetryAfter(asked.not_reached(causes)),
         Observed::Lost { causes } => Verdict::Unknown(asked.lost(causes)),
         Observed::TimedOut => Verdict::Unknown(asked.timed_out()),
+        Observed::NotSent { what } => Verdict::Refused(asked.not_sent(what)),
     }
 }
 
