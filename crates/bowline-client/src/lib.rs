@@ -14,6 +14,7 @@
 //! | [`response`] | an answer that can be recorded |
 //! | [`page`] | listings that come in pages |
 //! | [`graphql`] | queries and mutations, whose errors fail the call |
+//! | `soap` | SOAP 1.1 and 1.2, from a WSDL (feature `soap`) |
 //! | [`stream`] | the items of an answer that is too large to hold |
 //! | `settings` | what an Api is told, and what is wrong with it |
 //! | `address` | base URL and path joined, so that no path leads to another host |
@@ -56,6 +57,8 @@ pub mod graphql;
 pub mod idempotency;
 pub mod page;
 pub mod response;
+#[cfg(feature = "soap")]
+pub mod soap;
 pub mod stream;
 
 mod account;

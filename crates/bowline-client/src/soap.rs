@@ -1,0 +1,3 @@
+//! SOAP.
+
+mod xml;
