@@ -30,6 +30,7 @@ use crate::{
 /// |---|---|
 /// | [`base_url`](Api::base_url), [`base_url_env`](Api::base_url_env), [`secret_url_env`](Api::secret_url_env) | none; one of them is needed |
 /// | [`header_key_env`](Api::header_key_env), [`bearer_env`](Api::bearer_env), [`basic_env`](Api::basic_env), [`basic_key_env`](Api::basic_key_env), [`query_key_env`](Api::query_key_env) | no credential |
+/// | `username_token_env`, `soap_timestamp` (feature `soap`) | nobody is named in the header of a SOAP message |
 /// | [`divert`](Api::divert) | calls go where the URL says |
 /// | [`allow_http`](Api::allow_http) | https only, but for loopback |
 /// | [`redirect_to`](Api::redirect_to) | redirects are followed within the origin only |

@@ -98,6 +98,8 @@ impl Tokens {
         settings.credentials.iter().find_map(|credential| match credential {
             Credential::Token(tokens) => Some(tokens),
             Credential::Key(_) | Credential::Signature(_) => None,
+            #[cfg(feature = "soap")]
+            Credential::UsernameToken(_) => None,
         })
     }
 

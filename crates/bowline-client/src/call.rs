@@ -54,6 +54,8 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
+    /// A query as it is, before the other one: some remotes want a name without `=`, as `?wsdl`.
+    pub(crate) bare_query: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Typed>,
     /// Whether it changes nothing, whatever its method: a query in a POST.
@@ -82,6 +84,7 @@ impl Call {
             method,
             path: path.to_owned(),
             query: vec![],
+            bare_query: None,
             headers: HeaderMap::new(),
             body: None,
             reads: false,
@@ -112,6 +115,13 @@ impl<T> Call<T> {
     /// The same call, its answer read in that way.
     pub(crate) fn reading<U>(self, read: impl Read<U> + 'static) -> Call<U> {
         Call { api: self.api, request: self.request, read: Arc::new(read) }
+    }
+
+    /// Sets the part of the query that is written as it is.
+    #[cfg(feature = "soap")]
+    pub(crate) fn bare_query(mut self, query: Option<&str>) -> Self {
+        self.request.bare_query = query.map(Into::into);
+        self
     }
 
     /// Adds a parameter to the query, encoded. Order is kept, names may repeat.
@@ -195,7 +205,7 @@ impl<T> Call<T> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        let mut query = form_urlencoded::Serializer::new(String::new());
+        let mut query = form_urlencoded::Serializer::new(self.request.bare_query.clone().unwrap_or_default());
         query.extend_pairs(&self.request.query);
         let body = self.request.body.as_ref().and_then(|body| body.content.bytes()).map(Sha256::digest);
         Fingerprint {

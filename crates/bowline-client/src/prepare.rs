@@ -37,6 +37,9 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
         return Err(problem.clone());
     }
     let mut url = settings.url(&request.path)?;
+    if request.bare_query.is_some() {
+        url.set_query(request.bare_query.as_deref());
+    }
     if !request.query.is_empty() {
         url.query_pairs_mut().extend_pairs(&request.query);
     }

@@ -5,6 +5,8 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 
+#[cfg(feature = "soap")]
+use crate::soap::security::UsernameToken;
 use crate::{
     attempt::Ready,
     auth::{AccessToken, NoToken, Tokens},
@@ -23,6 +25,9 @@ pub(crate) enum Credential {
     Token(Tokens),
     /// Signs the whole request.
     Signature(Signature),
+    /// Says in the header of a SOAP message who calls.
+    #[cfg(feature = "soap")]
+    UsernameToken(UsernameToken),
 }
 
 impl Credential {
@@ -32,6 +37,8 @@ impl Credential {
             Self::Key(key) => key.variable().unwrap_or("set in code").into(),
             Self::Token(tokens) => tokens.source().into(),
             Self::Signature(signature) => signature.source().into(),
+            #[cfg(feature = "soap")]
+            Self::UsernameToken(token) => token.source().into(),
         }
     }
 }
@@ -42,6 +49,8 @@ impl fmt::Debug for Credential {
             Self::Key(key) => key.fmt(f),
             Self::Token(tokens) => tokens.fmt(f),
             Self::Signature(signature) => signature.fmt(f),
+            #[cfg(feature = "soap")]
+            Self::UsernameToken(token) => token.fmt(f),
         }
     }
 }
@@ -100,6 +109,12 @@ impl Proof {
         for credential in &settings.credentials {
             if let Credential::Key(key) = credential {
                 key.apply(&mut request.headers, &mut request.url)?;
+            }
+        }
+        #[cfg(feature = "soap")]
+        for credential in &settings.credentials {
+            if let Credential::UsernameToken(token) = credential {
+                token.apply(&mut request.body, &*settings.clock, now)?;
             }
         }
         for (_, token) in &self.tokens {

@@ -20,6 +20,11 @@ pub(crate) trait Read<T>: Send + Sync {
         None
     }
 
+    /// What the answer of a failed call says beyond its code, as data that errors keep.
+    fn detail(&self, _answer: &Answer) -> Option<serde_json::Value> {
+        None
+    }
+
     /// What the answer says of the call's cost, where limits count costs instead of calls.
     fn cost(&self, _answer: &Answer) -> Option<Cost> {
         None

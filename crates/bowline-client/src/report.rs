@@ -8,7 +8,7 @@ use reqwest::{
     Method,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 mod words;
 
@@ -126,6 +126,16 @@ impl Asked<'_> {
     pub(crate) fn with_code(&self, mut failure: Failure, code: Option<String>) -> Failure {
         if let Some(call) = &mut failure.call {
             call.code = code.map(|code| self.scrub.text(&code));
+        }
+        failure
+    }
+
+    /// The same failure, with what the remote said beyond its code.
+    pub(crate) fn with_detail(&self, mut failure: Failure, detail: Option<Value>) -> Failure {
+        if let Some(call) = &mut failure.call {
+            // As text, where a secret has the form that JSON gives it.
+            let clean = detail.map(|detail| serde_json::from_str(&self.scrub.text(&detail.to_string())));
+            call.detail = clean.and_then(Result::ok).map(Box::new);
         }
         failure
     }

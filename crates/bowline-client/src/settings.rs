@@ -158,6 +158,18 @@ impl Settings {
         }
     }
 
+    /// The path of the base URL that the code says, without what calls are diverted to; `None` for a secret URL.
+    #[cfg(feature = "soap")]
+    pub(crate) fn base_path(&self) -> Option<String> {
+        let path = |address: &Address| match address {
+            Address::Base(url) => Some(url.path().trim_end_matches('/').to_owned()),
+            Address::Secret(_) => None,
+        };
+        let Some(address) = &self.address else { return Some(String::new()) };
+        let above = self.diverted.as_ref().and_then(path).unwrap_or_default();
+        path(address).map(|own| own.strip_prefix(above.as_str()).map_or(own.clone(), str::to_owned))
+    }
+
     pub(crate) fn divert(&mut self, base: &str) {
         let source = Source::Code("divert");
         if self.address.is_some() {

@@ -23,6 +23,7 @@ use bowline_model::{Failure, Verdict, error::BODY_EXCERPT_BYTES_MAX};
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::{Method, header::HeaderMap};
+use serde_json::Value;
 use url::Url;
 
 use crate::{
@@ -105,7 +106,7 @@ pub(crate) fn judge<T>(
 ) -> Verdict<T> {
     if !(200..300).contains(&answer.status) {
         return match read.bad(answer) {
-            Some(said) => by_its_word(asked, answer, &said),
+            Some(said) => by_its_word(asked, answer, &said, read.detail(answer)),
             None => bad(asked, answer),
         };
     }
@@ -116,7 +117,7 @@ pub(crate) fn judge<T>(
             Err(Unread::Unfit(what)) => {
                 Verdict::Unknown(failure(&format!(", but its body {what}")).permanent())
             }
-            Err(Unread::Said(said)) => by_its_word(asked, answer, &said),
+            Err(Unread::Said(said)) => by_its_word(asked, answer, &said, read.detail(answer)),
         },
         BodyEnd::TooLarge { bytes_max } => {
             let hint = "ask for less, or raise .response_bytes_max";
@@ -158,9 +159,10 @@ fn bad<T>(asked: &Asked<'_>, answer: &Answer) -> Verdict<T> {
 }
 
 /// What the remote said in its body goes before its status.
-fn by_its_word<T>(asked: &Asked<'_>, answer: &Answer, said: &Said) -> Verdict<T> {
+fn by_its_word<T>(asked: &Asked<'_>, answer: &Answer, said: &Said, detail: Option<Value>) -> Verdict<T> {
     let failure = |certainty: fn(String) -> Failure| {
-        asked.with_code(asked.about(answer, certainty, &said.what), said.code.clone())
+        let failure = asked.with_code(asked.about(answer, certainty, &said.what), said.code.clone());
+        asked.with_detail(failure, detail)
     };
     failed(said.meaning, failure, said.wait.or_else(|| wait(answer, asked.now)))
 }

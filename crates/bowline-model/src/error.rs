@@ -148,6 +148,9 @@ pub struct CallFailure {
     /// The remote's own name for what is wrong, from its body: `card_declined`, `invalid_grant`, `THROTTLED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// What the remote said beyond its code, as data, where a kind of call has a form for it: a SOAP fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<serde_json::Value>>,
     /// The remote's id of the request, from its headers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -395,6 +398,7 @@ mod tests {
             code: Some("email_taken".into()),
             request_id: Some("req_7".into()),
             body: Some("{}".into()),
+            detail: Some(Box::new(serde_json::json!({"code": "Server"}))),
             attempt: 3,
         };
         let error = Error::from(Failure::refused("no").permanent().call(call));

@@ -17,7 +17,7 @@ pub(crate) mod shape;
 pub(crate) mod values;
 
 pub(crate) use builtin::Builtin;
-pub(crate) use shape::{Field, Shape, ShapeContent};
+pub(crate) use shape::{Shape, ShapeContent};
 pub(crate) use values::Values;
 
 /// The namespace of XML Schema.
@@ -118,7 +118,10 @@ pub(crate) enum Content {
     /// Children, or none.
     Elements(Option<Particle>),
     /// A value. The facets, and a type in place, are those of a restriction.
-    Text { facets: Facets, inline: Option<TypeRef> },
+    Text {
+        facets: Facets,
+        inline: Option<TypeRef>,
+    },
     Unsupported(String),
 }
 

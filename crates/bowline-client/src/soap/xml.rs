@@ -188,7 +188,10 @@ impl fmt::Debug for Element {
 pub(crate) fn read(text: &str) -> Result<Element, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some((at, bad)) = text.char_indices().find(|(_, c)| !is_char(*c)) {
-        return Err(format!("has the character U+{:04X} at byte {at}, which XML cannot hold", u32::from(bad)));
+        return Err(format!(
+            "has the character U+{:04X} at byte {at}, which XML cannot hold",
+            u32::from(bad)
+        ));
     }
     let mut reader = Reader::from_str(text);
     let config = reader.config_mut();
@@ -197,9 +200,9 @@ pub(crate) fn read(text: &str) -> Result<Element, String> {
     let mut tree = Tree::default();
     loop {
         let at = reader.buffer_position();
-        let event = reader.read_event().map_err(|error| {
-            format!("is not well-formed at byte {}: {error}", reader.error_position())
-        })?;
+        let event = reader
+            .read_event()
+            .map_err(|error| format!("is not well-formed at byte {}: {error}", reader.error_position()))?;
         if matches!(event, Event::Eof) {
             return tree.finish();
         }

@@ -230,6 +230,7 @@ fn a_failure_says_what_a_person_needs() {
             method: "POST".into(),
             path: "/contacts".into(),
             status: Some(401),
+            detail: None,
             request_id: Some("req_7".into()),
             body: Some("{\"error\":\"bad key\"}".into()),
             code: None,

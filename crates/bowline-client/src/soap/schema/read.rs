@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    AttributeDecl, AttributeUse, AttributeUses, Base, Complex, Content, Derivation, ElementDecl, Facets, Need,
-    Particle, Schemas, Simple, SimpleKind, Term, Type, TypeRef, UNBOUNDED, XSD,
+    AttributeDecl, AttributeUse, AttributeUses, Base, Complex, Content, Derivation, ElementDecl, Facets,
+    Need, Particle, Schemas, Simple, SimpleKind, Term, Type, TypeRef, UNBOUNDED, XSD,
 };
 use crate::soap::xml::{Element, Name};
 
@@ -75,7 +75,10 @@ impl Reader {
                 schemas.attribute_groups.insert(self.own_name(child)?, Arc::new(self.uses(child)?));
             }
             "redefine" | "override" => {
-                return Err(format!("xs:{} is not supported: put the changed types in place", child.name.local));
+                return Err(format!(
+                    "xs:{} is not supported: put the changed types in place",
+                    child.name.local
+                ));
             }
             // Imports and includes are followed by whoever gives the schemas; the rest constrains or explains.
             _ => {}
@@ -169,7 +172,8 @@ impl Reader {
                 Content::Unsupported(format!("xs:{} (XML Schema 1.1) is not supported", beyond.name.local))
             }
             None if is_text => {
-                let inline = body.child(XSD, "simpleType").map(|here| self.inline_simple(here)).transpose()?;
+                let inline =
+                    body.child(XSD, "simpleType").map(|here| self.inline_simple(here)).transpose()?;
                 Content::Text { facets: facets(body)?, inline }
             }
             None => Content::Elements(self.model(body)?),
@@ -187,8 +191,7 @@ impl Reader {
     /// The sequence, choice, all or group within an element.
     fn model(&self, of: &Element) -> Result<Option<Particle>, String> {
         let is_model = |child: &&Element| {
-            &*child.name.space == XSD
-                && matches!(&*child.name.local, "sequence" | "choice" | "all" | "group")
+            &*child.name.space == XSD && matches!(&*child.name.local, "sequence" | "choice" | "all" | "group")
         };
         of.elements().find(is_model).map(|child| self.particle(child)).transpose()
     }
@@ -198,7 +201,10 @@ impl Reader {
         let parts = || -> Result<Vec<Particle>, String> {
             let is_part = |child: &&Element| {
                 &*child.name.space == XSD
-                    && matches!(&*child.name.local, "element" | "sequence" | "choice" | "all" | "group" | "any")
+                    && matches!(
+                        &*child.name.local,
+                        "element" | "sequence" | "choice" | "all" | "group" | "any"
+                    )
             };
             of.elements().filter(is_part).map(|child| self.particle(child)).collect()
         };
@@ -242,7 +248,9 @@ impl Reader {
         let kind = if let Some(body) = of.child(XSD, "restriction") {
             let base = match body.attribute("base") {
                 Some(name) => TypeRef::Named(self.name(body, name)?),
-                None => self.inline_simple(body.child(XSD, "simpleType").ok_or("a restriction of nothing")?)?,
+                None => {
+                    self.inline_simple(body.child(XSD, "simpleType").ok_or("a restriction of nothing")?)?
+                }
             };
             SimpleKind::Restriction { base, facets: facets(body)? }
         } else if let Some(body) = of.child(XSD, "list") {
@@ -271,7 +279,8 @@ fn facets(of: &Element) -> Result<Facets, String> {
     let mut found = Facets::default();
     for facet in of.elements().filter(|child| &*child.name.space == XSD) {
         let Some(value) = facet.attribute("value") else { continue };
-        let length = || value.trim().parse::<usize>().map_err(|_| format!("the length {value:?} is no number"));
+        let length =
+            || value.trim().parse::<usize>().map_err(|_| format!("the length {value:?} is no number"));
         match &*facet.name.local {
             "enumeration" => found.enumeration.push(value.to_owned()),
             "length" => (found.length_min, found.length_max) = (Some(length()?), Some(length()?)),

@@ -99,20 +99,25 @@ impl Schemas {
     fn flatten(&self, complex: &Complex) -> Result<Shape, String> {
         let mut merged = Merged::default();
         self.merge(complex, 0, &mut merged)?;
-        let content = match &complex.content {
-            Content::Text { .. } => ShapeContent::Text(self.values_of_complex(complex, 0)?),
-            Content::Elements(_) | Content::Unsupported(_) if merged.particles.is_empty() => {
-                if merged.mixed { self.elements(vec![], true)? } else { ShapeContent::Empty }
-            }
-            Content::Elements(_) | Content::Unsupported(_) => self.elements(merged.particles, merged.mixed)?,
-        };
+        let content =
+            match &complex.content {
+                Content::Text { .. } => ShapeContent::Text(self.values_of_complex(complex, 0)?),
+                Content::Elements(_) | Content::Unsupported(_) if merged.particles.is_empty() => {
+                    if merged.mixed { self.elements(vec![], true)? } else { ShapeContent::Empty }
+                }
+                Content::Elements(_) | Content::Unsupported(_) => {
+                    self.elements(merged.particles, merged.mixed)?
+                }
+            };
         Ok(Shape { attributes: merged.attributes, any_attribute: merged.any_attribute, content })
     }
 
     /// Adds what a type's bases have, then what it has itself.
     fn merge(&self, complex: &Complex, depth: usize, into: &mut Merged) -> Result<(), String> {
         if depth == CHAIN_MAX {
-            return Err(format!("more than {CHAIN_MAX} types are each based on the next: is one its own base?"));
+            return Err(format!(
+                "more than {CHAIN_MAX} types are each based on the next: is one its own base?"
+            ));
         }
         if let Some(base) = &complex.base {
             match self.types.get(&base.name) {
@@ -136,12 +141,7 @@ impl Schemas {
         self.merge_attributes(&complex.uses, depth, into)
     }
 
-    fn merge_attributes(
-        &self,
-        uses: &AttributeUses,
-        depth: usize,
-        into: &mut Merged,
-    ) -> Result<(), String> {
+    fn merge_attributes(&self, uses: &AttributeUses, depth: usize, into: &mut Merged) -> Result<(), String> {
         if depth == CHAIN_MAX {
             return Err(format!("more than {CHAIN_MAX} attribute groups are within each other"));
         }
@@ -182,7 +182,8 @@ impl Schemas {
     }
 
     fn elements(&self, particles: Vec<Particle>, mixed: bool) -> Result<ShapeContent, String> {
-        let mut flattening = Flattening { schemas: self, decls: vec![], places: HashMap::new(), any: false, parts: 0 };
+        let mut flattening =
+            Flattening { schemas: self, decls: vec![], places: HashMap::new(), any: false, parts: 0 };
         let whole = Particle { min: 1, max: 1, term: Term::Sequence(particles) };
         let order = flattening.part(&whole, 0)?;
         let Flattening { decls, any, .. } = flattening;

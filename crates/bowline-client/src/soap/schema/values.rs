@@ -59,7 +59,9 @@ impl Schemas {
 
     fn values_of(&self, of: &TypeRef, depth: usize) -> Result<Arc<Values>, String> {
         if depth == CHAIN_MAX {
-            return Err(format!("more than {CHAIN_MAX} types are each based on the next: is one its own base?"));
+            return Err(format!(
+                "more than {CHAIN_MAX} types are each based on the next: is one its own base?"
+            ));
         }
         let named = match of {
             TypeRef::Named(name) => self.types.get(name),
@@ -102,10 +104,6 @@ impl Values {
         }
     }
 
-    pub(crate) fn is_list(&self) -> bool {
-        matches!(self, Self::List { .. })
-    }
-
     /// As people read it: `int`, `string (A | B)`.
     pub(crate) fn shown(&self) -> String {
         const SHOWN_MAX: usize = 8;
@@ -140,11 +138,12 @@ impl Values {
             Self::One { builtin, facets } => {
                 let text = one_text(*builtin, value, name)?;
                 match xml::write::unwritable(&text) {
-                    Some(bad) => Err(format!(
-                        "holds the character U+{:04X}, which XML cannot carry",
-                        u32::from(bad)
-                    )),
-                    None => facets.iter().try_for_each(|facets| check(*builtin, facets, &text)).map(|()| text),
+                    Some(bad) => {
+                        Err(format!("holds the character U+{:04X}, which XML cannot carry", u32::from(bad)))
+                    }
+                    None => {
+                        facets.iter().try_for_each(|facets| check(*builtin, facets, &text)).map(|()| text)
+                    }
                 }
             }
             Self::List { item, facets } => {
@@ -224,7 +223,10 @@ fn integer_text(number: &Number) -> Option<String> {
     if !number.is_f64() {
         return Some(number.to_string());
     }
-    number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < EXACT_MAX).map(|float| float.to_string())
+    number
+        .as_f64()
+        .filter(|float| float.fract() == 0.0 && float.abs() < EXACT_MAX)
+        .map(|float| float.to_string())
 }
 
 fn one_json(
@@ -248,7 +250,8 @@ fn one_json(
         },
         Kind::Integer { .. } if is_lexical(builtin.kind, text) => {
             let digits = text.strip_prefix('+').unwrap_or(text);
-            let number = digits.parse::<i64>().map(Value::from).or_else(|_| digits.parse::<u64>().map(Value::from));
+            let number =
+                digits.parse::<i64>().map(Value::from).or_else(|_| digits.parse::<u64>().map(Value::from));
             Ok(number.unwrap_or_else(|_| digits.into()))
         }
         Kind::Integer { .. } => Err(wrong()),
@@ -378,7 +381,9 @@ fn check(builtin: Builtin, facets: &Facets, text: &str) -> Result<(), String> {
     }
     let length = match builtin.kind {
         Kind::Hex => text.len() / 2,
-        Kind::Base64 => BASE64_STANDARD.decode(text.split(is_space).collect::<String>()).map_or(0, |bytes| bytes.len()),
+        Kind::Base64 => {
+            BASE64_STANDARD.decode(text.split(is_space).collect::<String>()).map_or(0, |bytes| bytes.len())
+        }
         _ => text.chars().count(),
     };
     let (min, max) = (facets.length_min.unwrap_or(0), facets.length_max.unwrap_or(usize::MAX));
@@ -450,7 +455,11 @@ mod tests {
             ("int", json!(3.0), "3"),
             ("int", json!("12"), "12"),
             ("unsignedLong", json!(u64::MAX), "18446744073709551615"),
-            ("integer", json!("340282366920938463463374607431768211456"), "340282366920938463463374607431768211456"),
+            (
+                "integer",
+                json!("340282366920938463463374607431768211456"),
+                "340282366920938463463374607431768211456",
+            ),
             ("decimal", json!(1e21), "1000000000000000000000"),
             ("decimal", json!("19.90"), "19.90"),
             ("decimal", json!(0.1), "0.1"),
@@ -521,9 +530,14 @@ mod tests {
         ] {
             assert_eq!(json_of(name, given), Ok(expected), "{name} {given}");
         }
-        for (name, given) in
-            [("boolean", "yes"), ("int", ""), ("int", "1.5"), ("double", "inf"), ("decimal", "1e3"), ("byte", "300")]
-        {
+        for (name, given) in [
+            ("boolean", "yes"),
+            ("int", ""),
+            ("int", "1.5"),
+            ("double", "inf"),
+            ("decimal", "1e3"),
+            ("byte", "300"),
+        ] {
             assert!(json_of(name, given).is_err(), "{name} {given}");
         }
     }

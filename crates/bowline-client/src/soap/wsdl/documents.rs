@@ -55,7 +55,8 @@ pub(crate) fn collect(
     let (mut wanted, mut seen) = (vec![], HashSet::new());
     let root = parse(text)?;
     if !root.name.is(WSDL, "definitions") {
-        let hint = if &*root.name.space == WSDL_2 { "WSDL 2.0 is not supported" } else { "is it another page?" };
+        let hint =
+            if &*root.name.space == WSDL_2 { "WSDL 2.0 is not supported" } else { "is it another page?" };
         return Err(format!("this is no WSDL 1.1, but a document of <{}>: {hint}", root.name.local));
     }
     take(root, base, None, &mut found, &mut wanted)?;

@@ -13,7 +13,8 @@ use crate::soap::{
 };
 
 /// SOAP's own encoding of types, which WS-I forbids and no schema describes.
-const ENCODED: &str = "it uses RPC/encoded messages, which are not supported: ask for a document/literal binding";
+const ENCODED: &str =
+    "it uses RPC/encoded messages, which are not supported: ask for a document/literal binding";
 /// Most operations of all ports together.
 const OPERATIONS_MAX: usize = 10_000;
 
@@ -44,7 +45,6 @@ struct Parts<'a> {
 
 /// Where an operation is bound.
 struct Bound<'a> {
-    version: SoapVersion,
     /// The namespace of its SOAP elements in the WSDL.
     soap: &'a str,
     style: Style,
@@ -66,11 +66,7 @@ impl<'a> Parts<'a> {
             }
             Ok(found)
         };
-        Ok(Self {
-            messages: named("message")?,
-            port_types: named("portType")?,
-            bindings: named("binding")?,
-        })
+        Ok(Self { messages: named("message")?, port_types: named("portType")?, bindings: named("binding")? })
     }
 
     /// Adds the operations of a port, if it speaks SOAP.
@@ -102,13 +98,13 @@ impl<'a> Parts<'a> {
             })?;
             let soap_operation = bound.child(&soap.name.space, "operation");
             let context = Bound {
-                version,
                 soap: &soap.name.space,
                 style: soap_operation.and_then(style).or(default_style).unwrap_or(Style::Document),
                 binding: bound,
                 operation,
             };
-            let overloaded = same.next().is_some().then(|| "it is overloaded: two operations have that name".into());
+            let overloaded =
+                same.next().is_some().then(|| "it is overloaded: two operations have that name".into());
             let (input, output, problem) = self.messages(&context);
             operations.push(OperationData {
                 service: required(service, "name")?.to_owned(),
@@ -117,7 +113,10 @@ impl<'a> Parts<'a> {
                 version,
                 location: address.and_then(|at| at.attribute("location")).unwrap_or_default().to_owned(),
                 name: name.to_owned(),
-                action: soap_operation.and_then(|at| at.attribute("soapAction")).unwrap_or_default().to_owned(),
+                action: soap_operation
+                    .and_then(|at| at.attribute("soapAction"))
+                    .unwrap_or_default()
+                    .to_owned(),
                 documentation: documentation(operation),
                 style: context.style,
                 input,
@@ -154,7 +153,9 @@ impl<'a> Parts<'a> {
         if body.and_then(|body| body.attribute("use")) == Some("encoded") {
             return Err(ENCODED.into());
         }
-        if body.is_none() && wire.is_some_and(|wire| wire.elements().any(|child| child.name.space.contains("mime"))) {
+        if body.is_none()
+            && wire.is_some_and(|wire| wire.elements().any(|child| child.name.space.contains("mime")))
+        {
             return Err("it sends MIME parts (attachments), which are not supported".into());
         }
         let mut headers = vec![];
@@ -184,7 +185,10 @@ impl<'a> Parts<'a> {
                 let operation = bound.operation.attribute("name").unwrap_or_default();
                 let suffix = if direction == "output" { "Response" } else { "" };
                 let name = Name::new(space, format!("{operation}{suffix}"));
-                MessageBody::Parts { name, parts: parts.iter().map(|part| rpc_part(part)).collect::<Result<_, _>>()? }
+                MessageBody::Parts {
+                    name,
+                    parts: parts.iter().map(|part| rpc_part(part)).collect::<Result<_, _>>()?,
+                }
             }
         };
         Ok(Some(Message { body, headers }))
@@ -205,7 +209,9 @@ impl<'a> Parts<'a> {
         let part = part.ok_or_else(|| format!("its header names the part {wanted:?}, which is not there"))?;
         match part.attribute("element") {
             Some(name) => part.scope.name(name),
-            None => Err(format!("the part {wanted:?} in its header has a type and no element, which is not supported")),
+            None => Err(format!(
+                "the part {wanted:?} in its header has a type and no element, which is not supported"
+            )),
         }
     }
 }
@@ -215,9 +221,11 @@ fn document_body(parts: &[&Element]) -> Result<MessageBody, String> {
         [] => Ok(MessageBody::Empty),
         [part] => match part.attribute("element") {
             Some(name) => part.scope.name(name).map(MessageBody::Element),
-            None => Err("its message has a part with a type and no element, which is not supported: WS-I Basic \
+            None => {
+                Err("its message has a part with a type and no element, which is not supported: WS-I Basic \
                          Profile 1.1 (R2204) wants an element"
-                .into()),
+                    .into())
+            }
         },
         several => Err(format!(
             "its body has {} parts, which is not supported: WS-I Basic Profile 1.1 (R2201) allows one",
@@ -232,7 +240,8 @@ fn rpc_part(part: &Element) -> Result<RpcPart, String> {
         return Err(format!("its part {name:?} has an element and no type, which RPC messages cannot have"));
     };
     let of = TypeRef::Named(part.scope.name(of)?);
-    let decl = ElementDecl { name: Name::new("", name), of, nillable: false, is_abstract: false, fixed: None };
+    let decl =
+        ElementDecl { name: Name::new("", name), of, nillable: false, is_abstract: false, fixed: None };
     Ok(RpcPart { name: name.to_owned(), decl: Arc::new(decl) })
 }
 
@@ -255,5 +264,7 @@ fn required<'a>(of: &'a Element, attribute: &str) -> Result<&'a str, String> {
 }
 
 fn missing(what: &str, name: &Name) -> String {
-    format!("the {what} {name} is not in this WSDL: if it is in one that it imports, give it with Wsdl::read_with")
+    format!(
+        "the {what} {name} is not in this WSDL: if it is in one that it imports, give it with Wsdl::read_with"
+    )
 }

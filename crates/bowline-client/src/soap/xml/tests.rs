@@ -22,10 +22,7 @@ fn names_are_resolved_where_they_stand() {
          <p:c xmlns:p='u:3'/></b><?pi x?><d>x<![CDATA[<&]]>&amp;&#x41;&#66;</d></a>\n",
     )
     .unwrap();
-    assert_eq!(
-        shown(&tree),
-        "<{u:1}a {u:2}k=\"1\" k=\"2\"><b><{u:3}c></></><{u:1}d>\"x<&&AB\"</></>"
-    );
+    assert_eq!(shown(&tree), "<{u:1}a {u:2}k=\"1\" k=\"2\"><b><{u:3}c></></><{u:1}d>\"x<&&AB\"</></>");
     let value = tree.scope.name(" p:x ").unwrap();
     assert!(value.is("u:2", "x"));
     assert!(tree.scope.name("x").unwrap().is("u:1", "x"));
@@ -112,7 +109,8 @@ fn element() -> impl Strategy<Value = Element> {
             list
         })
     };
-    let element = |name, attributes, children| Element { name, attributes, children, scope: Scope::default() };
+    let element =
+        |name, attributes, children| Element { name, attributes, children, scope: Scope::default() };
     let leaf = (name(), attributes()).prop_map(move |(name, attributes)| element(name, attributes, vec![]));
     leaf.prop_recursive(4, 24, 4, move |inner| {
         // Two texts in a row would be one.

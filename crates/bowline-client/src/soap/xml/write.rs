@@ -19,6 +19,23 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Writes the declaration that a whole document begins with.
+    pub(crate) fn begin_document(&mut self) {
+        self.text.push_str("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n");
+    }
+
+    /// Takes a prefix as declared by what is around this piece.
+    pub(crate) fn assume(&mut self, prefix: &str, space: &str) {
+        self.declared.push((prefix.to_owned(), space.to_owned()));
+    }
+
+    /// Writes an element that holds a text.
+    pub(crate) fn leaf(&mut self, name: &Name, text: &str) {
+        self.start(name);
+        self.text(text);
+        self.end();
+    }
+
     /// Begins an element. Its prefix is made up unless `prefix` declares one.
     pub(crate) fn start(&mut self, name: &Name) {
         self.start_as(name, None);
@@ -111,12 +128,6 @@ impl Writer {
             }
         }
         self.end();
-    }
-
-    /// How much is written, with the last start tag closed.
-    pub(crate) fn here(&mut self) -> usize {
-        self.close_tag();
-        self.text.len()
     }
 
     /// The document.

@@ -54,6 +54,7 @@ fn full_meta() -> EntryMeta {
         request_id: Some("req_1".to_owned()),
         body: Some("busy".to_owned()),
         code: Some("overloaded".to_owned()),
+        detail: Some(Box::new(serde_json::json!({"code": "Server", "reason": "busy"}))),
         attempt: 3,
     };
     EntryMeta {

@@ -1,0 +1,432 @@
+//! One operation, as people and callers see it.
+
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use super::{
+    decode::Decoder,
+    encode::Encoder,
+    schema::{
+        Resolved, ShapeContent, TypeRef, UNBOUNDED,
+        shape::{Elements, Part, What},
+    },
+    version::SoapVersion,
+    wsdl::{Inner, Message, MessageBody, OperationData, Style},
+    xml::{Element, Name, write::Writer},
+};
+
+/// An operation that a [`Wsdl`](super::Wsdl) offers.
+///
+/// `Display` shows what goes in and what comes out, as JSON has it: for people who write the call.
+#[derive(Clone)]
+pub struct Operation {
+    wsdl: Arc<Inner>,
+    at: usize,
+}
+
+impl Operation {
+    pub(crate) fn new(wsdl: Arc<Inner>, at: usize) -> Self {
+        Self { wsdl, at }
+    }
+
+    pub(crate) fn data(&self) -> &OperationData {
+        &self.wsdl.operations[self.at]
+    }
+
+    pub(crate) fn wsdl(&self) -> &Inner {
+        &self.wsdl
+    }
+
+    /// Its name: what [`Api::soap`](crate::Api::soap) takes.
+    ///
+    /// ```
+    /// # use bowline_client::soap::{SoapVersion, Wsdl};
+    /// let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;
+    /// let get = &orders.operations()[0];
+    /// assert_eq!((get.name(), get.service(), get.port()), ("GetOrder", "Orders", "OrdersPort"));
+    /// assert_eq!((get.version(), get.action()), (SoapVersion::V1_1, "urn:orders/GetOrder"));
+    /// assert_eq!(get.location(), "https://erp.example.com/orders");
+    /// assert_eq!(get.problem(), None);
+    /// # Ok::<(), bowline_model::Error>(())
+    /// ```
+    pub fn name(&self) -> &str {
+        &self.data().name
+    }
+
+    /// The service that offers it.
+    pub fn service(&self) -> &str {
+        &self.data().service
+    }
+
+    /// The port of the service: one binding at one address.
+    pub fn port(&self) -> &str {
+        &self.data().port
+    }
+
+    /// The version of SOAP that the port speaks.
+    pub fn version(&self) -> SoapVersion {
+        self.data().version
+    }
+
+    /// What goes into the `SOAPAction` header, or the `action` parameter of SOAP 1.2. May be empty.
+    pub fn action(&self) -> &str {
+        &self.data().action
+    }
+
+    /// Where the WSDL says that it is. Calls take the path of it, and go to the Api's own base URL.
+    pub fn location(&self) -> &str {
+        &self.data().location
+    }
+
+    /// Why it cannot be called: what it needs and is not supported.
+    pub fn problem(&self) -> Option<&str> {
+        self.data().problem.as_deref()
+    }
+
+    /// Writes what the body holds.
+    pub(crate) fn write_input(&self, writer: &mut Writer, input: &Value) -> Result<(), String> {
+        let mut encoder = Encoder { schemas: &self.wsdl.schemas, writer, path: String::new() };
+        match &self.data().input.body {
+            MessageBody::Empty => match input {
+                Value::Null => Ok(()),
+                Value::Object(object) if object.is_empty() => Ok(()),
+                other => {
+                    Err(format!("the input must be empty, but is {}", super::schema::values::shown(other)))
+                }
+            },
+            MessageBody::Element(name) => {
+                let decl = self.wsdl.schemas.element(name)?.clone();
+                encoder.element(&decl, input)
+            }
+            MessageBody::Parts { name, parts } => {
+                let empty = serde_json::Map::new();
+                let given = match input {
+                    Value::Object(object) => object,
+                    Value::Null => &empty,
+                    other => {
+                        return Err(format!(
+                            "the input must be an object, but is {}",
+                            super::schema::values::shown(other)
+                        ));
+                    }
+                };
+                let known = |key: &String| parts.iter().any(|part| part.name == *key);
+                if let Some(unknown) = given.keys().find(|key| !known(key)) {
+                    let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+                    return Err(format!("{unknown} is unknown: there are {}", names.join(", ")));
+                }
+                encoder.writer.start(name);
+                for part in parts {
+                    let Some(value) = given.get(&part.name).filter(|value| !value.is_null()) else {
+                        return Err(format!("{} is missing: {}", part.name, part.decl.of.shown()));
+                    };
+                    encoder.path.clone_from(&part.name);
+                    encoder.element(&part.decl, value)?;
+                }
+                encoder.writer.end();
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes one of the header's elements, by its local name.
+    pub(crate) fn write_header(&self, writer: &mut Writer, name: &str, value: &Value) -> Result<(), String> {
+        let headers = &self.data().input.headers;
+        let Some(header) = headers.iter().find(|header| &*header.local == name || header.to_string() == name)
+        else {
+            let known: Vec<&str> = headers.iter().map(|header| &*header.local).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(format!("{} has no header {name:?} in the WSDL: there is {known}", self.name()));
+        };
+        let decl = self.wsdl.schemas.element(header)?.clone();
+        Encoder { schemas: &self.wsdl.schemas, writer, path: format!("header {name}") }.element(&decl, value)
+    }
+
+    /// The JSON of an answer's body. What is only a wrapper around one value is left away.
+    pub(crate) fn read_output(&self, body: &Element) -> Result<Value, String> {
+        let Some(output) = &self.data().output else { return Ok(Value::Null) };
+        let decoder = Decoder { schemas: &self.wsdl.schemas };
+        match &output.body {
+            MessageBody::Empty => Ok(Value::Null),
+            MessageBody::Element(name) => {
+                let Some(element) = body.elements().find(|child| child.name == *name) else {
+                    return Err(self.another(body, name));
+                };
+                let decl = self.wsdl.schemas.element(name)?;
+                let value =
+                    decoder.element(decl, element).map_err(|what| format!("{}: {what}", name.local))?;
+                Ok(match self.wrapped(name) {
+                    Some(key) => unwrapped(value, &key),
+                    None => value,
+                })
+            }
+            // The name of the element is not significant (SOAP 1.1 §7.1), nor is its namespace.
+            MessageBody::Parts { name, parts } => {
+                let Some(element) = body.elements().next() else { return Err(self.another(body, name)) };
+                let mut object = serde_json::Map::new();
+                for part in parts {
+                    if let Some(child) = element.elements().find(|child| *child.name.local == *part.name) {
+                        let value = decoder.element(&part.decl, child);
+                        object.insert(
+                            part.name.clone(),
+                            value.map_err(|what| format!("{}: {what}", part.name))?,
+                        );
+                    }
+                }
+                Ok(match &parts[..] {
+                    [] => Value::Null,
+                    [one] => object.remove(&one.name).unwrap_or(Value::Null),
+                    _ => Value::Object(object),
+                })
+            }
+        }
+    }
+
+    fn another(&self, body: &Element, wanted: &Name) -> String {
+        let found = body.elements().next().map_or("nothing".into(), |child| format!("<{}>", child.name));
+        format!("holds {found} where <{wanted}> was expected")
+    }
+
+    /// The only field of an element that has nothing but it: what such a wrapper is around.
+    fn wrapped(&self, name: &Name) -> Option<String> {
+        let decl = self.wsdl.schemas.element(name).ok()?;
+        let Ok(Resolved::Complex(complex)) = self.wsdl.schemas.resolve(&decl.of) else { return None };
+        let shape = self.wsdl.schemas.shape(&complex).ok()?;
+        match &shape.content {
+            ShapeContent::Elements(all) if shape.attributes.is_empty() && !all.any && !all.mixed => {
+                match &all.fields[..] {
+                    [only] => Some(only.key.clone()),
+                    _ => None,
+                }
+            }
+            ShapeContent::Elements(_) | ShapeContent::Text(_) | ShapeContent::Empty => None,
+        }
+    }
+}
+
+fn unwrapped(value: Value, key: &str) -> Value {
+    match value {
+        Value::Object(mut object) => object.remove(key).unwrap_or(Value::Null),
+        other => other,
+    }
+}
+
+/// Shows its name and place.
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = self.data();
+        write!(f, "Operation({} at {}/{})", data.name, data.service, data.port)
+    }
+}
+
+/// The shape of the request and of the answer.
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = self.data();
+        let style = match data.style {
+            Style::Document => "document",
+            Style::Rpc => "RPC",
+        };
+        writeln!(f, "{} ({}/{}, {}, {style})", data.name, data.service, data.port, data.version)?;
+        if !data.documentation.is_empty() {
+            writeln!(f, "  {}", data.documentation)?;
+        }
+        if let Some(problem) = &data.problem {
+            writeln!(f, "  cannot be called: {problem}")?;
+        }
+        let mut outline = Outline { wsdl: &self.wsdl, text: String::new(), types: vec![], lines: 0 };
+        for header in &data.input.headers {
+            outline.global(&format!("header {}", header.local), header, 1);
+        }
+        outline.message("in", &data.input, None);
+        match &data.output {
+            Some(output) => {
+                let wrapper = match &output.body {
+                    MessageBody::Element(name) => self.wrapped(name),
+                    MessageBody::Empty | MessageBody::Parts { .. } => None,
+                };
+                outline.message("out", output, wrapper);
+            }
+            None => outline.text += "  out: nothing\n",
+        }
+        f.write_str(&outline.text)
+    }
+}
+
+/// Most lines of one operation's outline.
+const LINES_MAX: usize = 2000;
+
+/// What values look like, as text that grows.
+struct Outline<'a> {
+    wsdl: &'a Inner,
+    text: String,
+    /// The types that we are within: a type within itself is only named.
+    types: Vec<Name>,
+    lines: usize,
+}
+
+impl Outline<'_> {
+    fn message(&mut self, label: &str, message: &Message, wrapper: Option<String>) {
+        match &message.body {
+            MessageBody::Empty => self.line(1, &format!("{label}: nothing")),
+            MessageBody::Element(name) => match wrapper.and_then(|key| self.within(name, &key)) {
+                Some((of, many)) => self.value(label, &of, &Notes { many, ..Notes::default() }, 1),
+                None => self.global(label, name, 1),
+            },
+            MessageBody::Parts { parts, .. } => match &parts[..] {
+                [only] if label == "out" => self.value(label, &only.decl.of, &Notes::default(), 1),
+                parts => {
+                    self.line(1, &format!("{label}: {{"));
+                    for part in parts {
+                        self.value(&part.name, &part.decl.of, &Notes::default(), 2);
+                    }
+                    self.line(1, "}");
+                }
+            },
+        }
+    }
+
+    /// The type of a wrapper's only field, and whether it is an array.
+    fn within(&self, name: &Name, key: &str) -> Option<(TypeRef, Option<(u32, u32)>)> {
+        let decl = self.wsdl.schemas.element(name).ok()?;
+        let Ok(Resolved::Complex(complex)) = self.wsdl.schemas.resolve(&decl.of) else { return None };
+        let shape = self.wsdl.schemas.shape(&complex).ok()?;
+        let ShapeContent::Elements(all) = &shape.content else { return None };
+        let field = &all.fields[all.by_key(key)?];
+        Some((field.decl.of.clone(), field.many.then_some((0, UNBOUNDED))))
+    }
+
+    fn global(&mut self, label: &str, name: &Name, depth: usize) {
+        match self.wsdl.schemas.element(name) {
+            Ok(decl) => {
+                let of = decl.of.clone();
+                self.value(label, &of, &Notes::default(), depth);
+            }
+            Err(what) => self.line(depth, &format!("{label}: unknown, as {what}")),
+        }
+    }
+
+    fn value(&mut self, label: &str, of: &TypeRef, notes: &Notes, depth: usize) {
+        let (open, close) = if notes.many.is_some() { ("[", "]") } else { ("", "") };
+        let after = notes.shown();
+        match self.wsdl.schemas.resolve(of) {
+            Ok(Resolved::Any) => self.line(depth, &format!("{label}: {open}anything{close}{after}")),
+            Ok(Resolved::Values(values)) => {
+                self.line(depth, &format!("{label}: {open}{}{close}{after}", values.shown()));
+            }
+            Ok(Resolved::Complex(complex)) => {
+                if let TypeRef::Named(name) = of {
+                    if self.types.contains(name) {
+                        return self.line(
+                            depth,
+                            &format!("{label}: {open}{{as {} above}}{close}{after}", name.local),
+                        );
+                    }
+                    self.types.push(name.clone());
+                }
+                self.line(depth, &format!("{label}: {open}{{"));
+                match self.wsdl.schemas.shape(&complex) {
+                    Ok(shape) => {
+                        for attribute in &shape.attributes {
+                            let notes = Notes { optional: !attribute.required, ..Notes::default() };
+                            self.value(&attribute.key, &attribute.decl.of, &notes, depth + 1);
+                        }
+                        match &shape.content {
+                            ShapeContent::Empty => {}
+                            ShapeContent::Text(values) => {
+                                self.line(depth + 1, &format!("{}: {}", super::encode::TEXT, values.shown()));
+                            }
+                            ShapeContent::Elements(all) => {
+                                self.part(&all.order, all, Repeated::default(), depth + 1)
+                            }
+                        }
+                    }
+                    Err(what) => self.line(depth + 1, &what),
+                }
+                self.line(depth, &format!("}}{close}{after}"));
+                if matches!(of, TypeRef::Named(_)) {
+                    self.types.pop();
+                }
+            }
+            Err(what) => self.line(depth, &format!("{label}: unknown, as {what}")),
+        }
+    }
+
+    fn part(&mut self, part: &Part, all: &Elements, within: Repeated, depth: usize) {
+        let here = Repeated {
+            optional: within.optional || part.min == 0,
+            min: if part.min == 0 { 0 } else { within.min },
+            max: within.max.saturating_mul(part.max),
+        };
+        match &part.what {
+            What::Field(field) => {
+                let field = &all.fields[*field];
+                let many = field.many.then_some((here.min.min(part.min), here.max));
+                let notes = Notes { optional: here.optional, nillable: field.decl.nillable, many };
+                self.value(&field.key, &field.decl.of, &notes, depth);
+            }
+            What::Sequence(parts) => parts.iter().for_each(|part| self.part(part, all, here, depth)),
+            What::Choice(parts) => {
+                self.line(depth, "one of");
+                for part in parts {
+                    self.part(part, all, Repeated { optional: false, ..here }, depth + 1);
+                }
+            }
+            What::Any => self.line(depth, &format!("{}: [XML], of any kind", super::encode::ANY)),
+        }
+    }
+
+    fn line(&mut self, depth: usize, text: &str) {
+        self.lines += 1;
+        match self.lines.cmp(&LINES_MAX) {
+            std::cmp::Ordering::Less => {
+                let _ = writeln!(self.text, "{:1$}{text}", "", depth * 2);
+            }
+            std::cmp::Ordering::Equal => self.text += "  …\n",
+            std::cmp::Ordering::Greater => {}
+        }
+    }
+}
+
+/// How often what we are within can be there.
+#[derive(Clone, Copy)]
+struct Repeated {
+    optional: bool,
+    min: u32,
+    max: u32,
+}
+
+impl Default for Repeated {
+    fn default() -> Self {
+        Self { optional: false, min: 1, max: 1 }
+    }
+}
+
+/// What is told besides the type.
+#[derive(Default)]
+struct Notes {
+    optional: bool,
+    nillable: bool,
+    /// Least and most.
+    many: Option<(u32, u32)>,
+}
+
+impl Notes {
+    fn shown(&self) -> String {
+        let mut text = String::new();
+        match self.many {
+            Some((min, UNBOUNDED)) => text += &format!(", {min} or more"),
+            Some((min, max)) => text += &format!(", {min} to {max}"),
+            None if self.optional => text += ", optional",
+            None => {}
+        }
+        if self.nillable {
+            text += ", or null";
+        }
+        text
+    }
+}
