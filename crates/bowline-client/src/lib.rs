@@ -13,6 +13,7 @@
 //! | [`call`] | one described request, and its place in a run |
 //! | [`response`] | an answer that can be recorded |
 //! | [`page`] | listings that come in pages |
+//! | [`bulk`] | exports that a remote makes while one waits |
 //! | [`graphql`] | queries and mutations, whose errors fail the call |
 //! | `soap` | SOAP 1.1 and 1.2, from a WSDL (feature `soap`) |
 //! | [`stream`] | the items of an answer that is too large to hold |
@@ -52,6 +53,7 @@
 //! Inside a run, a step takes the call instead of `send`: `cx.step("create contact", crm.post(..).json(..))`.
 
 pub mod api;
+pub mod bulk;
 pub mod call;
 pub mod graphql;
 pub mod idempotency;
@@ -92,6 +94,7 @@ mod verdict;
 pub use address::segment;
 pub use api::Api;
 pub use auth::OAuth;
+pub use bulk::{Bulk, Job, Progress};
 pub use call::{Call, Decoded};
 pub use graphql::{GraphQl, GraphQlError, Partial};
 pub use idempotency::Idempotency;

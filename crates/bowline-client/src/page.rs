@@ -17,9 +17,9 @@ mod cursor;
 mod items;
 mod link;
 mod paging;
-mod place;
+pub(crate) mod place;
 mod read;
-mod turn;
+pub(crate) mod turn;
 
 use std::{fmt, marker::PhantomData};
 
@@ -111,9 +111,7 @@ impl Call {
     /// assert_eq!(shape.fingerprint.unwrap().to_string(), "GET tracker /issues?page=1");
     /// ```
     pub fn pages<T: DeserializeOwned + Send + 'static>(self, items: &str, paging: Paging) -> Pages<T> {
-        // A secret URL has no base that next URLs could be below.
-        let address = self.api().settings().address.as_ref().filter(|address| !address.is_secret());
-        let base = address.and_then(|address| address.join("").ok());
+        let base = self.api().base();
         let cursor = Cursor::first();
         let reader = Reader { items: items.to_owned(), may_lack_items: false, paging, base, cursor };
         let (ahead, pages_max, first) = (AHEAD, PAGES_MAX, Cursor::first());

@@ -25,6 +25,11 @@ pub(crate) trait Read<T>: Send + Sync {
         None
     }
 
+    /// Whether answers can hold what nobody else may see: no part of one is kept with a failure then.
+    fn is_secret(&self) -> bool {
+        false
+    }
+
     /// What the answer says of the call's cost, where limits count costs instead of calls.
     fn cost(&self, _answer: &Answer) -> Option<Cost> {
         None

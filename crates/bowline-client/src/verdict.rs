@@ -104,6 +104,23 @@ pub(crate) fn judge<T>(
     read: &dyn Read<T>,
     good: impl FnOnce(&Answer) -> Result<T, Unread>,
 ) -> Verdict<T> {
+    let mut verdict = judge_answered(asked, answer, read, good);
+    if read.is_secret()
+        && let Verdict::RetryAfter(failure) | Verdict::Refused(failure) | Verdict::Unknown(failure) =
+            &mut verdict
+        && let Some(call) = &mut failure.call
+    {
+        call.body = None;
+    }
+    verdict
+}
+
+fn judge_answered<T>(
+    asked: &Asked<'_>,
+    answer: &Answer,
+    read: &dyn Read<T>,
+    good: impl FnOnce(&Answer) -> Result<T, Unread>,
+) -> Verdict<T> {
     if !(200..300).contains(&answer.status) {
         return match read.bad(answer) {
             Some(said) => by_its_word(asked, answer, &said, read.detail(answer)),

@@ -19,7 +19,7 @@ struct Fields<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, &'a RawValue>);
 ///
 /// # Errors
 /// Says what is there instead.
-pub(super) fn find<'a>(document: &'a RawValue, path: &str) -> Result<&'a RawValue, String> {
+pub(crate) fn find<'a>(document: &'a RawValue, path: &str) -> Result<&'a RawValue, String> {
     let mut value = document;
     let names = names(path);
     let mut rest: &[Cow<'_, str>] = &names;
@@ -45,7 +45,7 @@ pub(super) fn find<'a>(document: &'a RawValue, path: &str) -> Result<&'a RawValu
 ///
 /// # Errors
 /// Says what is there instead.
-pub(super) fn text(document: &RawValue, path: &str) -> Result<Option<String>, String> {
+pub(crate) fn text(document: &RawValue, path: &str) -> Result<Option<String>, String> {
     let Ok(value) = find(document, path) else { return Ok(None) };
     match value.get().as_bytes().first() {
         Some(b'"') => {
@@ -62,7 +62,7 @@ pub(super) fn text(document: &RawValue, path: &str) -> Result<Option<String>, St
 ///
 /// # Errors
 /// Says what is there instead.
-pub(super) fn count(document: &RawValue, path: &str) -> Result<u64, String> {
+pub(crate) fn count(document: &RawValue, path: &str) -> Result<u64, String> {
     let value = find(document, path)?;
     let number = value.get().trim_matches('"').parse();
     number.map_err(|_| format!("has {}, where a whole number was expected", what(value, path)))
@@ -72,7 +72,7 @@ pub(super) fn count(document: &RawValue, path: &str) -> Result<u64, String> {
 ///
 /// # Errors
 /// Says what is there instead.
-pub(super) fn flag(document: &RawValue, path: &str) -> Result<bool, String> {
+pub(crate) fn flag(document: &RawValue, path: &str) -> Result<bool, String> {
     let value = find(document, path)?;
     match value.get() {
         "true" => Ok(true),
@@ -88,7 +88,7 @@ pub(super) fn flag(document: &RawValue, path: &str) -> Result<bool, String> {
 ///
 /// # Errors
 /// Says what is there instead.
-pub(super) fn array<'a>(document: &'a RawValue, path: &str) -> Result<Vec<&'a RawValue>, String> {
+pub(crate) fn array<'a>(document: &'a RawValue, path: &str) -> Result<Vec<&'a RawValue>, String> {
     let value = find(document, path)?;
     if value.get() == "null" {
         return Ok(vec![]);
@@ -101,7 +101,7 @@ pub(super) fn array<'a>(document: &'a RawValue, path: &str) -> Result<Vec<&'a Ra
 ///
 /// # Errors
 /// Says what stands in the way.
-pub(super) fn set(document: &RawValue, path: &str, text: &str) -> Result<Box<RawValue>, String> {
+pub(crate) fn set(document: &RawValue, path: &str, text: &str) -> Result<Box<RawValue>, String> {
     set_at(document, &names(path), text)
         .map_err(|at| format!("the cursor goes into the body at {path:?}, but {at} is no object"))
 }

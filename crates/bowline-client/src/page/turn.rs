@@ -266,10 +266,22 @@ fn window_after(windows: &Windows, from: Timestamp) -> Option<Place> {
     (from < end).then(|| Place::Window { from, to, at: Box::new(Place::First) })
 }
 
-/// A next URL as path and query below the base URL.
 fn below(next: &str, turn: &Turn<'_>) -> Result<Place, String> {
-    let base = turn.base.ok_or("has a next URL, which cannot be followed below a secret URL")?;
-    let mut url = turn.url.join(next).map_err(|error| format!("has a next URL that is none: {error}"))?;
+    below_base(next, turn.url, turn.base, turn.scrub).map(Place::Url)
+}
+
+/// A URL that an answer gave, as path and query below the base URL, without credentials.
+///
+/// # Errors
+/// Says where else it leads. The text goes on after "its body".
+pub(crate) fn below_base(
+    next: &str,
+    from: &Url,
+    base: Option<&Url>,
+    scrub: &Scrub,
+) -> Result<String, String> {
+    let base = base.ok_or("has a URL, which cannot be followed below a secret URL")?;
+    let mut url = from.join(next).map_err(|error| format!("has a URL that is none: {error}"))?;
     // Behind a proxy that ends TLS, remotes write http where they mean themselves; what is sent goes to the base.
     if url.scheme() == "http" && base.scheme() == "https" && url.host() == base.host() && url.port().is_none()
     {
@@ -277,25 +289,25 @@ fn below(next: &str, turn: &Turn<'_>) -> Result<Place, String> {
     }
     if url.origin() != base.origin() {
         return Err(format!(
-            "has a next URL at {}, and pages are read from {} only, so that credentials stay where they belong",
-            turn.scrub.text(&url.origin().ascii_serialization()),
+            "has a URL at {}, and this Api is read from {} only, so that credentials stay where they belong",
+            scrub.text(&url.origin().ascii_serialization()),
             base.origin().ascii_serialization()
         ));
     }
     let above = base.path().trim_end_matches('/');
     let path = url.path().strip_prefix(above).filter(|path| path.is_empty() || path.starts_with('/'));
     let path = path.ok_or_else(|| {
-        format!("has a next URL that is not below the base URL's path {above:?}: make the base URL shorter")
+        format!("has a URL that is not below the base URL's path {above:?}: make the base URL shorter")
     })?;
-    if turn.scrub.text(path) != path {
-        return Err("has a next URL with a credential in its path, which cannot be recorded".into());
+    if scrub.text(path) != path {
+        return Err("has a URL with a credential in its path, which cannot be recorded".into());
     }
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in url.query_pairs().filter(|(name, value)| !is_credential(name, value, turn.scrub)) {
+    for (name, value) in url.query_pairs().filter(|(name, value)| !is_credential(name, value, scrub)) {
         query.append_pair(&name, &value);
     }
     let query = query.finish();
-    Ok(Place::Url(if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }))
+    Ok(if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
 }
 
 /// Whether a parameter proves who asks. It is put on every request anew, and is no part of a place.
@@ -401,7 +413,7 @@ mod tests {
         for (next, told) in [
             (
                 "https://evil.example/v1/x?page=2",
-                "has a next URL at https://evil.example, and pages are read from https://a.example only",
+                "has a URL at https://evil.example, and this Api is read from https://a.example only",
             ),
             ("//evil.example/v1/x", "https://evil.example"),
             ("https://a.example:8443/v1/x", "https://a.example:8443"),
@@ -410,7 +422,7 @@ mod tests {
             ("/v2/x?page=2", "not below the base URL's path \"/v1\""),
             ("/v1x", "not below"),
             ("/v1/query-e19f0b77d2/x", "credential in its path"),
-            ("https://[", "has a next URL that is none"),
+            ("https://[", "has a URL that is none"),
         ] {
             let header = format!("<{next}>; rel=next");
             let error = turned(&paging, &Place::First, "[]", "[]", &[("link", &header)]).unwrap_err();

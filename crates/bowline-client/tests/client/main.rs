@@ -7,6 +7,7 @@ mod cached;
 mod diverted;
 #[cfg(feature = "xml")]
 mod elements;
+mod exports;
 mod failing;
 mod graphql;
 mod limits;

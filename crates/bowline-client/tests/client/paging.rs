@@ -331,11 +331,7 @@ async fn a_next_url_of_another_host_is_not_called() {
     let error = all(api(&remote).get("/x").pages::<u64>("", Paging::link_header())).await.unwrap_err();
     let told = error.to_string();
     assert!(
-        told.contains(&format!(
-            "a next URL at {}, and pages are read from {} only",
-            evil.url(),
-            remote.url()
-        )),
+        told.contains(&format!("a URL at {}, and this Api is read from {} only", evil.url(), remote.url())),
         "{told}"
     );
     assert_eq!((evil.seen().len(), remote.seen().len()), (0, 1));
