@@ -11,7 +11,7 @@ mod stripe;
 
 // Two files of bowline-testing, and not the crate: it stands on the whole framework, for which the tests of a crate that
 // is useful alone should not wait.
-#[path = "../../../bowline-testing/src/peer.rs"]
+#[path = "../../../bowline-testing/src/peer/python.rs"]
 #[expect(unreachable_pub, reason = "public where it is at home")]
 mod peer;
 #[path = "../../../bowline-testing/src/skip.rs"]
