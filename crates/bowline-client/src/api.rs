@@ -46,6 +46,7 @@ use crate::{
 /// | [`no_learned_limits`](Api::no_learned_limits) | rate limits are learned from answers |
 /// | [`retry_budget`](Api::retry_budget), [`breaker`](Api::breaker), [`no_breaker`](Api::no_breaker) | [`RetryBudget::default`](crate::RetryBudget), [`Breaker::default`](crate::Breaker) |
 /// | [`cache`](Api::cache), [`cache_as_told`](Api::cache_as_told) | no answer is kept |
+/// | [`stream_bytes_max`](Api::stream_bytes_max), [`stream_idle_timeout`](Api::stream_idle_timeout) | 64 GiB, 30 s: for streams and downloads |
 /// | [`user_agent`](Api::user_agent) | `app/version`, as the app says |
 /// | [`retry`](Api::retry), [`attempt_timeout`](Api::attempt_timeout) | for [`Call::send`] alone: [`RetryPolicy::default`], 10 s |
 ///

@@ -153,6 +153,11 @@ impl<T> Call<T> {
         self.with_body(bytes, BodyKind::Raw, content_type)
     }
 
+    pub(crate) fn with_content(mut self, content: Body) -> Self {
+        self.request.body = Some(Typed { content, kind: BodyKind::Raw });
+        self
+    }
+
     fn with_body(mut self, bytes: impl Into<Bytes>, kind: BodyKind, content_type: &str) -> Self {
         self.request.body = Some(Typed { content: Body::Bytes(bytes.into()), kind });
         self.header("content-type", content_type)
@@ -192,6 +197,10 @@ impl<T> Call<T> {
         &self.api
     }
 
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
     pub(crate) fn request_mut(&mut self) -> &mut Request {
         &mut self.request
     }
@@ -207,7 +216,7 @@ impl<T> Call<T> {
     fn fingerprint(&self) -> Fingerprint {
         let mut query = form_urlencoded::Serializer::new(self.request.bare_query.clone().unwrap_or_default());
         query.extend_pairs(&self.request.query);
-        let body = self.request.body.as_ref().and_then(|body| body.content.bytes()).map(Sha256::digest);
+        let body = self.request.body.as_ref().and_then(|body| body.content.fingerprint());
         Fingerprint {
             api: self.api.name().to_owned(),
             method: self.request.method.to_string(),

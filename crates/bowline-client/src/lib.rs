@@ -36,6 +36,9 @@
 //! | `report` | what is told of a failed call |
 //! | `retry_after` | when the remote asked to be called again |
 //! | `policy` | whether a request may go now: limits, budget, breaker |
+//! | `flow` | an answer's body, chunk by chunk |
+//! | `streamed` | the items of an answer, as a call's own stream |
+//! | `upload`, `multipart` | bodies that are larger than memory, and forms with files |
 //! | `send` | the retry schedule of a call that stands alone |
 //!
 //! # Alone
@@ -74,7 +77,9 @@ mod certificate;
 mod credential;
 mod decode;
 mod guard;
+mod flow;
 mod live;
+mod multipart;
 mod once;
 mod policy;
 mod prepare;
@@ -87,8 +92,10 @@ mod scrub;
 mod send;
 mod settings;
 mod sign;
+mod streamed;
 mod transport;
 mod vault;
+mod upload;
 mod verdict;
 
 pub use address::segment;
@@ -99,6 +106,7 @@ pub use call::{Call, Decoded};
 pub use graphql::{GraphQl, GraphQlError, Partial};
 pub use idempotency::Idempotency;
 pub use live::LiveSecret;
+pub use multipart::Multipart;
 pub use page::{Cursor, Page, Pages, Paging};
 pub use policy::{Breaker, RetryBudget};
 pub use response::Response;
@@ -106,3 +114,4 @@ pub use response::Response;
 pub use sign::SigV4;
 pub use sign::{HmacSigning, Sign, Signable, SigningSetup, StandardWebhooksSigning};
 pub use vault::{Begun, Callback, Connected, Connection, Consent, SealKeys, Standing, Vault};
+pub use streamed::Streamed;

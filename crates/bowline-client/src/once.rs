@@ -1,19 +1,23 @@
 //! One attempt: from what is kept, or over HTTP; permitted, proven, sent, learned from, judged.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bowline_model::{Alert, AlertKind, Attempt, BoxFuture, Verdict};
+
+use reqwest::header::CONTENT_LENGTH;
 
 use crate::{
     Api,
     attempt::{self, Head, Ready},
     auth::NoToken,
+    body::Body,
     call::Request,
     policy::{Ask, Permit, Seen},
     prepare::{prepare, scrub_for, scrub_sent},
     proof::Proof,
     read::{Read, Unread},
     report::Asked,
+    scrub::Scrub,
     verdict::{Answer, Observed, judge, judge_unanswered},
 };
 
@@ -61,24 +65,37 @@ impl Api {
         attempt: &'a Attempt,
     ) -> Result<Outgoing<'a>, Verdict<Infallible>> {
         let settings = self.settings();
-        let asked = Asked {
-            api: &settings.name,
-            method: &request.method,
-            path: settings.shown_path(&request.path),
-            host: settings.host(&request.path),
-            keyed: settings.key_is_sent_for(request),
-            attempt: attempt.number(),
-            timeout: attempt.timeout(),
-            credentials: settings.credentials_for_people(),
-            scrub: scrub_for(settings, request),
-            now: settings.clock.now(),
-        };
+        let scrub = scrub_for(settings, request);
+        let asked = self.asked(request, attempt.number(), attempt.timeout(), scrub);
         match prepare(settings, request, attempt.key()) {
             Ok(ready) => {
                 let deadline = settings.clock.sleep(attempt.timeout());
                 Ok(Outgoing { asked, ready, key: attempt.key(), deadline })
             }
             Err(what) => Err(Verdict::Refused(asked.not_sent(&what))),
+        }
+    }
+
+    /// What is told of a call if it fails.
+    pub(crate) fn asked<'a>(
+        &'a self,
+        request: &'a Request,
+        attempt: u32,
+        timeout: Duration,
+        scrub: Arc<Scrub>,
+    ) -> Asked<'a> {
+        let settings = self.settings();
+        Asked {
+            api: &settings.name,
+            method: &request.method,
+            path: settings.shown_path(&request.path),
+            host: settings.host(&request.path),
+            keyed: settings.key_is_sent_for(request),
+            attempt,
+            timeout,
+            credentials: settings.credentials_for_people(),
+            scrub,
+            now: settings.clock.now(),
         }
     }
 
@@ -145,7 +162,8 @@ impl Api {
         let mut renewed = false;
         loop {
             let opened = self.send(outgoing, &proof).await?;
-            if opened.head.status != 401 || renewed || !proof.is_renewable() {
+            let is_once = outgoing.ready.body.as_ref().is_some_and(Body::is_once);
+            if opened.head.status != 401 || renewed || is_once || !proof.is_renewable() {
                 return Ok(opened);
             }
             drop(opened);
@@ -187,16 +205,23 @@ impl Api {
     async fn send(&self, outgoing: &mut Outgoing<'_>, proof: &Proof) -> Result<Opened, Verdict<Infallible>> {
         let settings = self.settings();
         let asked = &mut outgoing.asked;
+        let refuse = |asked: &Asked<'_>, what: &str| Verdict::Refused(asked.not_sent(what));
+        let length = match &outgoing.ready.body {
+            Some(body) => body.look().await.map_err(|what| refuse(asked, &what))?,
+            None => None,
+        };
         let ask = Ask { ticket: outgoing.key, attempt: asked.attempt, patience: asked.timeout };
         let mut permit = self
             .policy()
             .admit(ask, &settings.clock)
             .await
             .map_err(|pause| Verdict::Wait { wait: pause.wait, why: pause.why })?;
-        let refuse = |asked: &Asked<'_>, what: &str| Verdict::Refused(asked.not_sent(what));
         let client = self.client().map_err(|what| refuse(asked, &what))?;
         let (key, scrub) = (outgoing.key, &mut asked.scrub);
         let prove = |request: &mut Ready| {
+            if let Some(length) = length {
+                request.headers.insert(CONTENT_LENGTH, length.into());
+            }
             proof.apply(settings, request, key, settings.clock.now())?;
             scrub_sent(settings, &request.headers, scrub);
             Ok(())

@@ -2,10 +2,9 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
 use reqwest::{
     Method,
-    header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use serde_json::value::{RawValue, to_raw_value};
 use url::form_urlencoded;
@@ -16,6 +15,7 @@ use crate::{
     body::Body,
     call::{BodyKind, Request, Typed},
     decode,
+    multipart::Multipart,
     scrub::Scrub,
     settings::Settings,
 };
@@ -58,22 +58,31 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
                 headers.entry(name).or_insert(value);
             }
             Idempotency::BodyField(field) => {
-                body = Some(Body::Bytes(with_key(request.body.as_ref(), field, key)?));
+                body = Some(with_key(request.body.as_ref(), field, key)?);
             }
             Idempotency::None => {}
         }
+    }
+    if let Some(Body::Form(form)) = &body {
+        let content_type = format!("multipart/form-data; boundary={}", form.boundary(key));
+        headers.insert(CONTENT_TYPE, HeaderValue::try_from(content_type).expect("hexadecimal digits"));
+        body = Some(Body::of_form(form, key));
     }
     Ok(Ready { method: request.method.clone(), url, headers, body })
 }
 
 /// The body with the key in it. The fingerprint's hash is of the body without.
-fn with_key(body: Option<&Typed>, field: &str, key: &str) -> Result<Bytes, String> {
+fn with_key(body: Option<&Typed>, field: &str, key: &str) -> Result<Body, String> {
     let unfit = || {
         format!(
             "the idempotency key goes into the body's field {field:?}, but the body is no JSON object and no form"
         )
     };
     let Typed { content, kind } = body.ok_or_else(unfit)?;
+    if let Body::Form(form) = content {
+        let form = Multipart::clone(form);
+        return Ok(Body::Form(Arc::new(if form.has(field) { form } else { form.text(field, key) })));
+    }
     let bytes = content.bytes().ok_or_else(unfit)?;
     match kind {
         BodyKind::Json => {
@@ -81,13 +90,17 @@ fn with_key(body: Option<&Typed>, field: &str, key: &str) -> Result<Bytes, Strin
                 serde_json::from_slice(bytes).map_err(|_| unfit())?;
             let key = to_raw_value(key).expect("text is JSON");
             fields.entry(field.into()).or_insert(&key);
-            Ok(serde_json::to_vec(&fields).expect("was JSON before").into())
+            Ok(Body::Bytes(serde_json::to_vec(&fields).expect("was JSON before").into()))
         }
         BodyKind::Form => {
             let has_own = form_urlencoded::parse(bytes).any(|(name, _)| name == field);
             let form = String::from_utf8_lossy(bytes).into_owned();
             let mut form = form_urlencoded::Serializer::new(form);
-            Ok(if has_own { bytes.clone() } else { form.append_pair(field, key).finish().into() })
+            Ok(Body::Bytes(if has_own {
+                bytes.clone()
+            } else {
+                form.append_pair(field, key).finish().into()
+            }))
         }
         BodyKind::Raw => Err(unfit()),
     }

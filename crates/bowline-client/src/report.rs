@@ -225,6 +225,11 @@ pub(crate) fn json(answer: &Answer) -> Result<&RawValue, String> {
 
 /// What is wrong with a body that is not even meant to be JSON.
 pub(crate) fn not_json(answer: &Answer) -> Option<String> {
+    not_in_format(answer, "JSON")
+}
+
+/// What is wrong with a body that is not even meant to be what was asked for.
+pub(crate) fn not_in_format(answer: &Answer, format: &str) -> Option<String> {
     const SHOWN_BYTES_MAX: usize = 80;
     let header = |name: HeaderName| answer.headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(encoding) = header(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
@@ -232,10 +237,10 @@ pub(crate) fn not_json(answer: &Answer) -> Option<String> {
     }
     let start = answer.body.trim_ascii_start();
     let is_html = is_html(header(CONTENT_TYPE).unwrap_or_default(), start);
-    if !is_html && !start.starts_with(b"<") {
+    if !is_html && (!start.starts_with(b"<") || format == "XML") {
         return None;
     }
     let kind = if is_html { "HTML" } else { "XML or HTML" };
     let shown = String::from_utf8_lossy(&start[..start.len().min(SHOWN_BYTES_MAX)]);
-    Some(format!("is {kind} where JSON was expected ({shown:?}): does the base URL lead to the API?"))
+    Some(format!("is {kind} where {format} was expected ({shown:?}): does the base URL lead to the API?"))
 }

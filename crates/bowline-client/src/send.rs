@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bowline_model::{Attempt, Clock, Error, Failure, Repeat, Verdict, effect::Tried};
+use jiff::Timestamp;
 use uuid::Builder;
 
-use crate::Call;
+use crate::{Api, Call};
 
 /// Most waits for limits and tokens that one call sits through.
 const WAITS_MAX: u32 = 1000;
@@ -30,42 +31,75 @@ impl<T> Call<T> {
     /// # Ok(()) }
     /// ```
     pub async fn send(self) -> Result<T, Error> {
-        let clock = self.api().settings().clock.clone();
-        let key = Builder::from_random_bytes(random_bytes(&*clock)).into_uuid().to_string();
-        let started = clock.now();
-        let (mut attempts, mut waits, mut unknown) = (0, 0, None);
+        let mut schedule = Schedule::new(self.api(), self.repeat());
         loop {
-            let attempt = Attempt::new(key.as_str(), attempts + 1, self.api().settings().attempt_timeout);
-            let failure = match self.attempt_once(&attempt).await {
-                Verdict::Done(value) => return Ok(value),
-                Verdict::Wait { wait, .. } if waits < WAITS_MAX => {
-                    waits += 1;
-                    clock.sleep(wait).await;
-                    continue;
-                }
-                Verdict::Wait { why, .. } => Failure::refused(format!("still waiting: {why}")).permanent(),
-                Verdict::RetryAfter(failure) | Verdict::Refused(failure) => failure,
-                Verdict::Unknown(failure) => {
-                    unknown = Some(());
-                    failure
-                }
-            };
-            attempts += 1;
-            let now = clock.now();
-            let tried = Tried { attempts, since: started };
-            let next = self.api().settings().retry.next_attempt(&failure, tried, now, clock.random());
-            // Once the remote has forgotten the key, the same request is a new one to it.
-            let forgotten = match self.repeat() {
-                Repeat::Keyed { lifetime } => unknown.and(started.checked_add(lifetime).ok()),
-                Repeat::Safe => None,
-            };
-            match next.filter(|next| forgotten.is_none_or(|end| *next < end)) {
-                Some(next) => {
-                    clock.sleep(Duration::try_from(next.duration_since(now)).unwrap_or_default()).await
-                }
-                None => return Err(given_up(failure, attempts).into()),
+            let verdict = self.attempt_once(&schedule.attempt()).await;
+            if let Some(value) = schedule.after(verdict).await? {
+                return Ok(value);
             }
         }
+    }
+}
+
+/// The attempts of one call that stands alone: when the next one is, and whether there is one.
+pub(crate) struct Schedule {
+    api: Api,
+    repeat: Repeat,
+    key: String,
+    started: Timestamp,
+    attempts: u32,
+    waits: u32,
+    /// Nobody knows whether an attempt had its effect.
+    is_unknown: bool,
+}
+
+impl Schedule {
+    pub(crate) fn new(api: &Api, repeat: Repeat) -> Self {
+        let clock = &api.settings().clock;
+        let key = Builder::from_random_bytes(random_bytes(&**clock)).into_uuid().to_string();
+        let started = clock.now();
+        Self { api: api.clone(), repeat, key, started, attempts: 0, waits: 0, is_unknown: false }
+    }
+
+    /// The next attempt.
+    pub(crate) fn attempt(&self) -> Attempt {
+        Attempt::new(self.key.as_str(), self.attempts + 1, self.api.settings().attempt_timeout)
+    }
+
+    /// What came of it: a value; or `None` when it is time for another one.
+    ///
+    /// # Errors
+    /// There is no further attempt.
+    pub(crate) async fn after<T>(&mut self, verdict: Verdict<T>) -> Result<Option<T>, Error> {
+        let settings = self.api.settings();
+        let failure = match verdict {
+            Verdict::Done(value) => return Ok(Some(value)),
+            Verdict::Wait { wait, .. } if self.waits < WAITS_MAX => {
+                self.waits += 1;
+                settings.clock.sleep(wait).await;
+                return Ok(None);
+            }
+            Verdict::Wait { why, .. } => Failure::refused(format!("still waiting: {why}")).permanent(),
+            Verdict::RetryAfter(failure) | Verdict::Refused(failure) => failure,
+            Verdict::Unknown(failure) => {
+                self.is_unknown = true;
+                failure
+            }
+        };
+        self.attempts += 1;
+        let now = settings.clock.now();
+        let tried = Tried { attempts: self.attempts, since: self.started };
+        let next = settings.retry.next_attempt(&failure, tried, now, settings.clock.random());
+        // Once the remote has forgotten the key, the same request is a new one to it.
+        let forgotten = match self.repeat {
+            Repeat::Keyed { lifetime } if self.is_unknown => self.started.checked_add(lifetime).ok(),
+            Repeat::Keyed { .. } | Repeat::Safe => None,
+        };
+        let Some(next) = next.filter(|next| forgotten.is_none_or(|end| *next < end)) else {
+            return Err(given_up(failure, self.attempts).into());
+        };
+        settings.clock.sleep(Duration::try_from(next.duration_since(now)).unwrap_or_default()).await;
+        Ok(None)
     }
 }
 

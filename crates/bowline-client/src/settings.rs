@@ -33,6 +33,11 @@ const KEY_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Largest answer.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Largest body that flows: 64 GiB.
+const STREAM_BYTES_MAX: u64 = 64 << 30;
+/// How long a body that flows may pause.
+const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Where an Api is whose URL has a stand-in: at a host that never exists (RFC 6761 §6.4), so that nothing leaves.
 const STAND_IN_URL: &str = "https://stand-in.invalid";
 
@@ -67,6 +72,9 @@ pub(crate) struct Settings {
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_bytes_max: usize,
+    /// Largest body that is read as it flows: items, downloads.
+    pub(crate) stream_bytes_max: u64,
+    pub(crate) stream_idle_timeout: Duration,
     pub(crate) user_agent: HeaderValue,
     pub(crate) attempt_timeout: Duration,
     pub(crate) retry: RetryPolicy,
@@ -101,6 +109,8 @@ impl Settings {
             certificate: None,
             connect_timeout: CONNECT_TIMEOUT,
             response_bytes_max: RESPONSE_BYTES_MAX,
+            stream_bytes_max: STREAM_BYTES_MAX,
+            stream_idle_timeout: STREAM_IDLE_TIMEOUT,
             user_agent: HeaderValue::from_static(concat!("bowline/", env!("CARGO_PKG_VERSION"))),
             attempt_timeout: ATTEMPT_TIMEOUT,
             retry: RetryPolicy::default(),

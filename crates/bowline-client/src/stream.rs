@@ -13,6 +13,8 @@
 //! | [`CsvRecords`] | the records of a CSV document |
 //! | `XmlElements` (feature `xml`) | the elements at a path of an XML document |
 //!
+//! Calls have them too: [`Call::stream_json`](crate::Call::stream_json) and those beside it.
+//!
 //! These are for use alone. Inside a run nothing records which item was the last: a run that crashes reads from the
 //! beginning.
 
@@ -47,6 +49,9 @@ pub const ITEM_BYTES_MAX: usize = 16 * 1024 * 1024;
 ///
 /// Whatever the chunks, items and errors are the same.
 pub trait Split {
+    /// What is read, as people call it: `JSON`.
+    const FORMAT: &'static str;
+
     /// Takes a chunk. What is fed is held until it is read: ask for items until there is none before feeding more.
     fn feed(&mut self, chunk: Bytes);
 

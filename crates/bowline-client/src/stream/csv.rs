@@ -51,9 +51,10 @@ const MARK: [u8; 3] = *b"\xef\xbb\xbf";
 /// assert_eq!(prices.next_item()?, Some(Price { sku: "A-2".into(), price: 10.0, note: Some("a \"b\"; c".into()) }));
 /// # Ok::<(), bowline_client::stream::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CsvRecords {
-    options: ReaderBuilder,
+    delimiter: u8,
+    quote: u8,
     reader: Reader,
     begins: Begins,
     has_header: bool,
@@ -112,11 +113,11 @@ impl Place {
 impl CsvRecords {
     /// Records separated by commas, below a header.
     pub fn new() -> Self {
-        let options = ReaderBuilder::new();
         let place = Place { offset: 0, line: 1, after_return: false };
         Self {
-            reader: options.build(),
-            options,
+            delimiter: b',',
+            quote: b'"',
+            reader: Reader::new(),
             begins: Begins::Mark(0),
             has_header: true,
             names: None,
@@ -137,13 +138,18 @@ impl CsvRecords {
 
     /// What separates fields: `,` unless said; often `;` or a tab.
     pub fn delimiter(mut self, delimiter: u8) -> Self {
-        self.reader = self.options.delimiter(delimiter).build();
-        self
+        self.delimiter = delimiter;
+        self.renewed()
     }
 
     /// What a field is put in that holds delimiters: `"` unless said.
     pub fn quote(mut self, quote: u8) -> Self {
-        self.reader = self.options.quote(quote).build();
+        self.quote = quote;
+        self.renewed()
+    }
+
+    fn renewed(mut self) -> Self {
+        self.reader = ReaderBuilder::new().delimiter(self.delimiter).quote(self.quote).build();
         self
     }
 
@@ -312,6 +318,10 @@ impl CsvRecords {
             let not_utf8 = Error::NotUtf8 { offset: self.start.offset };
             let header = Record::new(&self.fields[..self.fields_bytes], &self.ends[..self.ends_count], None);
             let header = header.ok_or(not_utf8)?;
+            if header.fields().next().is_some_and(|name| name.starts_with('<')) {
+                let problem = "it begins as HTML or XML does".to_owned();
+                return Err(Error::Malformed { format: "CSV", offset: self.start.offset, problem });
+            }
             self.names = Some(header.fields().map(str::to_owned).collect());
             self.forget();
         }
@@ -353,6 +363,8 @@ impl Default for CsvRecords {
 }
 
 impl Split for CsvRecords {
+    const FORMAT: &'static str = "CSV";
+
     fn feed(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
             self.chunks.push_back(chunk);

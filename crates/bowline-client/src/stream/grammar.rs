@@ -59,7 +59,7 @@ enum Number {
 }
 
 /// Reads one value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Scan {
     at: At,
     open: Open,
@@ -302,7 +302,7 @@ fn plain_bytes(bytes: &[u8]) -> usize {
 }
 
 /// Which arrays and objects are open, a bit for each: set for an object.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Open {
     /// The innermost 64.
     inner: u64,

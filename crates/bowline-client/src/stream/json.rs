@@ -46,7 +46,7 @@ const ESCAPED_BYTES_MAX: usize = 6;
 /// assert_eq!(items.next_bytes()?, None, "the document is complete");
 /// # Ok::<(), bowline_client::stream::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct JsonItems {
     path: Path,
     item_bytes_max: usize,
@@ -88,7 +88,7 @@ enum Place {
 }
 
 /// The item that is being read or was read last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Item {
     /// Counted from 0, once there is one.
     count: u64,
@@ -444,6 +444,8 @@ impl JsonItems {
 }
 
 impl Split for JsonItems {
+    const FORMAT: &'static str = "JSON";
+
     fn feed(&mut self, chunk: Bytes) {
         self.input.feed(chunk);
     }

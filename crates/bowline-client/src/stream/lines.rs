@@ -25,7 +25,7 @@ use super::{Error, ITEM_BYTES_MAX, Split, grammar::is_space};
 /// assert_eq!(lines.next_item::<serde_json::Value>()?.unwrap()["id"], 2);
 /// # Ok::<(), bowline_client::stream::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct JsonLines {
     item_bytes_max: usize,
     chunks: VecDeque<Bytes>,
@@ -134,6 +134,8 @@ impl Default for JsonLines {
 }
 
 impl Split for JsonLines {
+    const FORMAT: &'static str = "lines of JSON";
+
     fn feed(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
             self.chunks.push_back(chunk);

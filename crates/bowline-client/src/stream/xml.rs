@@ -51,7 +51,7 @@ const CDATA: &[u8] = b"![CDATA[";
 /// assert_eq!(entries.next_item::<Entry>()?, None, "the document is complete");
 /// # Ok::<(), bowline_client::stream::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct XmlElements {
     path: Path,
     item_bytes_max: usize,
@@ -92,7 +92,7 @@ enum Place {
 }
 
 /// Markup or an item, from its first byte on.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Held {
     is_held: bool,
     /// Of its first byte.
@@ -499,6 +499,8 @@ impl XmlElements {
 }
 
 impl Split for XmlElements {
+    const FORMAT: &'static str = "XML";
+
     fn feed(&mut self, chunk: Bytes) {
         self.input.feed(chunk);
     }

@@ -25,6 +25,7 @@ mod sending;
 mod signed;
 #[cfg(feature = "sigv4")]
 mod signed_aws;
+mod streamed;
 mod streaming;
 mod tls;
 mod validated;
