@@ -7,7 +7,7 @@
 //! | Limit | |
 //! |---|---|
 //! | decoded size | what the call says: [`Decoder::new`] |
-//! | growth | [`GROWTH_MAX`] times what was fed, beyond [`GROWTH_BYTES_FREE`]: gzip cannot, a bomb in brotli or zstd must |
+//! | growth | [`GROWTH_MAX`] times what was fed, beyond [`GROWTH_BYTES_FREE`]: no document does that |
 //! | window of zstd | 8 MiB (RFC 9659), of brotli 16 MiB (RFC 7932) |
 //! | encodings, one around the other | [`ENCODINGS_MAX`] |
 

@@ -39,6 +39,7 @@
 //! | `flow` | an answer's body, chunk by chunk |
 //! | `streamed` | the items of an answer, as a call's own stream |
 //! | `upload`, `multipart` | bodies that are larger than memory, and forms with files |
+//! | `download` | an answer into a file, resumed where it broke off |
 //! | `send` | the retry schedule of a call that stands alone |
 //!
 //! # Alone
@@ -77,6 +78,7 @@ mod certificate;
 mod credential;
 mod decode;
 mod guard;
+mod download;
 mod flow;
 mod live;
 mod multipart;
@@ -103,6 +105,7 @@ pub use api::Api;
 pub use auth::OAuth;
 pub use bulk::{Bulk, Job, Progress};
 pub use call::{Call, Decoded};
+pub use download::Downloaded;
 pub use graphql::{GraphQl, GraphQlError, Partial};
 pub use idempotency::Idempotency;
 pub use live::LiveSecret;

@@ -52,6 +52,10 @@ pub trait Split {
     /// What is read, as people call it: `JSON`.
     const FORMAT: &'static str;
 
+    /// The same before its first byte: for an answer that comes again.
+    #[must_use]
+    fn anew(&self) -> Self;
+
     /// Takes a chunk. What is fed is held until it is read: ask for items until there is none before feeding more.
     fn feed(&mut self, chunk: Bytes);
 

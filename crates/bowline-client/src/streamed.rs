@@ -184,12 +184,12 @@ impl<U> Call<U> {
     pub async fn stream_with<T, P>(self, splitter: P) -> Result<Streamed<T, P>, Error>
     where
         T: DeserializeOwned,
-        P: Split + Clone + Unpin,
+        P: Split + Unpin,
     {
         let mut schedule = Schedule::new(self.api(), self.repeat());
         loop {
             let attempt = schedule.attempt();
-            let verdict = Streamed::open(&self, &attempt, splitter.clone()).await;
+            let verdict = Streamed::open(&self, &attempt, splitter.anew()).await;
             if let Some(streamed) = schedule.after(verdict).await? {
                 return Ok(streamed);
             }

@@ -51,7 +51,7 @@ const MARK: [u8; 3] = *b"\xef\xbb\xbf";
 /// assert_eq!(prices.next_item()?, Some(Price { sku: "A-2".into(), price: 10.0, note: Some("a \"b\"; c".into()) }));
 /// # Ok::<(), bowline_client::stream::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CsvRecords {
     delimiter: u8,
     quote: u8,
@@ -364,6 +364,11 @@ impl Default for CsvRecords {
 
 impl Split for CsvRecords {
     const FORMAT: &'static str = "CSV";
+
+    fn anew(&self) -> Self {
+        let Self { delimiter, quote, has_header, item_bytes_max, .. } = *self;
+        Self { has_header, item_bytes_max, ..Self::new().delimiter(delimiter).quote(quote) }
+    }
 
     fn feed(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {

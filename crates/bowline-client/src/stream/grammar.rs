@@ -59,7 +59,7 @@ enum Number {
 }
 
 /// Reads one value.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Scan {
     at: At,
     open: Open,
@@ -302,7 +302,7 @@ fn plain_bytes(bytes: &[u8]) -> usize {
 }
 
 /// Which arrays and objects are open, a bit for each: set for an object.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Open {
     /// The innermost 64.
     inner: u64,

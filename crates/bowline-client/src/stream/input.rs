@@ -10,7 +10,7 @@ use super::{
 };
 
 /// What was fed, in pieces that are UTF-8.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Input {
     gate: Gate,
     pieces: VecDeque<Bytes>,

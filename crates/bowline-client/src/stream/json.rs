@@ -46,7 +46,7 @@ const ESCAPED_BYTES_MAX: usize = 6;
 /// assert_eq!(items.next_bytes()?, None, "the document is complete");
 /// # Ok::<(), bowline_client::stream::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct JsonItems {
     path: Path,
     item_bytes_max: usize,
@@ -88,7 +88,7 @@ enum Place {
 }
 
 /// The item that is being read or was read last.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Item {
     /// Counted from 0, once there is one.
     count: u64,
@@ -116,9 +116,12 @@ impl JsonItems {
     /// # Errors
     /// [`Error::Path`] if it is not one.
     pub fn at(path: &str) -> Result<Self, Error> {
-        let path = Path::parse(path)?;
+        Path::parse(path).map(Self::on)
+    }
+
+    fn on(path: Path) -> Self {
         let found = vec![false; path.len()];
-        Ok(Self {
+        Self {
             path,
             item_bytes_max: ITEM_BYTES_MAX,
             input: Input::default(),
@@ -130,7 +133,7 @@ impl JsonItems {
             names: vec![],
             item: Item::default(),
             failed: None,
-        })
+        }
     }
 
     /// The largest item, in bytes: 16 MiB unless said.
@@ -445,6 +448,10 @@ impl JsonItems {
 
 impl Split for JsonItems {
     const FORMAT: &'static str = "JSON";
+
+    fn anew(&self) -> Self {
+        Self::on(self.path.clone()).item_bytes_max(self.item_bytes_max)
+    }
 
     fn feed(&mut self, chunk: Bytes) {
         self.input.feed(chunk);

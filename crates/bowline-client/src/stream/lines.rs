@@ -25,7 +25,7 @@ use super::{Error, ITEM_BYTES_MAX, Split, grammar::is_space};
 /// assert_eq!(lines.next_item::<serde_json::Value>()?.unwrap()["id"], 2);
 /// # Ok::<(), bowline_client::stream::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct JsonLines {
     item_bytes_max: usize,
     chunks: VecDeque<Bytes>,
@@ -135,6 +135,10 @@ impl Default for JsonLines {
 
 impl Split for JsonLines {
     const FORMAT: &'static str = "lines of JSON";
+
+    fn anew(&self) -> Self {
+        Self::new().item_bytes_max(self.item_bytes_max)
+    }
 
     fn feed(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {

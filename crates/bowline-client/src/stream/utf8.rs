@@ -8,7 +8,7 @@ use bytes::Bytes;
 const CHARACTER_BYTES_MAX: usize = 4;
 
 /// Lets through what is UTF-8. The beginning of a character waits for the rest of it, in the next chunk.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Gate {
     /// The beginning of a character at the end of what came so far.
     begun: Vec<u8>,

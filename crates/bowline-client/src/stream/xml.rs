@@ -51,7 +51,7 @@ const CDATA: &[u8] = b"![CDATA[";
 /// assert_eq!(entries.next_item::<Entry>()?, None, "the document is complete");
 /// # Ok::<(), bowline_client::stream::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct XmlElements {
     path: Path,
     item_bytes_max: usize,
@@ -92,7 +92,7 @@ enum Place {
 }
 
 /// Markup or an item, from its first byte on.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Held {
     is_held: bool,
     /// Of its first byte.
@@ -118,8 +118,12 @@ impl XmlElements {
         if path.is_empty() {
             return Err(Error::Path { path: String::new(), problem: "it names the root at least" });
         }
-        Ok(Self {
-            path: Path::parse(path)?,
+        Path::parse(path).map(Self::on)
+    }
+
+    fn on(path: Path) -> Self {
+        Self {
+            path,
             item_bytes_max: ITEM_BYTES_MAX,
             input: Input::default(),
             place: Place::Mark(0),
@@ -132,7 +136,7 @@ impl XmlElements {
             markup: 0,
             count: 0,
             failed: None,
-        })
+        }
     }
 
     /// The largest element, in bytes: 16 MiB unless said. No tag may be longer, either.
@@ -500,6 +504,10 @@ impl XmlElements {
 
 impl Split for XmlElements {
     const FORMAT: &'static str = "XML";
+
+    fn anew(&self) -> Self {
+        Self::on(self.path.clone()).item_bytes_max(self.item_bytes_max)
+    }
 
     fn feed(&mut self, chunk: Bytes) {
         self.input.feed(chunk);

@@ -5,6 +5,7 @@
 mod alone;
 mod cached;
 mod diverted;
+mod downloaded;
 #[cfg(feature = "xml")]
 mod elements;
 mod exports;
@@ -29,3 +30,4 @@ mod streamed;
 mod streaming;
 mod tls;
 mod validated;
+mod uploaded;

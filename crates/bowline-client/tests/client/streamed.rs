@@ -1,6 +1,12 @@
 //! Items of an answer while it arrives, over HTTP.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use async_compression::{
     Level,
@@ -59,7 +65,7 @@ async fn items_are_there_before_the_answer_is_complete() {
         let signal = signal.clone();
         async move {
             read_request(&mut stream).await;
-            write(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{\"data\":{\"ids\":[1,").await;
+            write(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"data\":{\"ids\":[1,").await;
             signal.notified().await;
             write(&mut stream, "2,3]},\"x\"").await;
             write(&mut stream, ":0}").await;
@@ -123,7 +129,7 @@ async fn bodies_are_asked_for_compressed_and_decoded() {
 
 #[tokio::test]
 async fn what_cannot_be_decoded_says_so() {
-    let [(_, gzip), ..] = encodings(&b"[1]".repeat(100));
+    let [(_, gzip), ..] = encodings(b"[1, 1, 1, 1, 1, 1, 1, 1, 1, 1]");
     let cases = [
         ("gzip", gzip[..gzip.len() - 3].to_vec(), "its body ends early: its gzip is not complete", true),
         ("gzip", [&gzip[..], b"tail"].concat(), "is damaged: not gzip", false),
@@ -158,38 +164,39 @@ async fn bombs_are_refused_in_streams_and_in_whole_answers() {
         let remote = Remote::always(200, &[("content-encoding", encoding)], body).await;
         let api = remote.api().retry(RetryPolicy::never()).stream_bytes_max(20_000_000);
         let error = api.get("/").stream_json::<Value>("").await.unwrap_err();
-        let expected =
-            if encoding == "gzip" { "raise .stream_bytes_max" } else { "grows more than 1000 times" };
-        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.to_string().contains("grows more than 1000 times"), "{error}");
         assert!(!error.is_retryable());
         let error = api.get("/").decode::<Value>().send().await.unwrap_err();
-        let expected =
-            if encoding == "gzip" { "larger than 16777216 bytes" } else { "grows more than 1000 times" };
-        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.to_string().contains("grows more than 1000 times"), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_stream_is_tried_again_until_its_first_item_and_not_after() {
-    let short = |body: &'static str| {
-        let body = stream::iter([Ok(Bytes::from(body)), Err("cut")]);
-        answer(200, Body::from_stream(body))
-    };
-    let remote = Remote::new(move |nth, _| match nth {
-        1 => answer(503, "busy"),
-        2 => short("[ "),
-        _ => short("[1, 2, "),
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let address = raw(move |nth, mut stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            read_request(&mut stream).await;
+            let answer = match nth {
+                1 => "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                2 => "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[ ",
+                _ => "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[1, 2, ",
+            };
+            write(&mut stream, answer).await;
+        }
     })
     .await;
-    let mut items = patient(remote.api()).get("/").stream_json::<u32>("").await.unwrap();
-    assert_eq!(remote.seen().len(), 3);
+    let mut items = patient(api_at(address)).get("/").stream_json::<u32>("").await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
     assert_eq!(items.next().await.unwrap().unwrap(), 1);
     assert_eq!(items.next().await.unwrap().unwrap(), 2);
     let error = items.next().await.unwrap().unwrap_err();
     assert!(error.is_retryable() && items.is_over(), "{error}");
     assert!(error.to_string().contains("connection broke after 7 bytes of its body"), "{error}");
     assert!(items.next().await.is_none());
-    assert_eq!(remote.seen().len(), 3);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
@@ -277,7 +284,6 @@ async fn a_body_that_pauses_too_long_is_given_up() {
 
 #[tokio::test]
 async fn no_more_is_read_than_is_taken() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     const CHUNK_BYTES: usize = 64 * 1024;
     let made = Arc::new(AtomicUsize::new(0));
     let count = made.clone();
