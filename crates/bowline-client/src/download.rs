@@ -238,11 +238,8 @@ fn begin(flow: &Flow, kept: Option<&State>) -> Begin {
     };
     match (flow.status, kept) {
         (200, _) => Begin::At(0, state(length(&flow.headers))),
-        (416, Some(kept))
-            if kept.total == Some(kept.bytes) && range(&flow.headers) == Some((None, Some(kept.bytes))) =>
-        {
-            Begin::Complete
-        }
+        // Only of the same version is the range looked at: of another one all would have come.
+        (416, Some(kept)) if range(&flow.headers) == Some((None, Some(kept.bytes))) => Begin::Complete,
         (206, Some(kept)) => {
             let new = state(range(&flow.headers).and_then(|(_, total)| total));
             let is_rest = range(&flow.headers).and_then(|(start, _)| start) == Some(kept.bytes);

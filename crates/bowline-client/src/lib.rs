@@ -96,8 +96,8 @@ mod settings;
 mod sign;
 mod streamed;
 mod transport;
-mod vault;
 mod upload;
+mod vault;
 mod verdict;
 
 pub use address::segment;
@@ -116,5 +116,5 @@ pub use response::Response;
 #[cfg(feature = "sigv4")]
 pub use sign::SigV4;
 pub use sign::{HmacSigning, Sign, Signable, SigningSetup, StandardWebhooksSigning};
-pub use vault::{Begun, Callback, Connected, Connection, Consent, SealKeys, Standing, Vault};
 pub use streamed::Streamed;
+pub use vault::{Begun, Callback, Connected, Connection, Consent, SealKeys, Standing, Vault};

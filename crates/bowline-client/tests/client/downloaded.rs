@@ -24,7 +24,9 @@ use crate::remote::{Hand, LONG, api_at, raw};
 type Asked = Arc<Mutex<Vec<String>>>;
 
 /// A remote that answers the nth request with those bytes, and closes.
-async fn remote(answer: impl Fn(usize, &str) -> Vec<u8> + Clone + Send + Sync + 'static) -> (SocketAddr, Asked) {
+async fn remote(
+    answer: impl Fn(usize, &str) -> Vec<u8> + Clone + Send + Sync + 'static,
+) -> (SocketAddr, Asked) {
     let asked: Asked = Arc::default();
     let log = asked.clone();
     let address = raw(move |nth, mut stream| {
@@ -63,7 +65,8 @@ fn content(bytes: usize, seed: u8) -> Vec<u8> {
 
 /// Sent again at once.
 fn api(address: SocketAddr) -> Api {
-    api_at(address).clock(Hand::new()).attempt_timeout(LONG).retry(RetryPolicy::default().attempts_max(5))
+    let api = api_at(address).clock(Hand::new()).attempt_timeout(LONG).stream_idle_timeout(LONG);
+    api.retry(RetryPolicy::default().attempts_max(5))
 }
 
 struct Folder(TempDir);
@@ -116,7 +119,8 @@ fn rest() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_file_is_there_when_it_is_complete_and_not_before() {
-    let (address, asked) = remote(|_, _| answer("200 OK", "ETag: W/\"7\"\r\n", SIZE, &content(SIZE, 0))).await;
+    let (address, asked) =
+        remote(|_, _| answer("200 OK", "ETag: W/\"7\"\r\n", SIZE, &content(SIZE, 0))).await;
     let folder = Folder::new();
     fs::write(folder.path(), "before").unwrap();
     let downloaded = api(address).get("/file").query("of", "export 7").download(folder.path()).await.unwrap();
@@ -126,7 +130,8 @@ async fn a_file_is_there_when_it_is_complete_and_not_before() {
     assert!(asked.lock().unwrap()[0].contains("accept-encoding: identity\r\n"));
 
     let (address, _) = remote(|_, _| answer("200 OK", "", SIZE, b"half")).await;
-    let failed = api(address).retry(RetryPolicy::never()).get("/file").download(folder.path()).await.unwrap_err();
+    let failed =
+        api(address).retry(RetryPolicy::never()).get("/file").download(folder.path()).await.unwrap_err();
     assert!(failed.is_retryable() && failed.to_string().contains("broke after 4 bytes"), "{failed}");
     assert_eq!(fs::read(folder.path()).unwrap(), content(SIZE, 0), "the file that was there is there");
 }
@@ -138,7 +143,11 @@ async fn what_broke_off_is_resumed_where_it_stood() {
     assert_eq!(downloaded.unwrap(), expected);
     assert!(file == content(SIZE, 0));
     assert!(!asked[0].contains("range:"));
-    assert!(asked[1].contains("\r\nrange: bytes=40000-\r\n") && asked[1].contains("\r\nif-range: \"v1\"\r\n"), "{}", asked[1]);
+    assert!(
+        asked[1].contains("\r\nrange: bytes=40000-\r\n") && asked[1].contains("\r\nif-range: \"v1\"\r\n"),
+        "{}",
+        asked[1]
+    );
     assert_eq!(asked.len(), 2);
 }
 
@@ -183,13 +192,21 @@ async fn a_file_is_never_made_of_two_versions() {
         part(format!("{CUT}-{last}/{}", SIZE + 1), "\"v1\""),
         part(format!("{CUT}-{last}"), "\"v1\""),
         answer("416 Range Not Satisfiable", "Content-Range: bytes */10\r\n", 0, b""),
-        [&b"HTTP/1.1 206 Partial Content\r\nConnection: close\r\nContent-Encoding: gzip\r\n"[..], &part(format!("{CUT}-{last}/{SIZE}"), "\"v1\"")[29..]].concat(),
+        [
+            &b"HTTP/1.1 206 Partial Content\r\nConnection: close\r\nContent-Encoding: gzip\r\n"[..],
+            &part(format!("{CUT}-{last}/{SIZE}"), "\"v1\"")[29..],
+        ]
+        .concat(),
     ];
     for (nth_case, unfit) in unfit.into_iter().enumerate() {
         let then = move |nth, _: &str| if nth == 2 { unfit.clone() } else { whole() };
         let (downloaded, file, asked) = after_a_cut("ETag: \"v1\"\r\n", then).await;
         let downloaded = downloaded.unwrap_or_else(|error| panic!("case {nth_case}: {error}"));
-        assert_eq!((downloaded.resumed_from, downloaded.etag.as_deref()), (0, Some("\"v2\"")), "case {nth_case}");
+        assert_eq!(
+            (downloaded.resumed_from, downloaded.etag.as_deref()),
+            (0, Some("\"v2\"")),
+            "case {nth_case}"
+        );
         assert!(file == content(SIZE / 2, 9), "case {nth_case}");
         assert!(asked.len() <= 3 && !asked.last().unwrap().contains("range:") || asked.len() == 2);
     }
@@ -254,7 +271,8 @@ async fn what_fails_for_good_says_why() {
 /// Not a test of its own: what the next one kills.
 #[tokio::test]
 async fn child_that_downloads() {
-    let (Some(address), Some(path)) = (std::env::var_os("BOWLINE_DOWNLOAD_FROM"), std::env::var_os("BOWLINE_DOWNLOAD_TO"))
+    let (Some(address), Some(path)) =
+        (std::env::var_os("BOWLINE_DOWNLOAD_FROM"), std::env::var_os("BOWLINE_DOWNLOAD_TO"))
     else {
         return;
     };
@@ -275,7 +293,10 @@ async fn a_download_survives_the_process_that_made_it() {
             let request = head(&mut stream).await.to_ascii_lowercase();
             log.lock().unwrap().push(request.clone());
             if nth == 1 {
-                stream.write_all(&answer("200 OK", "ETag: \"v1\"\r\n", LARGE, &content(SENT, 0))).await.unwrap();
+                stream
+                    .write_all(&answer("200 OK", "ETag: \"v1\"\r\n", LARGE, &content(SENT, 0)))
+                    .await
+                    .unwrap();
                 signal.notify_one();
                 wait.notified().await;
                 return;
@@ -362,7 +383,10 @@ async fn resumes_from_a_server_that_others_wrote() {
             let request = head(&mut stream).await;
             log.lock().unwrap().push(request.to_ascii_lowercase());
             let mut there = TcpStream::connect(behind).await.unwrap();
-            there.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+            there
+                .write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes())
+                .await
+                .unwrap();
             let most = if nth == 1 { 2_000_000 } else { u64::MAX };
             tokio::io::copy(&mut there.take(most), &mut stream).await.ok();
         }

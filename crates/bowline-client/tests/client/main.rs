@@ -29,5 +29,5 @@ mod signed_aws;
 mod streamed;
 mod streaming;
 mod tls;
-mod validated;
 mod uploaded;
+mod validated;

@@ -54,7 +54,10 @@ fn encodings(text: &[u8]) -> [(&'static str, Vec<u8>); 3] {
 
 /// Sent again at once, and no more than three times.
 fn patient(api: Api) -> Api {
-    api.clock(Hand::new()).attempt_timeout(LONG).retry(RetryPolicy::default().attempts_max(3))
+    api.clock(Hand::new())
+        .attempt_timeout(LONG)
+        .stream_idle_timeout(LONG)
+        .retry(RetryPolicy::default().attempts_max(3))
 }
 
 #[tokio::test]

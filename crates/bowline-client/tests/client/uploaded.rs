@@ -8,10 +8,11 @@ use std::{
     },
 };
 
-use bowline_client::{Api, Idempotency, Multipart, sign::{Sign, Signable}};
-use bowline_model::{Effect, RetryPolicy, Timestamp};
+use bowline_client::{Api, Idempotency, Multipart, Sign, Signable};
+use bowline_model::{Effect, RetryPolicy};
 use bytes::Bytes;
 use futures_util::stream;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -19,7 +20,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::{
     downloaded::Peer,
-    remote::{Hand, LONG, Remote, answer, api_at, raw, read_request, refused, once},
+    remote::{Hand, LONG, Remote, answer, api_at, once, raw, read_request, refused},
 };
 
 fn patient(api: Api) -> Api {
@@ -74,7 +75,10 @@ async fn a_file_that_changed_is_not_sent_under_the_same_key() {
         fs::write(&path, "first").unwrap();
         let before = remote.seen().len();
         let error = call.send().await.unwrap_err();
-        assert!(error.to_string().contains("changed since the first attempt (5 bytes then, 10 now)"), "{error}");
+        assert!(
+            error.to_string().contains("changed since the first attempt (5 bytes then, 10 now)"),
+            "{error}"
+        );
         assert!(!error.is_retryable());
         assert_eq!(remote.seen().len(), before + 1);
     }
@@ -204,7 +208,10 @@ async fn forms_are_read_by_a_server_that_others_wrote() {
     let content: Vec<u8> = (0..700_000_u32).flat_map(|n| n.to_be_bytes()).collect();
     let (_folder, path) = folder_with("Zoë's \"best\" 100%.pdf", &content);
     let Some(peer) = Peer::start(&path) else {
-        bowline_testing::skip!("forms_are_read_by_a_server_that_others_wrote", "BOWLINE_PYTHON names no Python");
+        bowline_testing::skip!(
+            "forms_are_read_by_a_server_that_others_wrote",
+            "BOWLINE_PYTHON names no Python"
+        );
     };
     let api = api_at(peer.address);
     let hash = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
