@@ -25,7 +25,7 @@ pub(crate) struct Granted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Denied {
     pub(crate) kind: Denial,
-    /// In the provider's own words.
+    /// In the provider's own words, which may repeat what it was sent.
     pub(crate) what: String,
 }
 
@@ -86,7 +86,7 @@ fn denied(wire: &Wire) -> Option<Denied> {
         _ => Denial::Permanent,
     };
     let words = wire.error_description.as_ref().and_then(Value::as_str);
-    let what = words.map_or_else(|| shown(code), |words| format!("{} ({})", shown(code), shown(words)));
+    let what = words.map_or_else(|| code.to_owned(), |words| format!("{code} ({words})"));
     Some(Denied { kind, what })
 }
 
@@ -94,7 +94,7 @@ fn permanent(what: &str) -> Denied {
     Denied { kind: Denial::Permanent, what: what.to_owned() }
 }
 
-/// A provider's words on one line.
+/// A provider's words on one line. Secrets are taken out before: half a secret is none to who looks for it.
 pub(crate) fn shown(words: &str) -> String {
     words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_CHARS_MAX).collect()
 }
@@ -136,12 +136,18 @@ mod tests {
             Err(None) | Ok(_) => panic!("no denial: {body}"),
         };
         let expired = no(r#"{"error":"invalid_grant","error_description":"Token\nexpired"}"#);
-        assert_eq!((expired.kind, expired.what.as_str()), (Denial::Grant, "invalid_grant (Token expired)"));
+        assert_eq!((expired.kind, expired.what.as_str()), (Denial::Grant, "invalid_grant (Token\nexpired)"));
         assert_eq!(no(r#"{"ok":false,"error":"invalid_refresh_token"}"#).kind, Denial::Grant);
         assert_eq!(no(r#"{"error":"temporarily_unavailable"}"#).kind, Denial::Temporary);
         assert_eq!(no(r#"{"error":"invalid_client"}"#).kind, Denial::Permanent);
         assert_eq!(no(r#"{"access_token":"a","token_type":"DPoP"}"#).kind, Denial::Permanent);
         assert_eq!(no(r#"{"access_token":"a\r\nb"}"#).kind, Denial::Permanent);
+    }
+
+    #[test]
+    fn words_are_told_on_one_short_line() {
+        assert_eq!(shown("Token\r\nexpired"), "Token  expired");
+        assert_eq!(shown(&"ä".repeat(1000)), "ä".repeat(300));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bowline_model::{Alert, Alerts, Attempt, Failure, Verdict};
 use crate::{
     Api, Idempotency, Response,
     auth::{
-        answer::{self, Denial, Denied, Granted},
+        answer::{self, Denial, Denied, Granted, shown},
         form::Question,
     },
     settings::Settings,
@@ -70,7 +70,12 @@ pub(crate) async fn ask(settings: &Settings, question: Question) -> Answered {
         .query_pairs()
         .fold(api.post(question.url.path()), |call, (name, value)| call.query(&name, value));
     let verdict = call.form(&form).attempt_once(&Attempt::new("", 1, ANSWER_TIMEOUT)).await;
-    read(&api, verdict)
+    match read(&api, verdict) {
+        Answered::Denied(Denied { kind, what }) => {
+            Answered::Denied(Denied { kind, what: shown(&api.settings().scrub.text(&what)) })
+        }
+        answered @ (Answered::Granted(_) | Answered::Failed(_)) => answered,
+    }
 }
 
 fn read(api: &Api, verdict: Verdict<Response>) -> Answered {

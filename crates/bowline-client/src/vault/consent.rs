@@ -4,7 +4,7 @@
 //! send them, and that they are connected. What must never happen here: a code without a consent that was begun here
 //! within ten minutes, a `state` that is taken twice, or a code, verifier or token in an error.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bowline_model::{Clock, Error, Failure, Secret};
 use jiff::Timestamp;
@@ -68,14 +68,21 @@ pub struct Consent {
     vault: Vault,
 }
 
-/// A consent that was begun.
-#[derive(Debug, Clone)]
+/// A consent that was begun. `Debug` shows the provider's host: the rest of the URL is for one person.
+#[derive(Clone)]
 pub struct Begun {
     /// The provider's page: send them there.
     pub url: String,
     /// What comes back with them. A page that binds it to their session (in a cookie) makes sure that who comes back is
     /// who went.
     pub state: Secret,
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = Url::parse(&self.url).ok();
+        write!(f, "Begun({})", url.as_ref().and_then(Url::host_str).unwrap_or_default())
+    }
 }
 
 /// What the provider's page sent back: the query of the redirect.
