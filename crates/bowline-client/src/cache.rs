@@ -14,6 +14,7 @@ use std::{
 use bowline_model::BoxFuture;
 use bytes::Bytes;
 use jiff::Timestamp;
+use reqwest::header::{CONTENT_LOCATION, LOCATION};
 use tokio::sync::watch;
 
 mod ask;
@@ -53,7 +54,8 @@ impl Api {
     /// an Api with another setting keeps its own answers. Not kept: what could not be read as the call wanted it, failures,
     /// a 202 or 206, and answers over 1 MiB; beyond 16 MiB in all the oldest go.
     ///
-    /// A POST, PUT, PATCH or DELETE that succeeds, or may have, ends all that is kept for its path, whatever the query.
+    /// A POST, PUT, PATCH or DELETE that succeeds, or may have, ends all that is kept for its path, whatever the query, and
+    /// for those in the `Location` and `Content-Location` of its answer.
     /// A call with the header `Cache-Control: no-cache` asks the remote, and renews what is kept; with `no-store`, a
     /// `Range` or a condition of its own it has nothing to do with it. Where the remote allows it (`stale-if-error`,
     /// RFC 5861), an old answer stands in while there is no connection, no answer, or a 500, 502, 503 or 504.
@@ -212,7 +214,7 @@ impl Cache {
 
     /// A request that changes what is at a place.
     fn change(&self, place: Place) -> Changing<'_> {
-        Changing { cache: self, place: Some(place) }
+        Changing { cache: self, places: vec![place] }
     }
 }
 
@@ -335,21 +337,26 @@ impl Drop for Asking<'_> {
 /// more: it may have arrived.
 struct Changing<'c> {
     cache: &'c Cache,
-    place: Option<Place>,
+    places: Vec<Place>,
 }
 
 impl Changing<'_> {
+    /// The remote said where on it what was changed is to be found, too (RFC 9111 §4.4).
+    fn is_known_by(&mut self, answer: &Answer) {
+        let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| answer.headers.get(name));
+        let urls = named.filter_map(|url| answer.url.join(url.to_str().ok()?).ok());
+        self.places.extend(urls.filter(|url| url.origin() == answer.url.origin()).map(|url| Place::of(&url)));
+    }
+
     /// The remote said that it did nothing.
     fn did_nothing(mut self) {
-        self.place = None;
+        self.places.clear();
     }
 }
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.cache.lock().forget(place);
-        }
+        self.places.iter().for_each(|place| self.cache.lock().forget(*place));
     }
 }
 

@@ -31,8 +31,8 @@ impl Api {
                 return self.ask(asking, old, outgoing, read).await;
             }
             Wish::Change(place) => {
-                let changing = cache.change(place);
-                let verdict = self.exchange(outgoing, read, |_| {}).await;
+                let mut changing = cache.change(place);
+                let verdict = self.exchange(outgoing, read, |answer| changing.is_known_by(answer)).await;
                 if matches!(verdict, Verdict::RetryAfter(_) | Verdict::Wait { .. } | Verdict::Refused(_)) {
                     changing.did_nothing();
                 }

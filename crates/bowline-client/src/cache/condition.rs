@@ -14,9 +14,16 @@ const VALIDATOR_BYTES_MAX: usize = 1024;
 /// What a validator of an answer is sent back as.
 const CONDITIONS: [(HeaderName, HeaderName); 2] = [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)];
 
-/// About the one message or about the bytes that were read from it, which stay those of the kept answer.
-const OF_ONE_MESSAGE: [HeaderName; 5] =
-    [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE];
+/// About the one message or about the bytes that came with it, which stay those of the kept answer.
+const OF_ONE_MESSAGE: [HeaderName; 7] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("content-md5"),
+];
 
 /// The headers that ask whether an answer with those headers still holds; empty if nobody could say.
 pub(crate) fn conditions(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, &HeaderValue)> {

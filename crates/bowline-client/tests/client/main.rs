@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod alone;
+mod cache_suite;
 mod cached;
 mod diverted;
 mod downloaded;
