@@ -8,6 +8,7 @@ use std::{
 use axum::{body::Body, http::Response};
 use bowline_client::{Api, Call};
 use bowline_model::{Clock, Effect, Variables};
+use bowline_testing::peer;
 use serde_json::Value;
 
 use crate::remote::{
@@ -356,4 +357,38 @@ async fn a_confirmed_answer_that_does_not_fit_the_type_says_so() {
         failure.message
     );
     assert_eq!(conditions(&remote), ["", "\"1\""]);
+}
+
+#[tokio::test]
+async fn an_express_server_is_asked_and_believed() {
+    let Some(node) = peer::node("json-server", include_str!("peers/tagged.mjs")) else {
+        bowline_testing::skip!(
+            "an_express_server_is_asked_and_believed",
+            "BOWLINE_NODE has no json-server: scripts/node makes one that has"
+        );
+    };
+    let mut process = node.ready_on_line("port ").start().unwrap();
+    let port = process.wait_for_line("port ", Duration::from_secs(1)).unwrap();
+    let url = format!("http://127.0.0.1:{}", port.trim_start_matches("port ").trim());
+    let api = Api::with_variables("crm", Variables::new(|_| None)).base_url(&url).cache_as_told();
+    let name = async || done(once(api.get("/contacts/1").decode::<Value>()).await)["name"].clone();
+    assert_eq!([name().await, name().await], ["Ada", "Ada"]);
+    done(once(api.put("/contacts/1").json(&serde_json::json!({"name": "Bob"}))).await);
+    assert_eq!([name().await, name().await], ["Bob", "Bob"]);
+    let list = api.get("/contacts").query("_page", 1);
+    assert_eq!(done(once(list.clone()).await), done(once(list).await), "headers and all");
+    process.wait_for_line("_page=1 304", Duration::from_secs(5)).unwrap();
+    let lines: Vec<_> = process.lines().into_iter().filter(|line| !line.starts_with("port")).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /contacts/1 200",
+            "GET /contacts/1 304",
+            "PUT /contacts/1 200",
+            "GET /contacts/1 200",
+            "GET /contacts/1 304",
+            "GET /contacts?_page=1 200",
+            "GET /contacts?_page=1 304",
+        ]
+    );
 }
