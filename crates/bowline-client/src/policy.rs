@@ -26,6 +26,8 @@ mod learned;
 mod line;
 mod permit;
 mod ramp;
+#[cfg(test)]
+mod simulation;
 mod start;
 mod throttle;
 

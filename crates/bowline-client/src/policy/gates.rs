@@ -53,6 +53,13 @@ pub(super) struct Mark {
     has_shown: bool,
 }
 
+#[cfg(test)]
+impl Mark {
+    pub(super) fn sent(&self) -> Duration {
+        self.sent
+    }
+}
+
 /// What an observation leads to, beside what is remembered.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum News {
@@ -181,7 +188,7 @@ impl Gates {
     }
 
     fn succeeded(&mut self, mark: &Mark, now: Duration) {
-        self.throttle.good(now);
+        self.throttle.good(mark.sent, now);
         if let Some(budget) = &mut self.budget {
             budget.good(now);
         }

@@ -63,6 +63,9 @@ pub(super) struct Reset {
 
 /// Reads all limits.
 pub(super) fn read(headers: &HeaderMap, now: Timestamp) -> Vec<Reading> {
+    if !headers.keys().any(|name| name.as_str().contains("limit")) {
+        return vec![];
+    }
     let read = Headers { headers, now };
     let mut readings = read.structured();
     if readings.is_empty() {

@@ -21,12 +21,19 @@ const CATCH_UP_SHARE: f64 = 0.05;
 /// When to look again at a limit that is used up and does not say when it ends. Doubles.
 const BLIND_WAIT_MIN: Duration = Duration::from_secs(1);
 const BLIND_WAIT_MAX: Duration = Duration::from_secs(60);
-/// A window whose length nobody knows.
+/// A window whose length nobody knows is at least that long.
 const LENGTH_UNKNOWN: Duration = Duration::from_secs(1);
-/// How long an answer to a probe may take before its place in the plan is anybody's guess.
-const PROBE_ANSWER: Duration = Duration::from_millis(20);
+/// How long the answer to a probe takes, before one was seen; and how much the last answer weighs in the estimate.
+const ANSWER_TAKES: Duration = Duration::from_millis(20);
+const LAST_ANSWER_SHARE: f64 = 0.2;
 /// How much of the way to a cheaper call's price goes with each of them.
 const PRICE_FORGOTTEN_SHARE: f64 = 0.1;
+/// A limit whose calls come back more slowly one by one is taken to come back at once.
+const REFILL_MIN_PER_S: f64 = 1.0;
+/// Where more than this share of a limit comes back within a window one by one, no end brings them all.
+const FLOW_SHARE: f64 = 0.1;
+/// An end that is nearer than so many answers take says nothing: it would be past before anything is known.
+const END_NEAREST_ANSWERS: u32 = 2;
 /// How quickly the measured refill follows what is seen.
 const REFILL_MEMORY: Duration = Duration::from_secs(1);
 
@@ -50,6 +57,8 @@ pub(super) struct Learned {
     left: f64,
     /// What one call costs: one, unless the remote says otherwise.
     price: f64,
+    /// How long answers take.
+    answers_take: Duration,
     kind: Kind,
 }
 
@@ -72,9 +81,11 @@ struct Window {
     /// Whether ends are known to be rounded down, or known not to be.
     is_rounded_down: Option<bool>,
     length: Option<Duration>,
+    /// As long as it seemed when it began.
+    seen_length: Duration,
     began: Option<Duration>,
-    /// The call that asks whether the window has ended.
-    probe: Option<u64>,
+    /// The call that asks whether the window has ended, and when its answer is expected.
+    probe: Option<(u64, Duration)>,
     /// The earliest time of the next call, where calls are spread.
     next: Duration,
     /// What comes back within the window, per second.
@@ -93,7 +104,14 @@ impl Learned {
         // Nothing is known yet: the careful bound.
         let left = reading.remaining - (sent.others + sent.overtaken_by) * price.max(1.0);
         let limit = reading.limit.unwrap_or(reading.remaining + 1.0);
-        let mut learned = Self { name: reading.name.clone(), limit, left, price: price.max(1.0), kind };
+        let mut learned = Self {
+            name: reading.name.clone(),
+            limit,
+            left,
+            price: price.max(1.0),
+            answers_take: ANSWER_TAKES,
+            kind,
+        };
         learned.learn(reading, price, sent, now);
         learned
     }
@@ -103,6 +121,9 @@ impl Learned {
         // The dearest of the last ones: who guesses low is throttled.
         self.price = (self.price + (price - self.price) * PRICE_FORGOTTEN_SHARE).max(price).max(1.0);
         self.limit = reading.limit.unwrap_or(self.limit.max(reading.remaining + 1.0)).max(1.0);
+        let took = now.saturating_sub(sent.at);
+        self.answers_take =
+            self.answers_take.mul_f64(1.0 - LAST_ANSWER_SHARE) + took.mul_f64(LAST_ANSWER_SHARE);
         let unseen = (sent.others + sent.overtaken_by) * self.price;
         let (least, most) = (reading.remaining - unseen, reading.remaining);
         match (&mut self.kind, reading.refill) {
@@ -110,9 +131,14 @@ impl Learned {
                 window.length = length.or(window.length);
                 let came_back = least - self.left;
                 let is_whole = reading.remaining + unseen + 1.0 >= self.limit;
-                window.learn(came_back, is_whole, reset, sent, now);
-                self.left = self.left.max(least).min(most);
-                if self.left < 1.0 && reset.is_none() && window.end.is_none_or(|end| end <= now) {
+                // Sent before this window was known, and perhaps counted in the one before.
+                let is_of_before = window.began.is_some_and(|began| sent.at < began);
+                window.learn(came_back, is_whole, reset, sent, now, self.answers_take);
+                self.left = self.left.max(least);
+                if !is_of_before {
+                    self.left = self.left.min(most);
+                }
+                if reset.is_none() && self.left < 2.0 && window.end.is_none_or(|end| end <= now) {
                     window.look_again(now);
                 }
             }
@@ -145,11 +171,13 @@ impl Learned {
         let usable = self.usable(now);
         match &self.kind {
             Kind::Steady { .. } => whole(usable),
-            Kind::Window(window) if window.is_over(now) => u32::from(window.may_probe(self.left, now)),
+            Kind::Window(window) if window.is_asked(usable, self.left, now) => {
+                u32::from(window.may_probe(usable, self.left, now))
+            }
             Kind::Window(window) => {
                 let spread = self.limit * AT_ONCE_SHARE;
                 let at_once = whole(usable - spread);
-                let paced = match window.interval(usable, now) {
+                let paced = match window.interval(usable, self.limit, now) {
                     Some(interval) => window.due_by(now, interval),
                     None => u32::MAX,
                 };
@@ -170,20 +198,20 @@ impl Learned {
             Kind::Window(window) => window,
         };
         let per_call = window.length().div_f64(self.limit);
-        if window.is_over(now) {
-            let first = match (window.probe, window.may_probe(self.left, now)) {
-                (Some(_), _) => now + PROBE_ANSWER,
-                (None, true) => now,
-                (None, false) => window.probe_from(self.left),
+        if window.is_asked(usable, self.left, now) {
+            let first = match window.probe {
+                Some((_, answered)) => answered.max(now + MOMENT),
+                None => window.asked_from(usable, self.left).unwrap_or(now).max(now),
             };
             return first + per_call.mul_f64(nth - 1.0);
         }
-        let end = window.end.unwrap_or(now + window.length());
+        let asked_from = window.asked_from(usable, self.left);
+        let end = asked_from.or(window.end).unwrap_or(now + window.length()).max(now);
         let at_once = (usable - self.limit * AT_ONCE_SHARE).max(0.0);
         if nth <= at_once {
             now
         } else if nth <= usable.floor() {
-            let interval = window.interval(usable - at_once, now).unwrap_or_default();
+            let interval = window.interval(usable - at_once, self.limit, now).unwrap_or_default();
             window.next.max(now) + interval.mul_f64(nth - at_once.floor() - 1.0)
         } else {
             end + per_call.mul_f64(nth - usable.max(0.0).floor() - 1.0)
@@ -195,7 +223,9 @@ impl Learned {
         let usable = self.usable(now);
         match &mut self.kind {
             Kind::Steady { .. } => {}
-            Kind::Window(window) if window.is_over(now) => window.probe = Some(id),
+            Kind::Window(window) if window.is_asked(usable, self.left, now) => {
+                window.probe = Some((id, now + self.answers_take));
+            }
             Kind::Window(window) => window.take(usable, self.limit, now),
         }
         self.left -= self.price;
@@ -204,7 +234,7 @@ impl Learned {
     /// A call is over, whatever came of it.
     pub(super) fn gone(&mut self, id: u64, now: Duration) {
         if let Kind::Window(window) = &mut self.kind
-            && window.probe == Some(id)
+            && window.is_probe(id)
         {
             // Its answer said nothing of this limit, or there was none.
             window.probe = None;
@@ -215,6 +245,8 @@ impl Learned {
     }
 }
 
+/// An answer that is late may come at any moment.
+const MOMENT: Duration = Duration::from_millis(10);
 /// Longest time that is foretold.
 const WAIT_MAX_S: f64 = 30.0 * 24.0 * 3600.0;
 
@@ -223,27 +255,45 @@ impl Window {
         self.end.is_some_and(|end| end <= now)
     }
 
-    /// When a call may ask whether the window has ended. With calls left it costs nothing to ask.
-    fn probe_from(&self, left: f64) -> Duration {
-        let end = self.end.unwrap_or_default();
-        match self.is_rounded_down {
-            None if left < 1.0 => end + self.rounded_by,
-            None | Some(_) => end,
-        }
+    fn is_probe(&self, id: u64) -> bool {
+        self.probe.is_some_and(|(probe, _)| probe == id)
     }
 
-    fn may_probe(&self, left: f64, now: Duration) -> bool {
-        self.probe.is_none() && self.probe_from(left) <= now
+    /// From when one call at a time asks whether there are more: at the end; earlier, where calls come back one by one.
+    /// With calls left it costs nothing to ask.
+    fn asked_from(&self, usable: f64, left: f64) -> Option<Duration> {
+        let rounding =
+            if left < 1.0 && self.is_rounded_down.is_none() { self.rounded_by } else { Duration::ZERO };
+        let end = self.end.map(|end| end + rounding);
+        if usable < 1.0 && left >= 1.0 && self.refill >= REFILL_MIN_PER_S {
+            let back = self.learned_at + Duration::from_secs_f64(2.0 / self.refill);
+            return Some(end.map_or(back, |end| end.min(back)));
+        }
+        end
+    }
+
+    /// Whether nothing goes but who asks.
+    fn is_asked(&self, usable: f64, left: f64, now: Duration) -> bool {
+        usable < 1.0 && self.asked_from(usable, left).is_some_and(|from| from <= now)
+    }
+
+    /// Whether calls come back one by one, and no end brings them all.
+    fn flows(&self, limit: f64) -> bool {
+        self.refill * self.length().as_secs_f64() > limit * FLOW_SHARE
+    }
+
+    fn may_probe(&self, usable: f64, left: f64, now: Duration) -> bool {
+        self.probe.is_none() && self.asked_from(usable, left).is_none_or(|from| from <= now)
     }
 
     fn length(&self) -> Duration {
-        let seen = self.began.zip(self.end).map(|(began, end)| end.saturating_sub(began));
-        self.length.or(seen).unwrap_or(LENGTH_UNKNOWN).max(Duration::from_millis(1))
+        self.length.unwrap_or(self.seen_length.max(LENGTH_UNKNOWN))
     }
 
     /// The time from one call to the next, so that `usable` calls last until the end.
-    fn interval(&self, usable: f64, now: Duration) -> Option<Duration> {
-        let rest = self.end?.saturating_sub(now).as_secs_f64();
+    fn interval(&self, usable: f64, limit: f64, now: Duration) -> Option<Duration> {
+        let end = self.end?;
+        let rest = if self.flows(limit) { self.length() } else { end.saturating_sub(now) }.as_secs_f64();
         let per_second = self.refill + usable.max(1.0) / rest.max(1e-3);
         Some(Duration::from_secs_f64(1.0 / per_second))
     }
@@ -259,7 +309,7 @@ impl Window {
     fn take(&mut self, usable: f64, limit: f64, now: Duration) {
         if usable > limit * AT_ONCE_SHARE {
             self.next = now;
-        } else if let Some(interval) = self.interval(usable, now) {
+        } else if let Some(interval) = self.interval(usable, limit, now) {
             let catch_up = interval.mul_f64((limit * CATCH_UP_SHARE).floor());
             self.next = self.next.max(now.saturating_sub(catch_up)) + interval;
         }
@@ -267,22 +317,28 @@ impl Window {
 
     /// `came_back`: how many more are left than was believed, at least. `is_whole`: as many as if the window had just
     /// begun.
-    fn learn(&mut self, came_back: f64, is_whole: bool, reset: Option<Reset>, sent: Sent, now: Duration) {
+    fn learn(
+        &mut self,
+        came_back: f64,
+        is_whole: bool,
+        reset: Option<Reset>,
+        sent: Sent,
+        now: Duration,
+        answers_take: Duration,
+    ) {
         let asked_past_end = self.end.is_some_and(|end| end <= sent.at);
         let begins = came_back > 0.5 && (is_whole || asked_past_end);
-        if self.probe == Some(sent.id) {
+        if self.is_probe(sent.id) {
             self.probe = None;
         }
         if begins {
-            if let Some(end) = self.end
-                && sent.at < end + self.rounded_by
-            {
+            if self.end.is_some_and(|end| sent.at < end + self.rounded_by) {
                 self.is_rounded_down.get_or_insert(false);
             }
-            if let Some(began) = self.began {
-                self.length.get_or_insert(now.saturating_sub(began).max(Duration::from_millis(1)));
-            }
-            (self.began, self.next, self.refill, self.blind) = (Some(now), now, 0.0, Duration::ZERO);
+            (self.began, self.next, self.blind) = (Some(now), now, Duration::ZERO);
+        }
+        if is_whole {
+            self.refill = 0.0;
         } else {
             self.measure_refill(came_back, now);
         }
@@ -293,15 +349,18 @@ impl Window {
             }
             return;
         };
-        if asked_past_end && !begins && !reset.rounded_by.is_zero() && self.end.is_some() {
-            // The end had come, and nothing came back.
-            self.is_rounded_down = Some(true);
+        if asked_past_end && !begins {
+            // It had ended, it is said to end now, and nothing came back: it ends within what was rounded off.
+            self.is_rounded_down.get_or_insert(reset.wait.is_zero());
         }
-        let end = self.end_of(reset, now);
+        let end = self.end_of(reset, now).max(now + answers_take * END_NEAREST_ANSWERS);
         self.rounded_by = reset.rounded_by;
+        if begins || self.began.is_none() {
+            self.seen_length = end.saturating_sub(now);
+        }
         self.end = match self.end {
             // What is rounded up, each time from later on, was nearest the first time.
-            Some(known) if !begins && !asked_past_end && known > now => Some(known.min(end)),
+            Some(known) if !begins && known > now => Some(known.min(end)),
             Some(_) | None => Some(end),
         };
     }

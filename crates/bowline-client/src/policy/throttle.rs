@@ -13,7 +13,7 @@ const GOOD_MIN: usize = 10;
 /// Times of good calls that are remembered.
 const TIMES_MAX: usize = 4096;
 /// Share of what was seen to be allowed that is used, and of a pace that was refused.
-const USED_SHARE: f64 = 0.95;
+const USED_SHARE: f64 = 0.92;
 /// A pace that is not refused for that many of its windows rises by that share; beyond that multiple it is none.
 const RISES_AFTER_WINDOWS: f64 = 30.0;
 const RISES_BY: f64 = 1.05;
@@ -34,7 +34,10 @@ pub(super) struct Throttle {
 /// Calls at even intervals.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    per_second: f64,
+    /// Calls that the remote took within a window.
+    good: f64,
+    /// Calls sent before this belong to that window, whenever they are answered.
+    counted_until: Duration,
     window: Duration,
     since: Duration,
     next: Duration,
@@ -43,11 +46,12 @@ struct Pace {
 impl Pace {
     fn per_second(&self, now: Duration) -> f64 {
         let windows = now.saturating_sub(self.since).as_secs_f64() / self.window.as_secs_f64();
-        self.per_second * RISES_BY.powi((windows / RISES_AFTER_WINDOWS) as i32)
+        let risen = RISES_BY.powi((windows / RISES_AFTER_WINDOWS) as i32);
+        self.good / self.window.as_secs_f64() * USED_SHARE * risen
     }
 
     fn is_over(&self, now: Duration) -> bool {
-        self.per_second(now) > self.per_second * RISEN_MAX
+        self.per_second(now) > self.per_second(self.since) * RISEN_MAX
     }
 
     fn interval(&self, now: Duration) -> Duration {
@@ -97,8 +101,15 @@ impl Throttle {
         }
     }
 
-    pub(super) fn good(&mut self, now: Duration) {
+    /// A call that was sent then was taken.
+    pub(super) fn good(&mut self, sent: Duration, now: Duration) {
         self.in_a_row = 0;
+        if let Some(pace) = &mut self.pace
+            && sent < pace.counted_until
+        {
+            // It was under way when the first was refused: it was allowed, too.
+            pace.good += 1.0;
+        }
         self.good.push_back(now);
         if self.good.len() > TIMES_MAX {
             self.good.pop_front();
@@ -119,27 +130,35 @@ impl Throttle {
             return;
         }
         self.told_at = Some(now);
-        if infers && let Some((per_second, window)) = self.allowed(wait, window_began, now) {
-            self.pace = Some(Pace { per_second, window, since: self.until, next: self.until });
+        let refused = self.pace.filter(|pace| (now + wait).saturating_sub(window_began) < pace.window / 2);
+        if let Some(pace) = refused {
+            // Told again within the same window: it was too much.
+            let good = pace.good * USED_SHARE;
+            self.pace = Some(Pace { good, counted_until: Duration::ZERO, since: self.until, ..pace });
+        } else if infers && let Some((good, window)) = self.allowed(wait, window_began, now) {
+            self.pace = Some(Pace { good, counted_until: now, window, since: self.until, next: self.until });
             self.ramp = None;
         } else {
             self.ramp = Some(Ramp::new(self.until));
         }
     }
 
-    /// How many calls a second the remote took, and the length of its window, as far as can be seen.
+    /// How many calls the remote took, and in which time, as far as can be seen.
     fn allowed(&self, wait: Duration, window_began: Duration, now: Duration) -> Option<(f64, Duration)> {
         let shortest = wait.max(WAIT_MIN);
         let whole_window = (now + wait).saturating_sub(window_began);
         // After a wait that the remote asked for, a new window had begun.
         let follows_one = window_began > Duration::ZERO && whole_window < shortest * 4;
-        let (since, window) = match (follows_one, self.pace) {
-            (true, _) => (window_began, whole_window.max(WAIT_MIN)),
-            (false, Some(pace)) => return Some((pace.per_second(now) * USED_SHARE, pace.window)),
-            (false, None) => (now.saturating_sub(shortest), shortest),
+        if let Some(pace) = self.pace.filter(|_| !follows_one) {
+            let risen = pace.per_second(now) / pace.per_second(pace.since);
+            return Some((pace.good * risen * USED_SHARE, pace.window));
+        }
+        let (since, window) = match follows_one {
+            true => (window_began, whole_window.max(WAIT_MIN)),
+            false => (now.saturating_sub(shortest), shortest),
         };
         let good = self.good.iter().rev().take_while(|at| **at >= since).count();
-        (good >= GOOD_MIN).then(|| (good as f64 / window.as_secs_f64() * USED_SHARE, window))
+        (good >= GOOD_MIN).then_some((good as f64, window))
     }
 }
 
@@ -170,7 +189,7 @@ mod tests {
         assert_eq!(throttle.time_of(1, ms(10)), ms(1010));
         throttle.limited(None, true, ms(1010), ms(1020));
         assert_eq!(throttle.time_of(1, ms(1020)), ms(3020));
-        throttle.good(ms(3030));
+        throttle.good(ms(3025), ms(3030));
         throttle.limited(None, true, ms(3020), ms(3040));
         assert_eq!(throttle.time_of(1, ms(3040)), ms(4040));
     }
@@ -178,18 +197,20 @@ mod tests {
     #[test]
     fn a_pace_is_inferred_from_what_was_allowed() {
         let mut throttle = Throttle::default();
-        (0..100).for_each(|_| throttle.good(ms(50)));
+        (0..100).for_each(|_| throttle.good(ms(10), ms(50)));
         throttle.limited(Some(ms(1000)), true, ms(40), ms(60));
         let at: Vec<_> = (1..=96).map(|nth| throttle.time_of(nth, ms(60))).collect();
         assert_eq!(at[0], ms(1060));
-        assert!((ms(1990)..=ms(2080)).contains(&at[95]), "{:?}", at[95]);
+        assert!((ms(2000)..=ms(2150)).contains(&at[95]), "{:?}", at[95]);
+        (0..30).for_each(|_| throttle.good(ms(55), ms(70)));
+        assert!(throttle.time_of(96, ms(80)) < ms(1900), "those under way were allowed, too");
         // Sixty allowed in a minute, of which the second half was left.
         let mut throttle = Throttle::default();
-        (0..60).for_each(|_| throttle.good(ms(1000)));
+        (0..60).for_each(|_| throttle.good(ms(900), ms(1000)));
         throttle.limited(Some(ms(29_000)), true, ms(1000), ms(1000));
-        (0..60).for_each(|nth| throttle.good(ms(30_000 + nth * 500)));
+        (0..60).for_each(|nth| throttle.good(ms(30_000 + nth * 500), ms(30_001 + nth * 500)));
         throttle.limited(Some(ms(30_000)), true, ms(59_999), ms(60_000));
-        let pace = throttle.pace.unwrap();
-        assert!((0.9..=1.0).contains(&pace.per_second), "{pace:?}");
+        let per_second = throttle.pace.unwrap().per_second(ms(60_000));
+        assert!((0.85..=1.0).contains(&per_second), "{per_second}");
     }
 }
