@@ -63,6 +63,7 @@ pub struct Progress {
 /// | [`state`](Bulk::state) | a 202 means that it is not ready, any other 2xx that it is |
 /// | [`every`](Bulk::every) | 10 s, or as `Retry-After` says |
 /// | [`result_url`](Bulk::result_url), [`result`](Bulk::result) | needed |
+/// | [`results_from`](Bulk::results_from) | the public web, without credentials |
 ///
 /// # Durability
 /// Each part is a call, for a step of its own. [`start`](Bulk::start) carries the idempotency key, so that a crash starts
@@ -98,6 +99,7 @@ pub struct Bulk {
     status: Option<Ask>,
     look: Look,
     result: Option<Outcome>,
+    web: Option<Api>,
     give_up_after: Duration,
 }
 
@@ -120,6 +122,7 @@ impl Api {
             status: None,
             look: Look { state: None, interval: INTERVAL },
             result: None,
+            web: None,
             give_up_after: GIVE_UP_AFTER,
         }
     }
@@ -170,10 +173,24 @@ impl Bulk {
         self
     }
 
-    /// Where the status of a job that is ready has its result's URL. On another host it is called without credentials;
-    /// it is never recorded or shown, for it is a key itself.
+    /// Where the status of a job that is ready has its result's URL. On another host of the public web it is called
+    /// without credentials. It is never recorded or shown, for it is a key itself.
     pub fn result_url(mut self, path: &str) -> Self {
         self.result = Some(Outcome::Url(path.into()));
+        self
+    }
+
+    /// The Api that calls result URLs on other hosts: made with [`public_web`](Api::public_web), and told of what it may
+    /// call besides.
+    ///
+    /// ```
+    /// # use bowline_client::Api;
+    /// # let shop = Api::new("shop").base_url("https://shop.example.com");
+    /// let files = Api::new("files").public_web().allow_internal_host("files.internal");
+    /// let export = shop.bulk(shop.post("/exports")).result_url("url").results_from(files);
+    /// ```
+    pub fn results_from(mut self, web: Api) -> Self {
+        self.web = Some(web);
         self
     }
 
@@ -271,16 +288,33 @@ impl Bulk {
         }
     }
 
-    /// The call to a URL that the status gave.
+    /// The call to a URL that the status gave: to the Api itself, or to a stranger.
     fn at(&self, url: &str, from: &url::Url) -> Result<Call, String> {
         let settings = self.api.settings();
         if let Ok(place) = below_base(url, from, self.api.base().as_ref(), &settings.scrub) {
             return Ok(self.api.get_at(&place));
         }
         let url = from.join(url).map_err(|error| format!("is at a URL that is none: {error}"))?;
-        let address = Address::secret(url.as_str(), &settings.http_hosts)
-            .map_err(|what| format!("is at a URL that {what}"))?;
-        Ok(self.api.clone().elsewhere(address).get(""))
+        let web = self.web.clone().unwrap_or_else(|| web_of(&self.api, &url));
+        Ok(web.get_url(url))
+    }
+}
+
+/// The same client for the public web, without what proves who calls. What is on this machine may lead to this machine:
+/// remotes under test have their files there.
+fn web_of(api: &Api, url: &url::Url) -> Api {
+    let home = api.settings().address.as_ref().is_some_and(Address::is_loopback);
+    let web = api.clone().with(|settings| {
+        settings.credentials.clear();
+        settings.certificate = None;
+        settings.address = None;
+    });
+    let web = web.public_web();
+    match (url.host_str(), url.port_or_known_default(), Address::secret(url.as_str(), &[])) {
+        (Some(host), Some(port), Ok(address)) if home && address.is_loopback() => {
+            web.allow_internal_host(host).allow_port(port).allow_plain_http()
+        }
+        _ => web,
     }
 }
 
@@ -307,14 +341,5 @@ impl Api {
         let (path, query) = place.split_once('?').unwrap_or((place, ""));
         let parameters = url::form_urlencoded::parse(query.as_bytes());
         parameters.fold(self.get(path), |call, (name, value)| call.query(&name, value))
-    }
-
-    /// The same client for another address, which is a secret, and must not see this one's credentials.
-    fn elsewhere(self, address: Address) -> Self {
-        self.with(|settings| {
-            settings.credentials.clear();
-            settings.name.push_str(" results");
-            settings.set_address(crate::settings::Source::Code("result_url"), Ok(address));
-        })
     }
 }

@@ -35,8 +35,10 @@ pub(super) fn kind(document: &str, operation: Option<&str>) -> Result<Kind, Stri
     found.0.ok_or_else(|| "a subscription is not one request: use a query, and poll it".into())
 }
 
-/// All operations, with their names; a subscription has no kind.
-fn operations(document: &str) -> Result<Vec<(Option<Kind>, Option<&str>)>, String> {
+/// An operation, and its name; a subscription has no kind.
+type Operation<'a> = (Option<Kind>, Option<&'a str>);
+
+fn operations(document: &str) -> Result<Vec<Operation<'_>>, String> {
     let mut lexer = Lexer { rest: document };
     let (mut found, mut depth) = (vec![], 0_u32);
     // Between definitions a name is a keyword; after it, up to the end of its braces, nothing is.
