@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use bowline_model::{Alert, AlertKind, Attempt, BoxFuture, Verdict};
+use bowline_model::{Alert, Attempt, BoxFuture, Verdict};
 
 use reqwest::header::CONTENT_LENGTH;
 
@@ -16,7 +16,7 @@ use crate::{
     prepare::{prepare, scrub_for, scrub_sent},
     proof::Proof,
     read::{Read, Unread},
-    report::Asked,
+    report::{Asked, credential_alert},
     scrub::Scrub,
     verdict::{Answer, Observed, judge, judge_unanswered},
 };
@@ -241,15 +241,11 @@ impl Api {
 
     /// Tells people of a credential that is not taken; whatever the workflow makes of the error.
     pub(crate) fn raise<T>(&self, asked: &Asked<'_>, answer: &Answer, verdict: &Verdict<T>) {
-        let kind = match answer.status {
-            401 => AlertKind::Unauthorized,
-            403 => AlertKind::Forbidden,
-            _ => return,
-        };
-        if let Verdict::Refused(failure) = verdict {
-            let alert =
-                Alert { api: self.shown_name(), kind, message: failure.message.clone(), at: asked.now };
-            self.settings().alerts.raise(alert);
+        let Verdict::Refused(failure) = verdict else { return };
+        let code = failure.call.as_ref().and_then(|call| call.code.as_deref());
+        if let Some(kind) = credential_alert(answer.status, code) {
+            let message = asked.alert(answer.status, code);
+            self.settings().alerts.raise(Alert { api: self.shown_name(), kind, message, at: asked.now });
         }
     }
 }

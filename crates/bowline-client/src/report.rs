@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bowline_model::{CallFailure, Failure, error::BODY_EXCERPT_BYTES_MAX};
+use bowline_model::{AlertKind, CallFailure, Failure, error::BODY_EXCERPT_BYTES_MAX};
 use jiff::Timestamp;
 use reqwest::{
     Method,
@@ -159,10 +159,7 @@ impl Asked<'_> {
     pub(crate) fn hint(&self, answer: &Answer, meaning: Meaning) -> String {
         match (answer.status, meaning) {
             (301 | 302 | 303 | 307 | 308, _) => self.redirect_hint(answer),
-            (401 | 403, Meaning::No) => match &self.credentials {
-                Some(source) => format!(": check the credential ({source}) and what it may do"),
-                None => ": this Api has no credential; give it one, as .bearer_env(\"TOKEN\")".into(),
-            },
+            (401 | 403, Meaning::No) => self.credential_hint(),
             (404, Meaning::No) => ": there is no such thing, or the base URL leads elsewhere".into(),
             (404 | 409 | 410 | 412, Meaning::UnclearForGood) => {
                 ": an earlier attempt may have done it".into()
@@ -170,6 +167,21 @@ impl Asked<'_> {
             (409, Meaning::Unclear) => ": an earlier attempt is still being worked on".into(),
             (_, Meaning::Later | Meaning::Unclear | Meaning::UnclearForGood | Meaning::No) => String::new(),
         }
+    }
+
+    /// What a person could do where the credential is not taken.
+    pub(crate) fn credential_hint(&self) -> String {
+        match &self.credentials {
+            Some(source) => format!(": check the credential ({source}) and what it may do"),
+            None => ": this Api has no credential; give it one, as .bearer_env(\"TOKEN\")".into(),
+        }
+    }
+
+    /// What people are told of a credential that is not taken, whatever happens to the call: without the remote's own
+    /// text, which may be about a person.
+    pub(crate) fn alert(&self, status: u16, code: Option<&str>) -> String {
+        let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+        format!("{} answered {status}{code}{}", self.what(), self.credential_hint())
     }
 
     fn redirect_hint(&self, answer: &Answer) -> String {
@@ -191,6 +203,20 @@ impl Asked<'_> {
             return format!(": more than {REDIRECTS_MAX} redirects, on {host}");
         }
         format!(": a redirect on {host}, which only GET and HEAD follow; call the new path itself")
+    }
+}
+
+/// What a refusal says of the credential, if it is about that.
+pub(crate) fn credential_alert(status: u16, code: Option<&str>) -> Option<AlertKind> {
+    let is =
+        |names: &[&str]| code.is_some_and(|code| names.iter().any(|name| code.eq_ignore_ascii_case(name)));
+    match status {
+        401 => Some(AlertKind::Unauthorized),
+        403 => Some(AlertKind::Forbidden),
+        // GraphQL and SOAP say it within.
+        _ if is(&["UNAUTHENTICATED", "wsse:FailedAuthentication"]) => Some(AlertKind::Unauthorized),
+        _ if is(&["FORBIDDEN"]) => Some(AlertKind::Forbidden),
+        _ => None,
     }
 }
 

@@ -29,7 +29,7 @@ use url::Url;
 use crate::{
     decode::Undecodable,
     read::{Read, Said, Unread},
-    report::Asked,
+    report::{Asked, credential_alert},
     retry_after::{limit_reset, retry_after},
 };
 
@@ -177,8 +177,12 @@ fn bad<T>(asked: &Asked<'_>, answer: &Answer) -> Verdict<T> {
 
 /// What the remote said in its body goes before its status.
 fn by_its_word<T>(asked: &Asked<'_>, answer: &Answer, said: &Said, detail: Option<Value>) -> Verdict<T> {
+    let about_credential =
+        said.meaning == Meaning::No && credential_alert(answer.status, said.code.as_deref()).is_some();
+    let hint = if about_credential { asked.credential_hint() } else { String::new() };
     let failure = |certainty: fn(String) -> Failure| {
-        let failure = asked.with_code(asked.about(answer, certainty, &said.what), said.code.clone());
+        let what = format!("{}{hint}", said.what);
+        let failure = asked.with_code(asked.about(answer, certainty, &what), said.code.clone());
         asked.with_detail(failure, detail)
     };
     failed(said.meaning, failure, said.wait.or_else(|| wait(answer, asked.now)))

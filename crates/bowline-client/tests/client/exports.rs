@@ -160,7 +160,9 @@ async fn what_an_export_lacks_is_told() {
 #[tokio::test]
 async fn a_result_is_not_fetched_from_the_inside() {
     let job: Job = serde_json::from_str(r#"{"id":"17"}"#).unwrap();
-    for url in ["https://169.254.169.254/latest/meta-data", "https://10.0.0.7/x?sig=77c0ffee", "file:///etc/passwd"] {
+    for url in
+        ["https://169.254.169.254/latest/meta-data", "https://10.0.0.7/x?sig=77c0ffee", "file:///etc/passwd"]
+    {
         let status = json!({"export": {"status": "completed", "url": url}});
         let shop = Remote::always(200, &[], status.to_string()).await;
         let result = export(&keyed(&shop)).open(&job).await.unwrap();

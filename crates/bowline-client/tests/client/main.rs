@@ -23,6 +23,7 @@ mod oauth_store;
 mod paging;
 mod records;
 mod redirects;
+mod refused;
 mod remote;
 mod secrets;
 mod sending;
