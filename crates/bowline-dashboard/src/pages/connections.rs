@@ -9,7 +9,7 @@ use axum::{
     Extension, Form,
     extract::{Query, State, rejection::FormRejection},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
-    response::{Html, IntoResponse, Redirect, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -50,12 +50,14 @@ pub(super) async fn page(
     Extension(links): Extension<Links>,
     Extension(NamedHost(host)): Extension<NamedHost>,
     query: Asked<ConnectionsQuery>,
-) -> Result<([(HeaderName, HeaderValue); 1], Html<String>), Refusal> {
+) -> Result<Response, Refusal> {
     let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
     let list = desk.connections.list().await?;
     let redirect_uri = desk.connections.redirect_uri(&host, links.base());
     let page = ConnectionsPage::of(links, &query, &list, redirect_uri, desk.clock.now());
-    Ok(([REFERRER], render(&page)?))
+    let html = render(&page)?;
+    let has_form = !page.more.is_empty();
+    Ok(if has_form { ([REFERRER], html).into_response() } else { html.into_response() })
 }
 
 #[derive(Deserialize)]
@@ -147,6 +149,8 @@ struct Connect {
     api: String,
     account: String,
     verb: &'static str,
+    /// Less urgent: it is connected.
+    is_again: bool,
 }
 
 impl ConnectionsPage {
@@ -204,6 +208,7 @@ impl Row {
             api: view.api.clone(),
             account: view.account.clone(),
             verb,
+            is_again: view.state == ConnectionState::Connected,
         });
         let account = Some(&view.account).filter(|account| *account != DEFAULT_ACCOUNT);
         Self {

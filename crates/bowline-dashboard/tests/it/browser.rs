@@ -1,16 +1,17 @@
 //! The pages in a real browser: they fit the screen, can be read, and load nothing that they may not.
 
+use bowline_model::AlertKind;
 use bowline_store::Transition;
 use serde_json::{Value, json};
 
 use crate::{
     chromium::{self, Chromium},
-    hostile,
+    connections, hostile,
     server::Server,
 };
 
 /// A desk's screen and a telephone's.
-const SCREENS: [(u32, u32); 2] = [(1280, 800), (390, 844)];
+pub(crate) const SCREENS: [(u32, u32); 2] = [(1280, 800), (390, 844)];
 
 /// What reaches over the edge of the window, or of the box that it stands in.
 const OVERFLOWS: &str = "(() => {
@@ -110,7 +111,15 @@ async fn every_page_fits_reads_and_loads_without_a_complaint() {
     let (server, paths) = full().await;
     let empty = Server::start().await;
     let pages = paths.iter().map(|path| format!("http://{}{path}", server.address));
-    let pages: Vec<_> = pages.chain([format!("http://{}/", empty.address)]).collect();
+    let connections = connections::Site::new().await;
+    connections.raise(
+        "xero/tenant-7",
+        AlertKind::ConsentNeeded,
+        "the provider said invalid_grant: give consent again",
+    );
+    connections.raise(&"crm".repeat(100), AlertKind::Unauthorized, &"answered_401".repeat(100));
+    let about = ["/", "/connections"].map(|path| format!("http://{}{path}", connections.server.address));
+    let pages: Vec<_> = pages.chain([format!("http://{}/", empty.address)]).chain(about).collect();
     // The browser waits for the server: both must run.
     tokio::task::block_in_place(|| {
         for (width, height) in SCREENS {
@@ -125,7 +134,7 @@ async fn every_page_fits_reads_and_loads_without_a_complaint() {
 }
 
 #[track_caller]
-fn check(chromium: &mut Chromium, page: &str, at: &str) {
+pub(crate) fn check(chromium: &mut Chromium, page: &str, at: &str) {
     chromium.load(page);
     chromium.ask(OPEN_ALL);
     assert_eq!(chromium.ask(OVERFLOWS), json!([]), "{at}");

@@ -18,6 +18,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Messages that wait to be read; Chromium waits then.
 const MESSAGES_MAX: usize = 1000;
 
+/// Requests that are remembered.
+const REQUESTS_MAX: usize = 100;
+
 /// The pipe of the protocol is descriptors 3 (to Chromium) and 4 (from it); a shell makes them of what it was given.
 const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >&2"#;
 
@@ -31,6 +34,10 @@ pub(crate) struct Chromium {
     /// What the page's console was told, and what the browser complained about.
     pub(crate) complaints: Vec<String>,
     loaded: bool,
+    /// Where the page is.
+    pub(crate) at: String,
+    /// What was asked for, the page's own requests among it: the latest first.
+    pub(crate) requested: Vec<String>,
     _profile: TempDir,
 }
 
@@ -81,6 +88,8 @@ impl Chromium {
             session: None,
             complaints: vec![],
             loaded: false,
+            at: String::new(),
+            requested: vec![],
             _profile: profile,
         };
         chromium.attach();
@@ -113,6 +122,21 @@ impl Chromium {
             let message = self.receive();
             self.hear(&message);
         }
+    }
+
+    /// Does something in the page that leads to another one, and waits until one at that address is there.
+    pub(crate) fn go(&mut self, expression: &str, to: &str) {
+        self.loaded = false;
+        self.ask(expression);
+        while !(self.loaded && self.at.starts_with(to)) {
+            let message = self.receive();
+            self.hear(&message);
+        }
+    }
+
+    /// What a person reads on the page.
+    pub(crate) fn text(&mut self) -> String {
+        self.ask("document.body.innerText").as_str().unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// The value of that expression in the page.
@@ -155,6 +179,15 @@ impl Chromium {
     fn hear(&mut self, event: &Value) {
         match event["method"].as_str() {
             Some("Page.loadEventFired") => self.loaded = true,
+            Some("Page.frameNavigated") if event["params"]["frame"]["parentId"].is_null() => {
+                self.loaded = false;
+                self.at = event["params"]["frame"]["url"].as_str().unwrap_or_default().to_owned();
+            }
+            Some("Network.requestWillBeSent") => {
+                self.requested.truncate(REQUESTS_MAX - 1);
+                self.requested
+                    .insert(0, event["params"]["request"]["url"].as_str().unwrap_or_default().to_owned());
+            }
             Some(
                 "Log.entryAdded"
                 | "Runtime.consoleAPICalled"

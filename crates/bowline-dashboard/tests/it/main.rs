@@ -6,6 +6,8 @@
 mod admin;
 mod browser;
 mod chromium;
+mod connections;
+mod consent;
 mod decide;
 mod hostile;
 mod journal;

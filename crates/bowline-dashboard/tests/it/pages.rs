@@ -41,7 +41,7 @@ fn bare_tags(html: &str) -> impl Iterator<Item = String> {
 
 /// Panics unless every tag that is opened is closed, in order.
 #[track_caller]
-fn check_nesting(html: &str) {
+pub(crate) fn check_nesting(html: &str) {
     let mut open = vec![];
     for tag in html.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
         let name =

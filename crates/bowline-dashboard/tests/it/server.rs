@@ -47,21 +47,30 @@ impl Server {
 
     /// A server whose engine says that of itself.
     pub(crate) async fn start_with(progress: Progress) -> Self {
-        Self::start_as(progress, |router| router).await
+        Self::start_as(progress, |admin| admin, |router| router).await
     }
 
     /// A server whose routes are part of another program's.
     pub(crate) async fn start_under(path: &str) -> Self {
-        Self::start_as(progress(), |router| Router::new().nest(path, router)).await
+        Self::start_as(progress(), |admin| admin, |router| Router::new().nest(path, router)).await
     }
 
-    async fn start_as(progress: Progress, mount: impl FnOnce(Router) -> Router) -> Self {
+    /// A server that was told more.
+    pub(crate) async fn start_told(tell: impl FnOnce(Admin) -> Admin) -> Self {
+        Self::start_as(progress(), tell, |router| router).await
+    }
+
+    async fn start_as(
+        progress: Progress,
+        tell: impl FnOnce(Admin) -> Admin,
+        mount: impl FnOnce(Router) -> Router,
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = SqliteStore::in_memory(SqliteOptions::default(), clock.clone()).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let pokes = Arc::new(AtomicUsize::new(0));
         let counted = pokes.clone();
-        let router = Admin::new(
+        let admin = Admin::new(
             store.clone(),
             clock,
             build(),
@@ -70,9 +79,8 @@ impl Server {
                 counted.fetch_add(1, Ordering::Relaxed);
             }),
         )
-        .allow_host("ops.example")
-        .router();
-        let router = mount(router);
+        .allow_host("ops.example");
+        let router = mount(tell(admin).router());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         // Ends with the test's runtime.
