@@ -215,7 +215,8 @@ impl<T> Call<T> {
 
     fn fingerprint(&self) -> Fingerprint {
         let mut query = form_urlencoded::Serializer::new(self.request.bare_query.clone().unwrap_or_default());
-        query.extend_pairs(&self.request.query);
+        let scrub = &self.api.settings().scrub;
+        query.extend_pairs(self.request.query.iter().map(|(name, value)| (name, scrub.shown(name, value))));
         let body = self.request.body.as_ref().and_then(|body| body.content.fingerprint());
         Fingerprint {
             api: self.api.name().to_owned(),

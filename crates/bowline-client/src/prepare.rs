@@ -44,6 +44,10 @@ pub(crate) fn prepare(settings: &Settings, request: &Request, key: &str) -> Resu
         url.query_pairs_mut().extend_pairs(&request.query);
     }
     let mut headers = request.headers.clone();
+    headers
+        .iter_mut()
+        .filter(|(name, _)| settings.scrub.hides(name.as_str()))
+        .for_each(|(_, value)| value.set_sensitive(true));
     headers.entry(ACCEPT).or_insert(ACCEPT_DEFAULT);
     headers.entry(ACCEPT_ENCODING).or_insert(decode::ACCEPT_ENCODING);
     headers.entry(USER_AGENT).or_insert_with(|| settings.user_agent.clone());
@@ -110,6 +114,9 @@ fn with_key(body: Option<&Typed>, field: &str, key: &str) -> Result<Body, String
 pub(crate) fn scrub_for(settings: &Settings, request: &Request) -> Arc<Scrub> {
     let mut scrub = settings.scrub.clone();
     scrub_sent(settings, &request.headers, &mut scrub);
+    for (_, value) in request.query.iter().filter(|(name, _)| settings.scrub.hides(name)) {
+        Arc::make_mut(&mut scrub).add(value);
+    }
     scrub
 }
 

@@ -37,7 +37,9 @@ pub struct Response {
 impl Response {
     pub(crate) fn new(status: u16, headers: &HeaderMap, body: Bytes, scrub: &Scrub) -> Self {
         let mut kept: BTreeMap<String, String> = BTreeMap::new();
-        for (name, value) in headers.iter().filter(|(name, _)| is_kept(name.as_str())).take(HEADERS_MAX) {
+        for (name, value) in
+            headers.iter().filter(|(name, _)| is_kept(name.as_str(), scrub)).take(HEADERS_MAX)
+        {
             let Some(value) = value.to_str().ok().filter(|value| value.len() <= HEADER_BYTES_MAX) else {
                 continue;
             };
@@ -101,7 +103,7 @@ pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 }
 
 /// Which headers are worth a place in the journal.
-fn is_kept(name: &str) -> bool {
+fn is_kept(name: &str, scrub: &Scrub) -> bool {
     const CREDENTIALS: [&str; 9] =
         ["cookie", "auth", "secret", "passw", "credential", "session", "api-key", "apikey", "access-key"];
     /// About the connection, the browser or the server's make: of no use to a workflow.
@@ -133,6 +135,7 @@ fn is_kept(name: &str) -> bool {
     let cursor = ["next", "page", "continuation", "cursor"].iter().any(|word| name.contains(word));
     let token = name.contains("token") && !cursor;
     !token
+        && !scrub.hides(name)
         && !CREDENTIALS.iter().any(|word| name.contains(word))
         && !NOISE
             .iter()

@@ -1,11 +1,19 @@
-//! Takes live secret values out of what is about to be kept or shown.
+//! Takes secrets out of what is about to be kept or shown: live values wherever they are, and values by their names.
+//!
+//! | Module | Story |
+//! |---|---|
+//! | `names` | values that are secret by the name before them |
 
-use std::{cmp::Reverse, fmt};
+use std::{cmp::Reverse, fmt, ops::Range};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bowline_model::Secret;
 use memchr::memmem;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+mod names;
+
+use names::Names;
 
 /// What stands in a secret's place.
 pub(crate) const MASK: &str = "[secret]";
@@ -21,6 +29,7 @@ const SECRET_IN_ANSWER_BYTES_MIN: usize = 8;
 #[derive(Clone, Default)]
 pub(crate) struct Scrub {
     forms: Vec<Secret>,
+    names: Names,
 }
 
 impl Scrub {
@@ -51,7 +60,18 @@ impl Scrub {
             // Whole UTF-8 was replaced by whole UTF-8.
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        clean.unwrap_or_else(|| text.to_owned())
+        let clean = clean.unwrap_or_else(|| text.to_owned());
+        self.names.mask(&clean).unwrap_or(clean)
+    }
+
+    /// Whether the value of a header, a field or a parameter of that name is not for anybody's eyes.
+    pub(crate) fn hides(&self, name: &str) -> bool {
+        self.names.hides(name)
+    }
+
+    /// The value of a parameter as it may be recorded.
+    pub(crate) fn shown<'v>(&self, name: &str, value: &'v str) -> &'v str {
+        if self.hides(name) { MASK } else { value }
     }
 
     /// A good answer without secrets; `None` if there are none in it, as nearly always.
@@ -64,26 +84,29 @@ impl Scrub {
         self.forms.first().map_or(0, |form| form.expose().len())
     }
 
+    /// One pass for each form: most answers hold none, and a pass costs less than a copy.
     fn replace(&self, bytes: &[u8], secret_bytes_min: usize) -> Option<Vec<u8>> {
-        let mut clean: Option<Vec<u8>> = None;
-        for form in self.forms.iter().map(Secret::expose).filter(|form| form.len() >= secret_bytes_min) {
-            let current = clean.as_deref().unwrap_or(bytes);
-            let found: Vec<usize> = memmem::find_iter(current, form).collect();
-            if !found.is_empty() {
-                clean = Some(masked(current, &found, form.len()));
-            }
+        let forms = self.forms.iter().map(Secret::expose).filter(|form| form.len() >= secret_bytes_min);
+        let mut found: Vec<Range<usize>> =
+            forms.flat_map(|form| memmem::find_iter(bytes, form).map(|at| at..at + form.len())).collect();
+        if found.is_empty() {
+            return None;
         }
-        clean
+        found.sort_by_key(|place| place.start);
+        Some(masked(bytes, &found))
     }
 }
 
-fn masked(bytes: &[u8], found: &[usize], length: usize) -> Vec<u8> {
+/// Masks those places, which may overlap: of two secrets that share bytes, none of either stays behind.
+fn masked(bytes: &[u8], found: &[Range<usize>]) -> Vec<u8> {
     let mut clean = Vec::with_capacity(bytes.len());
     let mut copied = 0;
-    for at in found {
-        clean.extend_from_slice(&bytes[copied..*at]);
-        clean.extend_from_slice(MASK.as_bytes());
-        copied = at + length;
+    for place in found {
+        if place.start >= copied {
+            clean.extend_from_slice(&bytes[copied..place.start]);
+            clean.extend_from_slice(MASK.as_bytes());
+        }
+        copied = copied.max(place.end);
     }
     clean.extend_from_slice(&bytes[copied..]);
     clean
@@ -124,6 +147,47 @@ mod tests {
     #[test]
     fn leaves_no_rest_of_a_longer_secret() {
         assert_eq!(scrub(&["abcdef", "abcdefghij"]).text("abcdefghij abcdef"), "[secret] [secret]");
+    }
+
+    #[test]
+    fn leaves_nothing_of_two_secrets_that_share_bytes() {
+        assert_eq!(
+            scrub(&["abcdef", "defghi", "secret"]).text("<abcdefghi> [secret]"),
+            "<[secret]> [[secret]]"
+        );
+    }
+
+    #[test]
+    fn values_go_by_their_names_too() {
+        let clean = scrub(&["hdr-7f3a9c1e55"]).text(r#"{"key":"hdr-7f3a9c1e55","password":"other"}"#);
+        assert_eq!(clean, r#"{"key":"[secret]","password":"[secret]"}"#);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_secret_survives_in_any_form(
+            secrets in proptest::collection::vec("[a-zA-Z0-9+/=\"\\\\ %&<ä]{8,40}", 1..6),
+            around in "[a-z {}\":,&=]{0,30}",
+        ) {
+            let scrub = scrub(&secrets.iter().map(String::as_str).collect::<Vec<_>>());
+            for secret in &secrets {
+                let json = serde_json::json!(secret).to_string();
+                let forms = [
+                    secret.clone(),
+                    json[1..json.len() - 1].to_owned(),
+                    BASE64_STANDARD.encode(secret),
+                    utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+                    url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+                ];
+                for form in forms {
+                    let text = format!("{around}{form}{around}{form}");
+                    let clean = scrub.text(&text);
+                    proptest::prop_assert!(!clean.contains(&form), "{form:?} in {clean:?}");
+                    let answer = scrub.answer(text.as_bytes()).unwrap();
+                    proptest::prop_assert!(memmem::find(&answer, form.as_bytes()).is_none());
+                }
+            }
+        }
     }
 
     #[test]

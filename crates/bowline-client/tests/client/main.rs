@@ -5,6 +5,7 @@
 mod alone;
 mod cache_suite;
 mod cached;
+mod certificates;
 mod diverted;
 mod downloaded;
 #[cfg(feature = "xml")]
