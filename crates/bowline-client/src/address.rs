@@ -6,6 +6,8 @@ use bowline_model::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use url::{Host, Url};
 
+use crate::live::LiveSecret;
+
 /// One segment of a path, encoded: for ids that may hold `/`, `?` or spaces.
 ///
 /// ```
@@ -35,8 +37,16 @@ pub(crate) enum Address {
 
 #[derive(Clone)]
 pub(crate) struct SecretUrl {
-    url: Secret,
-    host: String,
+    /// Its file may change.
+    url: LiveSecret,
+    http_hosts: Vec<String>,
+}
+
+impl SecretUrl {
+    fn current(&self) -> Result<Url, String> {
+        let named = |what| format!("{} {what}", self.url.variable().unwrap_or("the secret URL"));
+        checked(self.url.current().expose(), &self.http_hosts).map_err(named)
+    }
 }
 
 impl Address {
@@ -60,13 +70,9 @@ impl Address {
     ///
     /// # Errors
     /// As [`Address::base`].
-    pub(crate) fn secret(text: &str, http_hosts: &[String]) -> Result<Self, String> {
-        checked(text, http_hosts).map(Self::secret_at)
-    }
-
-    fn secret_at(url: Url) -> Self {
-        let host = host_and_port(&url);
-        Self::Secret(SecretUrl { url: Secret::new(url), host })
+    pub(crate) fn secret(url: &LiveSecret, http_hosts: &[String]) -> Result<Self, String> {
+        checked(url.current().expose(), http_hosts)?;
+        Ok(Self::Secret(SecretUrl { url: url.clone(), http_hosts: http_hosts.to_vec() }))
     }
 
     /// The place below another base that stands for this address: with the same path, or the base itself for a secret.
@@ -79,7 +85,10 @@ impl Address {
                 url.set_path(path.trim_end_matches('/'));
                 Self::Base(url)
             }
-            Self::Secret(_) => Self::secret_at(base.clone()),
+            Self::Secret(secret) => {
+                let url = LiveSecret::fixed(Secret::new(base.clone()));
+                Self::Secret(SecretUrl { url, http_hosts: secret.http_hosts.clone() })
+            }
         }
     }
 
@@ -103,7 +112,7 @@ impl Address {
             Self::Secret(_) if !matches!(path, "" | "/") => Err(format!(
                 "the path {path:?} has nowhere to go: this Api is one secret URL; call it with \"\""
             )),
-            Self::Secret(secret) => Ok(Url::parse(secret.url.expose()).expect("was a URL when it was read")),
+            Self::Secret(secret) => secret.current(),
         }
     }
 
@@ -121,7 +130,7 @@ impl Address {
     pub(crate) fn host(&self) -> String {
         match self {
             Self::Base(url) => host_and_port(url),
-            Self::Secret(secret) => secret.host.clone(),
+            Self::Secret(secret) => secret.current().map(|url| host_and_port(&url)).unwrap_or_default(),
         }
     }
 
@@ -132,23 +141,29 @@ impl Address {
     /// Parts of the URL that must not be seen anywhere.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let Self::Secret(secret) = self else { return vec![] };
-        let url = Url::parse(secret.url.expose()).expect("was a URL when it was read");
-        let mut parts = vec![url.to_string(), url[url::Position::BeforePath..].to_owned()];
-        let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-        let path =
-            url.path_segments().into_iter().flatten().flat_map(|part| [part.to_owned(), decoded(part)]);
-        let query = url.query_pairs().map(|(_, value)| value.into_owned());
-        parts.extend(path.chain(query).filter(|part| looks_random(part)));
-        parts
+        let urls = secret.url.values().into_iter().filter_map(|url| Url::parse(url.expose()).ok());
+        urls.flat_map(|url| secret_parts(&url)).collect()
     }
 
     /// Whether the address never leaves this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         match self {
             Self::Base(url) => is_loopback(url),
-            Self::Secret(secret) => Url::parse(secret.url.expose()).is_ok_and(|url| is_loopback(&url)),
+            Self::Secret(secret) => secret.current().is_ok_and(|url| is_loopback(&url)),
         }
     }
+}
+
+/// Parts of a URL that are secret where the URL is.
+pub(crate) fn secret_parts(url: &Url) -> Vec<String> {
+    let mut parts = vec![url.to_string(), url[url::Position::BeforePath..].to_owned()];
+    let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let path = url.path_segments().into_iter().flatten().flat_map(|part| [part.to_owned(), decoded(part)]);
+    let query = url.query_pairs().map(|(_, value)| value.into_owned());
+    parts.extend(path.chain(query).filter(|part| looks_random(part)));
+    // The root is no secret.
+    parts.retain(|part| part != "/");
+    parts
 }
 
 /// Shows the host only.

@@ -17,6 +17,7 @@ use crate::{
     account::{Account, Accounts, DEFAULT_ACCOUNT, shown_name},
     address::Address,
     cache::Cache,
+    live::LiveSecret,
     policy::Policy,
     settings::{Settings, Source},
     transport,
@@ -121,9 +122,13 @@ impl Api {
         })
     }
 
-    /// As [`base_url`](Api::base_url), from a variable.
+    /// As [`base_url`](Api::base_url), from a variable, or from the file that its `NAME_FILE` names.
     pub fn base_url_env(self, variable: &str) -> Self {
-        self.with(|settings| settings.read_address(variable, "base URL", Address::base))
+        self.with(|settings| {
+            settings.read_address(variable, "base URL", |url, http_hosts| {
+                Address::base(url.current().expose(), http_hosts)
+            })
+        })
     }
 
     /// A URL that is a secret as a whole, as those of chat hooks are. Calls go exactly there, with the path `""`. Only its
@@ -139,12 +144,15 @@ impl Api {
     /// ```
     pub fn secret_url(self, url: Secret) -> Self {
         self.with(|settings| {
-            settings
-                .set_address(Source::Code("secret_url"), Address::secret(url.expose(), &settings.http_hosts))
+            settings.set_address(
+                Source::Code("secret_url"),
+                Address::secret(&LiveSecret::fixed(url), &settings.http_hosts),
+            )
         })
     }
 
-    /// As [`secret_url`](Api::secret_url), from a variable.
+    /// As [`secret_url`](Api::secret_url), from a variable, or from the file that its `NAME_FILE` names. A file is read
+    /// again whenever it changes.
     pub fn secret_url_env(self, variable: &str) -> Self {
         self.with(|settings| settings.read_address(variable, "secret URL", Address::secret))
     }

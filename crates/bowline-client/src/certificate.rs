@@ -133,6 +133,8 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::UnknownCA
                 | AlertDescription::AccessDenied
+                // Of the handshake: its signature is not by whom the certificate names.
+                | AlertDescription::DecryptError
                 | AlertDescription::CertificateRequired
                 | AlertDescription::HandshakeFailure
         )
@@ -141,7 +143,9 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
 
 /// Whether an error's text, in lower case, is about a certificate.
 pub(crate) fn is_about(text: &str) -> bool {
-    ["certificate", "unknownca", "accessdenied", "handshakefailure"].iter().any(|word| text.contains(word))
+    ["certificate", "unknownca", "accessdenied", "decrypterror", "handshakefailure"]
+        .iter()
+        .any(|word| text.contains(word))
 }
 
 /// Client certificates.

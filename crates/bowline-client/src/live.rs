@@ -109,15 +109,20 @@ impl LiveSecret {
         self.variable.as_deref()
     }
 
-    /// Adds its value, and those it had before.
-    pub(crate) fn scrub(&self, scrub: &mut Scrub) {
+    /// Its value when it was last used, and those it had before.
+    pub(crate) fn values(&self) -> Vec<Secret> {
         match &self.source {
-            Source::Fixed(secret) => scrub.add(secret.expose()),
+            Source::Fixed(secret) => vec![secret.clone()],
             Source::File(file) => {
                 let state = file.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.former.iter().chain([&state.value]).for_each(|value| scrub.add(value.expose()));
+                state.former.iter().chain([&state.value]).cloned().collect()
             }
         }
+    }
+
+    /// Adds its values.
+    pub(crate) fn scrub(&self, scrub: &mut Scrub) {
+        self.values().iter().for_each(|value| scrub.add(value.expose()));
     }
 
     /// Whether it never changes.

@@ -7,10 +7,11 @@ use reqwest::{
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use serde_json::value::{RawValue, to_raw_value};
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use crate::{
     Idempotency,
+    address::{Address, secret_parts},
     attempt::Ready,
     body::Body,
     call::{BodyKind, Request, Typed},
@@ -114,6 +115,11 @@ fn with_key(body: Option<&Typed>, field: &str, key: &str) -> Result<Body, String
 pub(crate) fn scrub_for(settings: &Settings, request: &Request) -> Arc<Scrub> {
     let mut scrub = settings.scrub.clone();
     scrub_sent(settings, &request.headers, &mut scrub);
+    let of_data = settings.web.as_ref().and_then(|_| Url::parse(&request.path).ok());
+    let of_address = settings.address.iter().flat_map(Address::secrets);
+    for part in of_address.chain(of_data.iter().flat_map(secret_parts)) {
+        Arc::make_mut(&mut scrub).add(&part);
+    }
     for (_, value) in request.query.iter().filter(|(name, _)| settings.scrub.hides(name)) {
         Arc::make_mut(&mut scrub).add(value);
     }

@@ -137,7 +137,7 @@ impl Settings {
         &mut self,
         variable: &str,
         what: &str,
-        read: fn(&str, &[String]) -> Result<Address, String>,
+        read: fn(&LiveSecret, &[String]) -> Result<Address, String>,
     ) {
         let stand_in = || STAND_IN_URL.to_owned();
         let url = match self.diverted {
@@ -145,7 +145,7 @@ impl Settings {
             None => self.live(variable, what, stand_in),
         };
         if let Some(url) = url {
-            self.set_address(Source::Variable(variable), read(url.current().expose(), &self.http_hosts));
+            self.set_address(Source::Variable(variable), read(&url, &self.http_hosts));
         }
     }
 

@@ -140,10 +140,9 @@ fn value_after(text: &str, name: &Name) -> Option<Value> {
     let before = &text[..name.start];
     let rest = &text[name.end..];
     // `<password>`, `<ns:password kind="x">`.
-    let opens = before
-        .trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-        .trim_end_matches(':');
-    if before.ends_with('<') || opens.ends_with('<') && before.ends_with(':') {
+    let is_prefix = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let tag = before.strip_suffix(':').map_or(before, |before| before.trim_end_matches(is_prefix));
+    if tag.ends_with('<') {
         let start = name.end + rest.find(['>', '<'])? + 1;
         let is_empty = bytes[start - 1] == b'<' || text[..start - 1].ends_with('/');
         let end = text[start..].find("</").map_or(text.len(), |length| start + length);
@@ -324,10 +323,11 @@ mod tests {
         }
 
         #[test]
-        fn no_value_of_a_json_field_is_left(value in "[a-z0-9\"\\\\/{}:,ä\n]{8,40}", name in "(?i)(password|client_secret|ssn)") {
+        fn no_value_of_a_json_field_is_left(value in "[a-z0-9\"\\\\/{}:,ä\n]{8,40}", name in "password|newPassword|client_secret|CLIENT-SECRET|SSN") {
             let value = format!("Q{value}Q");
             let text = serde_json::json!({"a": 1, name: value, "b": [2]}).to_string();
-            proptest::prop_assert!(!masked(&text).contains(&serde_json::json!(value).to_string()[1..9]), "{}", text);
+            let written: String = serde_json::json!(value).to_string().chars().skip(1).take(8).collect();
+            proptest::prop_assert!(!masked(&text).contains(&written), "{}", text);
         }
     }
 }

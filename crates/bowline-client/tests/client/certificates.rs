@@ -34,7 +34,12 @@ use crate::remote::{Remote, done, later, once, refused};
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
 fn authority() -> Issuer {
+    authority_of("the authority")
+}
+
+fn authority_of(name: &str) -> Issuer {
     let mut params = CertificateParams::new(vec![]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
@@ -194,12 +199,14 @@ async fn a_certificate_that_the_server_does_not_know_is_told_and_was_not_sent() 
     let authority = authority();
     let (address, own, names) = server(&authority).await;
     let key = KeyPair::generate().unwrap();
-    let strange = certificate("client-1", &key, &self::authority(), 2090);
-    let (stranger, _) = api(address, &own, &strange, &key.serialize_pem());
+    let by = |other: &Issuer| {
+        let certificate = certificate("client-1", &key, other, 2090);
+        api(address, &own, &certificate, &key.serialize_pem()).0
+    };
     let none = Api::with_variables("bank", Variables::new(|_| None))
         .base_url(&format!("https://localhost:{}", address.port()))
         .trust_authority(&own);
-    for api in [stranger, none] {
+    for api in [by(&authority_of("another")), by(&authority_of("the authority")), none] {
         // `later` is: refused by nobody, as nothing reached the server behind its TLS.
         let failure = later(once(api.post("/x").json(&1)).await);
         assert!(failure.message.contains("the client certificate, or wants one"), "{failure:?}");

@@ -10,7 +10,7 @@ use axum::{
     body::Body,
     http::{HeaderValue, Response},
 };
-use bowline_client::{Api, Call};
+use bowline_client::{Api, Call, HmacSigning, StandardWebhooksSigning};
 use bowline_model::{Attempt, Effect, Secret, Variables};
 use serde_json::Value;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The secrets, and forms in which they could show.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 20] = [
     "hdr-7f3a9c1e55",
     "bearer+/=8d2b6a",
     "bearer%2B%2F%3D8d2b6a",
@@ -32,6 +32,16 @@ const SECRETS: [&str; 10] = [
     "own-header-90aa17",
     "B00HOOK/x9y8z7w6v5u4",
     "hook-sig-77c0ffee",
+    "hmac-secret-5a7b99",
+    "c3RhbmRhcmQtd2ViaG9va3Mtc2VjcmV0LTE3",
+    "standard-webhooks-secret-17",
+    "sigv4-secret-e01d77aa",
+    "sigv4-session-token-44bb",
+    "AKIA-sigv4-id-9c0d",
+    "file-first-0a1b2c3d",
+    "file-second-4e5f6a7b",
+    "query-name-secret-88ee",
+    "capability-9e8d7c6b5a",
 ];
 
 /// Everything that this test could see: logs, errors, recorded values.
@@ -76,6 +86,11 @@ fn variables() -> Variables {
             "PASSWORD" => "basic-pass-41c7",
             "USER_KEY" => "userkey-5522aa91",
             "QUERY_KEY" => "query-e19f0b77d2",
+            "HMAC_SECRET" => "hmac-secret-5a7b99",
+            "WEBHOOK_SECRET" => "whsec_c3RhbmRhcmQtd2ViaG9va3Mtc2VjcmV0LTE3",
+            "AWS_ACCESS_KEY_ID" => "AKIA-sigv4-id-9c0d",
+            "AWS_SECRET_ACCESS_KEY" => "sigv4-secret-e01d77aa",
+            "AWS_SESSION_TOKEN" => "sigv4-session-token-44bb",
             _ => return None,
         };
         Some(value.into())
@@ -93,7 +108,69 @@ fn apis(origin: &str) -> Vec<Api> {
         new().basic_key_env("USER_KEY"),
         new().query_key_env("api_key", "QUERY_KEY"),
         Api::with_variables("hook", Variables::new(|_| None)).secret_url(Secret::new(hook)),
+        new().sign(HmacSigning::sha256("X-Signature").secret_env("HMAC_SECRET").timestamp_header("X-Time")),
+        new().sign(StandardWebhooksSigning::secret_env("WEBHOOK_SECRET")),
+        #[cfg(feature = "sigv4")]
+        new().sign(bowline_client::SigV4::new("s3", "eu-central-1")),
     ]
+}
+
+/// A secret in a file that changes with each call.
+#[tokio::test]
+async fn no_value_of_a_file_is_in_an_error_and_none_of_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let values = ["file-first-0a1b2c3d", "file-second-4e5f6a7b"];
+    std::fs::write(&path, values[0]).unwrap();
+    let changed = path.clone();
+    // The remote answers with both values, and changes the file while it works.
+    let remote = Remote::new(move |nth, seen| {
+        std::fs::write(&changed, values[nth % 2]).unwrap();
+        let body = format!("{values:?} {{\"ssn\":\"078-05-1120\"}} {}", seen.uri);
+        Response::builder().status(400).header("x-request-id", values[0]).body(Body::from(body)).unwrap()
+    })
+    .await;
+    let file = path.display().to_string();
+    let variables = Variables::new(move |name| (name == "CRM_KEY_FILE").then(|| file.clone()));
+    let api = Api::with_variables("crm", variables)
+        .base_url(&remote.url())
+        .header_key_env("X-Api-Key", "CRM_KEY")
+        .scrub_names(["ssn", "customer"]);
+    let visible = Visible::default();
+    for nth in 0..4 {
+        let call =
+            api.get("/x").query("customer", "query-name-secret-88ee").header("Customer", "own-header-90aa17");
+        visible.add(&call);
+        visible.add_json(&call.shape().fingerprint);
+        let failure = crate::remote::refused(crate::remote::once(call).await);
+        if nth > 1 {
+            assert!(!format!("{failure:?}").contains("078-05"), "{failure:?}");
+        }
+        // The first answer echoes a value that nobody here has read yet.
+        if nth > 0 {
+            visible.add(&failure);
+        }
+    }
+    visible.add(&api);
+    let visible = visible.0.lock().unwrap();
+    for secret in SECRETS {
+        assert!(!visible.contains(secret), "{secret} in {visible}");
+    }
+    let sent: Vec<String> = remote.seen().iter().map(|seen| seen.header("x-api-key").to_owned()).collect();
+    assert_eq!(sent, [values[0], values[1], values[0], values[1]]);
+}
+
+#[tokio::test]
+async fn no_url_from_data_is_in_an_error_or_a_record() {
+    let remote = Remote::new(|_, seen| echo(404, seen)).await;
+    let visible = Visible::default();
+    let api = Api::with_variables("files", Variables::new(|_| None)).divert(&remote.url()).public_web();
+    let call = api.get_url("https://files.example.com/f/capability-9e8d7c6b5a?sig=capability-9e8d7c6b5a");
+    visible.add(&call);
+    visible.add_json(&call.shape().fingerprint);
+    visible.add(&crate::remote::refused(crate::remote::once(call).await));
+    let visible = visible.0.lock().unwrap();
+    assert!(visible.contains("files.example.com") && !visible.contains("capability-9e8d7c6b5a"), "{visible}");
 }
 
 fn call(api: &Api) -> Call {
@@ -233,4 +310,25 @@ fn a_bad_secret_url_is_a_problem_that_does_not_show_it() {
         let problems = format!("{:?}", variables.problems());
         assert!(problems.contains("HOOK_URL") && !problems.contains("x9y8"), "{problems}");
     }
+}
+
+#[tokio::test]
+async fn a_hook_in_a_file_is_called_as_it_is_now() {
+    let remote = Remote::always(400, &[], "x9y8z7w6v5u4-one a1b2c3d4e5f6-two").await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hook");
+    let put = |text: &str| std::fs::write(&path, format!("{}/T0/{text}\n", remote.url())).unwrap();
+    put("x9y8z7w6v5u4-one");
+    let file = path.display().to_string();
+    let variables = Variables::new(move |name| (name == "HOOK_URL_FILE").then(|| file.clone()));
+    let hook = Api::with_variables("hook", variables).secret_url_env("HOOK_URL");
+    crate::remote::refused(crate::remote::once(hook.post("")).await);
+    put("a1b2c3d4e5f6-two");
+    let failure = crate::remote::refused(crate::remote::once(hook.post("")).await);
+    assert_eq!(failure.call.unwrap().body.unwrap(), "[secret] [secret]");
+    std::fs::write(&path, "ftp://hooks.example/x9y8z7w6v5u4").unwrap();
+    let failure = crate::remote::refused(crate::remote::once(hook.post("")).await);
+    assert!(failure.message.contains("HOOK_URL_FILE has the scheme ftp"), "{failure}");
+    let paths: Vec<String> = remote.seen().iter().map(|seen| seen.uri.to_string()).collect();
+    assert_eq!(paths, ["/T0/x9y8z7w6v5u4-one", "/T0/a1b2c3d4e5f6-two"]);
 }
