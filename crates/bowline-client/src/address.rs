@@ -213,7 +213,7 @@ pub(crate) fn check(url: &Url, http_hosts: &[String]) -> Result<(), String> {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),

@@ -17,7 +17,11 @@ use bowline_model::Error;
 use serde::{Deserialize, Serialize};
 
 use self::read::{Begun, Look, Place, Ready, Url as ResultUrl};
-use crate::{Api, Call, address::Address, page::turn::below_base};
+use crate::{
+    Api, Call,
+    address::{Address, is_loopback},
+    page::turn::below_base,
+};
 
 /// How often a job is asked about, unless said otherwise or by the remote.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -310,8 +314,8 @@ fn web_of(api: &Api, url: &url::Url) -> Api {
         settings.address = None;
     });
     let web = web.public_web();
-    match (url.host_str(), url.port_or_known_default(), Address::secret(url.as_str(), &[])) {
-        (Some(host), Some(port), Ok(address)) if home && address.is_loopback() => {
+    match (url.host_str(), url.port_or_known_default()) {
+        (Some(host), Some(port)) if home && is_loopback(url) => {
             web.allow_internal_host(host).allow_port(port).allow_plain_http()
         }
         _ => web,
