@@ -153,3 +153,56 @@ async fn without_a_hook_there_is_nothing_to_run() {
     let (_stop, stopped) = watch::channel(false);
     assert!(tell(&config, "payments", store, Arc::new(SystemClock), stopped).is_none());
 }
+
+/// A system with a remote that does not take its key.
+struct Crm {
+    crm: Api,
+}
+
+impl Crm {
+    async fn ask(self: Arc<Self>, cx: crate::Context, (): ()) -> crate::Result<bool> {
+        Ok(cx.step("ask", self.crm.get("/contacts")).best_effort().await.is_some())
+    }
+}
+
+#[tokio::test]
+async fn a_refused_key_is_shown_at_the_admin_address_though_the_run_went_on_without_the_answer() {
+    let refuse = Router::new().fallback(async || axum::http::StatusCode::UNAUTHORIZED);
+    let remote = serve(refuse).await;
+    let ask = crate::workflow("ask", Crm::ask);
+    let app = crate::App::new("payments", move |setup| Crm {
+        crm: setup.api("crm").base_url(&remote).header_key_env("X-Api-Key", "CRM_API_KEY"),
+    });
+    let store = SqliteStore::in_memory(SqliteOptions::default(), Arc::new(SystemClock)).unwrap();
+    let options = crate::OpenOptions::default()
+        .variables(variables(&[("CRM_API_KEY", "k3y-of-crm")]))
+        .store(Arc::new(store));
+    let app = app.workflow(ask.clone()).open_with(options).await.unwrap();
+    assert!(!app.start(&ask, &()).await.unwrap().await.unwrap(), "it completed, without the answer");
+
+    let admin = serve(app.admin().router()).await;
+    let shown: Value = reqwest::get(format!("{admin}/api/connections")).await.unwrap().json().await.unwrap();
+    assert_eq!(
+        (&shown["alerts"][0]["api"], &shown["alerts"][0]["kind"]),
+        (&json!("crm"), &json!("unauthorized"))
+    );
+    let message = shown["alerts"][0]["message"].as_str().unwrap();
+    assert!(message.contains("CRM_API_KEY") && !message.contains("k3y-of-crm"), "{message}");
+    app.shutdown().await;
+}
+
+async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // Ends with the test's runtime.
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn without_a_hook_nobody_is_told_of_apis_either() {
+    let config = AlertConfig::read(&variables(&[]));
+    let (_stop, stopped) = watch::channel(false);
+    let alerts = ApiAlerts::new(Arc::new(SystemClock));
+    assert!(tell_of_apis(&config, "payments", &alerts, stopped).is_none());
+}
