@@ -168,8 +168,9 @@ impl SoapCall {
     /// The call, its answer read as JSON by the schema into `T`.
     ///
     /// Repeated elements are always arrays; numbers and booleans are those of JSON; `xs:decimal`, dates and binary
-    /// values are texts, with all their digits; `xsi:nil` is `null`. An element that is only a wrapper around one
-    /// other is left away. What the schema does not know is kept as it looks.
+    /// values are texts, with all their digits; `xsi:nil` is `null`. A response that is only a wrapper around one
+    /// element is left away, and so is a list of its own within it (`ArrayOfOrder`): `decode::<Vec<Order>>()`. What the
+    /// schema does not know is kept as it looks.
     ///
     /// ```
     /// # use bowline_client::{Api, soap::Wsdl};

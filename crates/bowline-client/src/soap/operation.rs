@@ -160,7 +160,7 @@ impl Operation {
                 let value =
                     decoder.element(decl, element).map_err(|what| format!("{}: {what}", name.local))?;
                 Ok(match self.wrapped(name) {
-                    Some(key) => unwrapped(value, &key),
+                    Some(wrapped) => wrapped.take(value),
                     None => value,
                 })
             }
@@ -191,15 +191,31 @@ impl Operation {
         format!("holds {found} where <{wanted}> was expected")
     }
 
-    /// The only field of an element that has nothing but it: what such a wrapper is around.
-    fn wrapped(&self, name: &Name) -> Option<String> {
+    /// The fields to go through to what a wrapper is around: the only field of the element, and, where that one is a list
+    /// of its own (as `ArrayOfOrder`), the list in it.
+    fn wrapped(&self, name: &Name) -> Option<Wrapped> {
         let decl = self.wsdl.schemas.element(name).ok()?;
-        let Ok(Resolved::Complex(complex)) = self.wsdl.schemas.resolve(&decl.of) else { return None };
+        let outer = self.only_field(&decl.of)?;
+        match self.only_field(&outer.of) {
+            Some(inner) if inner.many && !outer.many => {
+                Some(Wrapped { keys: [outer.keys, inner.keys].concat(), ..inner })
+            }
+            Some(_) | None => Some(outer),
+        }
+    }
+
+    /// The field of a type that has nothing else.
+    fn only_field(&self, of: &TypeRef) -> Option<Wrapped> {
+        let Ok(Resolved::Complex(complex)) = self.wsdl.schemas.resolve(of) else { return None };
         let shape = self.wsdl.schemas.shape(&complex).ok()?;
         match &shape.content {
             ShapeContent::Elements(all) if shape.attributes.is_empty() && !all.any && !all.mixed => {
                 match &all.fields[..] {
-                    [only] => Some(only.key.clone()),
+                    [only] => Some(Wrapped {
+                        keys: vec![only.key.clone()],
+                        of: only.decl.of.clone(),
+                        many: only.many,
+                    }),
                     _ => None,
                 }
             }
@@ -208,10 +224,24 @@ impl Operation {
     }
 }
 
-fn unwrapped(value: Value, key: &str) -> Value {
-    match value {
-        Value::Object(mut object) => object.remove(key).unwrap_or(Value::Null),
-        other => other,
+/// What a wrapper is around.
+struct Wrapped {
+    /// The way to it.
+    keys: Vec<String>,
+    of: TypeRef,
+    many: bool,
+}
+
+impl Wrapped {
+    fn take(&self, mut value: Value) -> Value {
+        for key in &self.keys {
+            value = match value {
+                Value::Object(mut object) => object.remove(key).unwrap_or(Value::Null),
+                other => other,
+            };
+        }
+        // A list that is not there has nothing in it.
+        if self.many && value.is_null() { Value::Array(vec![]) } else { value }
     }
 }
 
@@ -249,7 +279,7 @@ impl fmt::Display for Operation {
                     MessageBody::Element(name) => self.wrapped(name),
                     MessageBody::Empty | MessageBody::Parts { .. } => None,
                 };
-                outline.message("out", output, wrapper);
+                outline.message("out", output, wrapper.as_ref());
             }
             None => outline.text += "  out: nothing\n",
         }
@@ -270,11 +300,14 @@ struct Outline<'a> {
 }
 
 impl Outline<'_> {
-    fn message(&mut self, label: &str, message: &Message, wrapper: Option<String>) {
+    fn message(&mut self, label: &str, message: &Message, wrapper: Option<&Wrapped>) {
         match &message.body {
             MessageBody::Empty => self.line(1, &format!("{label}: nothing")),
-            MessageBody::Element(name) => match wrapper.and_then(|key| self.within(name, &key)) {
-                Some((of, many)) => self.value(label, &of, &Notes { many, ..Notes::default() }, 1),
+            MessageBody::Element(name) => match wrapper {
+                Some(wrapped) => {
+                    let many = wrapped.many.then_some((0, UNBOUNDED));
+                    self.value(label, &wrapped.of, &Notes { many, ..Notes::default() }, 1);
+                }
                 None => self.global(label, name, 1),
             },
             MessageBody::Parts { parts, .. } => match &parts[..] {
@@ -288,16 +321,6 @@ impl Outline<'_> {
                 }
             },
         }
-    }
-
-    /// The type of a wrapper's only field, and whether it is an array.
-    fn within(&self, name: &Name, key: &str) -> Option<(TypeRef, Option<(u32, u32)>)> {
-        let decl = self.wsdl.schemas.element(name).ok()?;
-        let Ok(Resolved::Complex(complex)) = self.wsdl.schemas.resolve(&decl.of) else { return None };
-        let shape = self.wsdl.schemas.shape(&complex).ok()?;
-        let ShapeContent::Elements(all) = &shape.content else { return None };
-        let field = &all.fields[all.by_key(key)?];
-        Some((field.decl.of.clone(), field.many.then_some((0, UNBOUNDED))))
     }
 
     fn global(&mut self, label: &str, name: &Name, depth: usize) {

@@ -31,6 +31,12 @@ mod sending;
 mod signed;
 #[cfg(feature = "sigv4")]
 mod signed_aws;
+#[cfg(feature = "soap")]
+mod soap_calls;
+#[cfg(feature = "soap")]
+mod soap_rpc;
+#[cfg(feature = "soap")]
+mod soap_spyne;
 mod streamed;
 mod streaming;
 mod tls;
