@@ -81,3 +81,6 @@ impl Setup {
         Secret::new(self.variables.require(name, purpose).unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests;
