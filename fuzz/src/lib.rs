@@ -3,9 +3,12 @@
 //! An input is text that a person can write: a line for each header, and then the body. A header may hold words such
 //! as `{mac}`, which stand for what no fuzzer could guess.
 
+use bowline_client::stream::{Error, Split};
 use bowline_signature::SigningSecret;
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
@@ -90,5 +93,43 @@ pub fn mac(hash: Hash, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
         Hash::Sha256 => of::<Hmac<Sha256>>(key, &text),
         Hash::Sha512 => of::<Hmac<Sha512>>(key, &text),
         Hash::Sha1 => of::<Hmac<Sha1>>(key, &text),
+    }
+}
+
+/// How large chunks are; `None`: that is no number.
+pub fn chunk_size(line: &[u8]) -> Option<usize> {
+    std::str::from_utf8(line).ok()?.parse().ok()
+}
+
+/// What came out of a splitter: items, and the error that ended them.
+pub type Outcome<T> = (Vec<Result<T, Error>>, Option<Error>);
+
+/// The items of a text in chunks of that size.
+pub fn drive<S: Split, T: DeserializeOwned>(splitter: S, text: &[u8], size: usize) -> Outcome<T> {
+    drive_with(splitter, text, size, S::next_item)
+}
+
+/// As [`drive`], whatever is asked for.
+pub fn drive_with<S: Split, T>(
+    mut splitter: S,
+    text: &[u8],
+    size: usize,
+    next: impl Fn(&mut S) -> Result<Option<T>, Error>,
+) -> Outcome<T> {
+    let (mut items, mut chunks, mut ended) = (vec![], text.chunks(size.max(1)), false);
+    loop {
+        match next(&mut splitter) {
+            Ok(Some(item)) => items.push(Ok(item)),
+            Err(error) if error.is_item() => items.push(Err(error)),
+            Err(error) => return (items, Some(error)),
+            Ok(None) if ended => return (items, None),
+            Ok(None) => match chunks.next() {
+                Some(chunk) => splitter.feed(Bytes::copy_from_slice(chunk)),
+                None => {
+                    splitter.end();
+                    ended = true;
+                }
+            },
+        }
     }
 }

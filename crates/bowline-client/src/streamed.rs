@@ -184,7 +184,7 @@ impl<U> Call<U> {
     pub async fn stream_with<T, P>(self, splitter: P) -> Result<Streamed<T, P>, Error>
     where
         T: DeserializeOwned,
-        P: Split + Unpin,
+        P: Split,
     {
         let mut schedule = Schedule::new(self.api(), self.repeat());
         loop {
@@ -234,7 +234,7 @@ enum Source {
     Over,
 }
 
-impl<T: DeserializeOwned, P: Split + Unpin> Streamed<T, P> {
+impl<T: DeserializeOwned, P: Split> Streamed<T, P> {
     /// One attempt, up to its first item.
     async fn open<U>(call: &Call<U>, attempt: &Attempt, splitter: P) -> Verdict<Self> {
         let good = |status| (200..300).contains(&status);
@@ -342,6 +342,18 @@ impl<T: DeserializeOwned, P: Split + Unpin> Streamed<T, P> {
 
 impl<T, P> Streamed<T, P> {
     /// Whether nothing follows any more: all items were read, or an error ended the stream.
+    ///
+    /// # An error that ends a stream
+    /// ```no_run
+    /// # async fn f(crm: bowline_client::Api) -> Result<(), bowline_model::Error> {
+    /// let mut ids = crm.get("/ids").stream_json::<u64>("").await?;
+    /// while let Some(id) = ids.next().await {
+    ///     if id.is_err() && ids.is_over() {
+    ///         eprintln!("the answer broke off");
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn is_over(&self) -> bool {
         self.first.is_none() && matches!(self.source, Source::Over)
     }
@@ -354,10 +366,10 @@ fn read(mut flow: Box<Flow>) -> BoxFuture<'static, (Box<Flow>, Result<Option<Byt
     })
 }
 
-impl<T: DeserializeOwned, P: Split + Unpin> Stream for Streamed<T, P>
-where
-    Self: Unpin,
-{
+/// Nothing in it is pinned.
+impl<T, P> Unpin for Streamed<T, P> {}
+
+impl<T: DeserializeOwned, P: Split> Stream for Streamed<T, P> {
     type Item = Result<T, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

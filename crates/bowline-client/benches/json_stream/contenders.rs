@@ -2,7 +2,10 @@
 
 use std::{fs, fs::File, io::Read, ops::Range, path::Path, time::Duration};
 
-use bowline_client::stream::{JsonItems, Split};
+use bowline_client::{
+    Api,
+    stream::{JsonItems, Split},
+};
 use bytes::{Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -12,6 +15,8 @@ use crate::{Result, document::Order};
 /// As much as a socket yields at once.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 const PATH: &str = "data.items";
+/// Where the document is to be had over HTTP.
+pub(crate) const ADDRESS_VARIABLE: &str = "BENCH_ADDRESS";
 
 /// What a contender did.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +41,7 @@ pub(crate) fn run(role: &str, path: &Path) -> Result<String> {
     let value = |value: Value| value["id"].as_u64().unwrap_or(0);
     let (sum, took) = match role {
         "memory-struct" => stream_from_memory(path, order)?,
+        "http-struct" => stream_over_http(order)?,
         "file-struct" => stream(path, |items| Ok(items.next_item()?.map(order)))?,
         "file-value" => stream(path, |items| Ok(items.next_item()?.map(value)))?,
         "file-bytes" => stream(path, |items| Ok(items.next_bytes()?.map(|_| 0)))?,
@@ -57,18 +63,23 @@ fn stream(
     let mut items = JsonItems::at(PATH)?;
     let mut sum = 0;
     let began = cpu()?;
-    let mut buffer = BytesMut::new();
+    // Two in turn, as the last one is held until the next one is begun: their memory is used again and not cleared, as a
+    // socket's reader does it.
+    let mut buffers = [Bytes::new(), Bytes::new()];
     loop {
-        // The memory of chunks that were read is used again, as a socket's reader does it.
-        buffer.reserve(CHUNK_BYTES);
-        buffer.resize(CHUNK_BYTES, 0);
+        let [buffer, next_buffer] = buffers;
+        let mut buffer = buffer.try_into_mut().unwrap_or_default();
+        if buffer.is_empty() {
+            buffer = BytesMut::zeroed(CHUNK_BYTES);
+        }
         let read = file.read(&mut buffer)?;
+        let buffer = buffer.freeze();
         if read == 0 {
             items.end();
         } else {
-            items.feed(buffer.split_to(read).freeze());
-            buffer.clear();
+            items.feed(buffer.slice(..read));
         }
+        buffers = [next_buffer, buffer];
         while let Some(id) = next(&mut items)? {
             sum += id;
         }
@@ -76,6 +87,23 @@ fn stream(
             return Ok((sum, cpu()? - began));
         }
     }
+}
+
+/// As a program does it: asked for, decoded if it is encoded, read as it arrives. The server is another process.
+fn stream_over_http(id: impl Fn(Order) -> u64) -> Result<(u64, Duration)> {
+    let address = std::env::var(ADDRESS_VARIABLE)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let remote = Api::new("bench").base_url(&address);
+    runtime.block_on(async {
+        let began = cpu()?;
+        let failed = |error: bowline_model::Error| error.to_string();
+        let mut orders = remote.get("/").stream_json::<Order>(PATH).await.map_err(failed)?;
+        let mut sum = 0;
+        while let Some(order) = orders.next().await {
+            sum += id(order.map_err(failed)?);
+        }
+        Ok((sum, cpu()? - began))
+    })
 }
 
 /// The document is in memory, as chunks.

@@ -12,8 +12,9 @@
 
 mod contenders;
 mod document;
+mod server;
 
-use std::{env, error::Error, fs, path::Path, process::Command, time::Duration};
+use std::{env, error::Error, fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use contenders::Measured;
 
@@ -24,10 +25,11 @@ const ROUNDS: usize = 7;
 const PYTHON: &str = include_str!("contender.py");
 
 /// What is measured, in the table's order.
-const CONTENDERS: [(&str, &str); 7] = [
+const CONTENDERS: [(&str, &str); 8] = [
     ("serde_json per item, split before, into a struct", "split-struct"),
     ("stream, chunks from memory, into a struct", "memory-struct"),
     ("stream, chunks from a file, into a struct", "file-struct"),
+    ("stream, over HTTP on loopback, into a struct", "http-struct"),
     ("serde_json per item, split before, into a Value", "split-value"),
     ("stream, chunks from a file, into a Value", "file-value"),
     ("stream, chunks from a file, bytes only", "file-bytes"),
@@ -35,9 +37,9 @@ const CONTENDERS: [(&str, &str); 7] = [
 ];
 const SPLIT_STRUCT: usize = 0;
 const FILE_STRUCT: usize = 2;
-const SPLIT_VALUE: usize = 3;
-const FILE_VALUE: usize = 4;
-const IJSON: usize = 6;
+const SPLIT_VALUE: usize = 4;
+const FILE_VALUE: usize = 5;
+const IJSON: usize = 7;
 
 fn main() -> Result {
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -62,20 +64,25 @@ fn compare(megabytes: usize, rounds: usize) -> Result {
         "{items} items in {megabytes} MB, {rounds} rounds, chunks of {} KiB\n",
         contenders::CHUNK_BYTES / 1024
     );
-    let measured = rounds_of(&path, rounds);
+    let address = server::serve(&path)?;
+    let measured = rounds_of(&path, address, rounds);
     fs::remove_file(&path)?;
     print_table(megabytes, &measured?);
     Ok(())
 }
 
 /// Interleaved; each round begins with another contender.
-fn rounds_of(path: &Path, rounds: usize) -> Result<Vec<[Option<Measured>; CONTENDERS.len()]>> {
+fn rounds_of(
+    path: &Path,
+    address: SocketAddr,
+    rounds: usize,
+) -> Result<Vec<[Option<Measured>; CONTENDERS.len()]>> {
     let mut all = vec![];
     for round in 0..rounds {
         let mut row = [None; CONTENDERS.len()];
         for turn in 0..CONTENDERS.len() {
             let which = (round + turn) % CONTENDERS.len();
-            row[which] = measure(CONTENDERS[which].1, path)?;
+            row[which] = measure(CONTENDERS[which].1, path, address)?;
         }
         let sums: Vec<_> = row.iter().flatten().filter_map(|measured| measured.sum).collect();
         if sums.windows(2).any(|pair| pair[0] != pair[1]) {
@@ -87,12 +94,16 @@ fn rounds_of(path: &Path, rounds: usize) -> Result<Vec<[Option<Measured>; CONTEN
 }
 
 /// `None`: there is no Python with ijson.
-fn measure(role: &str, path: &Path) -> Result<Option<Measured>> {
+fn measure(role: &str, path: &Path, address: SocketAddr) -> Result<Option<Measured>> {
     let output = if role == "ijson" {
         let Some(python) = env::var_os("BOWLINE_PYTHON") else { return Ok(None) };
         Command::new(python).args(["-c", PYTHON]).arg(path).output()?
     } else {
-        Command::new(env::current_exe()?).arg(role).arg(path).output()?
+        let address = format!("http://{address}");
+        Command::new(env::current_exe()?)
+            .args([role.as_ref(), path.as_os_str()])
+            .env(contenders::ADDRESS_VARIABLE, address)
+            .output()?
     };
     let said = String::from_utf8_lossy(&output.stdout);
     let [sum, micros, kib] = said.split_whitespace().collect::<Vec<_>>()[..] else {

@@ -137,12 +137,30 @@ impl CsvRecords {
     }
 
     /// What separates fields: `,` unless said; often `;` or a tab.
+    ///
+    /// ```
+    /// use bowline_client::stream::{CsvRecords, Split};
+    ///
+    /// let mut records = CsvRecords::new().delimiter(b'\t').no_header();
+    /// records.feed("A-1\t9.5\n".into());
+    /// assert_eq!(records.next_item()?, Some(("A-1".to_owned(), 9.5)));
+    /// # Ok::<(), bowline_client::stream::Error>(())
+    /// ```
     pub fn delimiter(mut self, delimiter: u8) -> Self {
         self.delimiter = delimiter;
         self.renewed()
     }
 
     /// What a field is put in that holds delimiters: `"` unless said.
+    ///
+    /// ```
+    /// use bowline_client::stream::{CsvRecords, Split};
+    ///
+    /// let mut records = CsvRecords::new().quote(b'\'').no_header();
+    /// records.feed("'a, b',c\n".into());
+    /// assert_eq!(records.next_item()?, Some(["a, b".to_owned(), "c".to_owned()]));
+    /// # Ok::<(), bowline_client::stream::Error>(())
+    /// ```
     pub fn quote(mut self, quote: u8) -> Self {
         self.quote = quote;
         self.renewed()
@@ -154,6 +172,15 @@ impl CsvRecords {
     }
 
     /// The first record is one as all others.
+    ///
+    /// ```
+    /// use bowline_client::stream::{CsvRecords, Split};
+    ///
+    /// let mut records = CsvRecords::new().no_header();
+    /// records.feed("1,2,3\n".into());
+    /// assert_eq!(records.next_item()?, Some(vec![1, 2, 3]));
+    /// # Ok::<(), bowline_client::stream::Error>(())
+    /// ```
     pub fn no_header(mut self) -> Self {
         self.has_header = false;
         self

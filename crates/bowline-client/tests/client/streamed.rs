@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_compression::{
@@ -18,14 +19,14 @@ use async_compression::{
 };
 use axum::body::Body;
 use bowline_client::{Api, stream::CsvRecords};
-use bowline_model::{RetryPolicy, Secret};
+use bowline_model::{Attempt, Effect, RetryPolicy, Secret, Verdict};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::remote::{Hand, LONG, Remote, answer, api_at, raw, read_request, write};
+use crate::remote::{Hand, LONG, Remote, answer, api_at, done, raw, read_request, write};
 
 fn encoded(mut encoder: impl Encode, text: &[u8]) -> Vec<u8> {
     let mut all = vec![];
@@ -321,4 +322,30 @@ async fn a_stream_counts_bytes_after_decoding() {
     let all: Vec<_> = items.collect().await;
     assert_eq!(all.len(), 3);
     assert!(all[2].as_ref().unwrap_err().to_string().contains("larger than 8 bytes: if it is meant to be"));
+}
+
+#[tokio::test]
+async fn a_stream_counts_as_under_way_until_it_is_over() {
+    let remote = Remote::new(|_, seen| match seen.uri.path() {
+        "/endless" => {
+            let begun = stream::iter([Ok::<_, Infallible>(Bytes::from("1\n"))]);
+            answer(200, Body::from_stream(begun.chain(stream::pending())))
+        }
+        _ => answer(200, "1\n2\n"),
+    })
+    .await;
+    let api = remote.api().concurrency(1);
+    let other = |timeout| api.get("/other").attempt(Attempt::new("key-2", 1, timeout));
+    let waits = Duration::from_millis(1);
+    let mut endless = api.get("/endless").stream_ndjson::<u32>().await.unwrap();
+    assert_eq!(endless.next().await.unwrap().unwrap(), 1);
+    assert!(matches!(other(waits).await, Verdict::Wait { .. }));
+    drop(endless);
+    done(other(LONG).await);
+    // Over, though it is still there.
+    let mut read = api.get("/read").stream_ndjson::<u32>().await.unwrap();
+    assert!(matches!(other(waits).await, Verdict::Wait { .. }));
+    while read.next().await.is_some() {}
+    done(other(LONG).await);
+    assert!(read.is_over());
 }
