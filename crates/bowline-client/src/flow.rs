@@ -118,11 +118,11 @@ impl Flow {
                 let room = shown_max.saturating_sub(self.start.len());
                 self.start.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 self.read += chunk.len() as u64;
-                return Ok(Some(chunk));
+                Ok(Some(chunk))
             }
             Ok(None) => {
                 self.body = None;
-                return Ok(None);
+                Ok(None)
             }
             Err(broken) => {
                 self.body = None;

@@ -225,10 +225,13 @@ pub struct Streamed<T, P> {
     item: PhantomData<fn() -> T>,
 }
 
+/// The next chunk on its way; what it flows from comes back with it.
+type Reading = BoxFuture<'static, (Box<Flow>, Result<Option<Bytes>, Failure>)>;
+
 enum Source {
     /// Nobody asks for more.
     Idle(Box<Flow>),
-    Reading(BoxFuture<'static, (Box<Flow>, Result<Option<Bytes>, Failure>)>),
+    Reading(Reading),
     /// The body was read; the splitter may hold more.
     Ended(Box<Flow>),
     Over,
@@ -359,7 +362,7 @@ impl<T, P> Streamed<T, P> {
     }
 }
 
-fn read(mut flow: Box<Flow>) -> BoxFuture<'static, (Box<Flow>, Result<Option<Bytes>, Failure>)> {
+fn read(mut flow: Box<Flow>) -> Reading {
     Box::pin(async move {
         let chunk = flow.chunk().await;
         (flow, chunk)

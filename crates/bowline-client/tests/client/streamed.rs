@@ -335,7 +335,8 @@ async fn a_stream_counts_as_under_way_until_it_is_over() {
     })
     .await;
     let api = remote.api().concurrency(1);
-    let other = |timeout| api.get("/other").attempt(Attempt::new("key-2", 1, timeout));
+    let call = api.get("/other");
+    let other = |timeout| call.attempt(Attempt::new("key-2", 1, timeout));
     let waits = Duration::from_millis(1);
     let mut endless = api.get("/endless").stream_ndjson::<u32>().await.unwrap();
     assert_eq!(endless.next().await.unwrap().unwrap(), 1);
