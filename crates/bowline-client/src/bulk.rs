@@ -30,6 +30,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// A job at the remote. It can be recorded.
 ///
+/// # As a journal keeps it
 /// ```
 /// let job: bowline_client::Job = serde_json::from_str(r#"{"id":"17"}"#)?;
 /// assert_eq!(job.id(), "17");
@@ -48,6 +49,14 @@ impl Job {
 }
 
 /// How far a job is. It can be recorded.
+///
+/// # As a journal keeps it
+/// ```
+/// let progress: bowline_client::Progress =
+///     serde_json::from_str(r#"{"state":"RUNNING","ready":false,"wait":{"secs":10,"nanos":0}}"#)?;
+/// assert_eq!((progress.ready, progress.wait.as_secs()), (false, 10));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The state, in the remote's word; empty where it has none.
@@ -75,6 +84,7 @@ pub struct Progress {
 /// that waits holds nothing, and goes on waiting after a crash; [`open`](Bulk::open) asks again for the result's URL,
 /// which is therefore fresh, and in no journal.
 ///
+/// # Orders of a shop
 /// ```no_run
 /// # use std::time::Duration;
 /// # async fn f(shop: bowline_client::Api) -> Result<(), bowline_model::Error> {
@@ -118,6 +128,13 @@ enum Outcome {
 
 impl Api {
     /// Describes an asynchronous export, which that call starts.
+    ///
+    /// # An export with its id
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).status(|crm, id| crm.get(&format!("/exports/{id}"))).result_url("url");
+    /// # let _ = export;
+    /// ```
     pub fn bulk(&self, start: Call) -> Bulk {
         Bulk {
             api: self.clone(),
@@ -134,24 +151,54 @@ impl Api {
 
 impl Bulk {
     /// Where the answer to the start has the job's id. At `id` unless said.
+    ///
+    /// # Within an object
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).job_id("data.export_id");
+    /// # let _ = export;
+    /// ```
     pub fn job_id(mut self, path: &str) -> Self {
         self.job = Place::Id(path.into());
         self
     }
 
     /// Where the answer to the start has the URL at which the job's state is: below the base URL.
+    ///
+    /// # A URL in the body
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).job_url("links.status").result_url("links.file");
+    /// # let _ = export;
+    /// ```
     pub fn job_url(mut self, path: &str) -> Self {
         self.job = Place::Url(path.into());
         self
     }
 
     /// The answer to the start says in its header `Location` where the job's state is, as it should with a 202.
+    ///
+    /// # A 202 with its Location
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).job_location().result_url("file");
+    /// # let _ = export;
+    /// ```
     pub fn job_location(mut self) -> Self {
         self.job = Place::Location;
         self
     }
 
     /// The call that asks about the job with that id.
+    ///
+    /// # By id
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// use bowline_client::segment;
+    ///
+    /// let export = crm.bulk(crm.post("/exports")).status(|crm, id| crm.get(&format!("/exports/{}", segment(id))));
+    /// # let _ = export;
+    /// ```
     pub fn status(mut self, ask: impl Fn(&Api, &str) -> Call + Send + Sync + 'static) -> Self {
         self.status = Some(Arc::new(ask));
         self
@@ -159,6 +206,13 @@ impl Bulk {
 
     /// Where the status has the job's state, in which states it is ready, and in which it failed. In all others, in any
     /// case of letters, it is under way.
+    ///
+    /// # Two words for the end
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).state("status", &["done", "empty"], &["failed", "expired"]);
+    /// # let _ = export;
+    /// ```
     pub fn state(mut self, path: &str, ready: &[&str], failed: &[&str]) -> Self {
         let all = |states: &[&str]| states.iter().map(|state| (*state).to_owned()).collect();
         self.look.state = Some(read::States { path: path.into(), ready: all(ready), failed: all(failed) });
@@ -166,12 +220,26 @@ impl Bulk {
     }
 
     /// How often the job is asked about; `Retry-After` goes before it. 10 s unless set.
+    ///
+    /// # Once a minute
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).every(std::time::Duration::from_secs(60));
+    /// # let _ = export;
+    /// ```
     pub fn every(mut self, interval: Duration) -> Self {
         self.look.interval = interval;
         self
     }
 
     /// How long [`wait`](Bulk::wait) waits at most. 24 h unless set. In a run the step's own schedule says it.
+    ///
+    /// # An hour
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).give_up_after(std::time::Duration::from_secs(3600));
+    /// # let _ = export;
+    /// ```
     pub fn give_up_after(mut self, whole: Duration) -> Self {
         self.give_up_after = whole;
         self
@@ -179,6 +247,13 @@ impl Bulk {
 
     /// Where the status of a job that is ready has its result's URL. On another host of the public web it is called
     /// without credentials. It is never recorded or shown, for it is a key itself.
+    ///
+    /// # Beside the state
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).state("status", &["done"], &["failed"]).result_url("download_url");
+    /// # let _ = export;
+    /// ```
     pub fn result_url(mut self, path: &str) -> Self {
         self.result = Some(Outcome::Url(path.into()));
         self
@@ -187,6 +262,7 @@ impl Bulk {
     /// The Api that calls result URLs on other hosts: made with [`public_web`](Api::public_web), and told of what it may
     /// call besides.
     ///
+    /// # A store of files inside
     /// ```
     /// # use bowline_client::Api;
     /// # let shop = Api::new("shop").base_url("https://shop.example.com");
@@ -199,12 +275,27 @@ impl Bulk {
     }
 
     /// The call that gets the result of the job with that id.
+    ///
+    /// # At a place of its own
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).result(|crm, id| crm.get(&format!("/exports/{id}/rows")));
+    /// # let _ = export;
+    /// ```
     pub fn result(mut self, ask: impl Fn(&Api, &str) -> Call + Send + Sync + 'static) -> Self {
         self.result = Some(Outcome::Call(Arc::new(ask)));
         self
     }
 
     /// The call that starts the job.
+    ///
+    /// # Started once
+    /// ```no_run
+    /// # async fn f(export: bowline_client::Bulk) -> Result<(), bowline_model::Error> {
+    /// let job = export.start().send().await?;
+    /// println!("{}", job.id());
+    /// # Ok(()) }
+    /// ```
     pub fn start(&self) -> Call<Job> {
         self.start.clone().reading(Begun { place: self.job.clone(), base: self.api.base() })
     }
@@ -213,6 +304,14 @@ impl Bulk {
     ///
     /// # Errors
     /// A job that failed refuses, with its state as the [code](Error::code).
+    ///
+    /// # One look
+    /// ```no_run
+    /// # async fn f(export: bowline_client::Bulk, job: bowline_client::Job) -> Result<(), bowline_model::Error> {
+    /// let progress = export.progress(&job).send().await?;
+    /// println!("{}", progress.state);
+    /// # Ok(()) }
+    /// ```
     pub fn progress(&self, job: &Job) -> Call<Progress> {
         self.ask(job).reading(self.look.clone())
     }
@@ -222,6 +321,17 @@ impl Bulk {
     ///
     /// # Errors
     /// As [`progress`](Bulk::progress).
+    ///
+    /// # What a step takes
+    /// ```
+    /// use bowline_model::Effect;
+    ///
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let export = crm.bulk(crm.post("/exports")).status(|crm, id| crm.get(&format!("/exports/{id}")));
+    /// # let job: bowline_client::Job = serde_json::from_str(r#"{"id":"17"}"#)?;
+    /// assert_eq!(export.finished(&job).shape().fingerprint.unwrap().path, "/exports/17");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn finished(&self, job: &Job) -> Call<Progress> {
         self.ask(job).reading(Ready(self.look.clone()))
     }
@@ -233,6 +343,14 @@ impl Bulk {
     ///
     /// # Errors
     /// As [`progress`](Bulk::progress); and when it takes too long.
+    ///
+    /// # Alone
+    /// ```no_run
+    /// # async fn f(export: bowline_client::Bulk) -> Result<(), bowline_model::Error> {
+    /// let job = export.start().send().await?;
+    /// export.wait(&job).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn wait(&self, job: &Job) -> Result<Progress, Error> {
         let clock = self.api.settings().clock.clone();
         let started = clock.now();
@@ -263,6 +381,14 @@ impl Bulk {
     ///
     /// # Errors
     /// As [`progress`](Bulk::progress); and if the job is still not ready when the Api's schedule ends.
+    ///
+    /// # Read whole
+    /// ```no_run
+    /// # async fn f(export: bowline_client::Bulk, job: bowline_client::Job) -> Result<(), bowline_model::Error> {
+    /// let rows = export.open(&job).await?.send().await?;
+    /// println!("{}", rows.text());
+    /// # Ok(()) }
+    /// ```
     pub async fn open(&self, job: &Job) -> Result<Call, Error> {
         let path = match &self.result {
             Some(Outcome::Call(ask)) => return Ok(ask(&self.api, &job.id)),

@@ -48,6 +48,7 @@ pub(crate) enum Kind {
 /// ([`Error::code`]). Codes that speak of limits make it wait, until the cost is there again where the answer says it
 /// (Shopify); codes that speak of the server's own faults make it try again; all others are a no.
 ///
+/// # A product
 /// ```no_run
 /// # async fn f(shop: bowline_client::Api) -> Result<(), bowline_model::Error> {
 /// #[derive(serde::Serialize, serde::Deserialize)]
@@ -77,6 +78,7 @@ pub struct GraphQl {
 impl Api {
     /// Describes a GraphQL request. It is posted to the base URL itself; [`at`](GraphQl::at) another path below it.
     ///
+    /// # A query and a mutation
     /// ```
     /// use bowline_client::Api;
     /// use bowline_model::{Effect, Repeat};
@@ -101,18 +103,42 @@ impl Api {
 
 impl GraphQl {
     /// The path below the base URL, where it is not the base URL itself.
+    ///
+    /// # Below the base URL
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let query = crm.graphql("{ viewer { id } }").at("/graphql");
+    /// # let _ = query;
+    /// ```
     pub fn at(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
         self
     }
 
     /// Which of the document's operations to run, if it has several.
+    ///
+    /// # One of two
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let both = "query A { a } mutation B { b }";
+    /// let query = crm.graphql(both).operation("A");
+    /// # let _ = query;
+    /// ```
     pub fn operation(mut self, name: &str) -> Self {
         self.operation = Some(name.to_owned());
         self
     }
 
     /// The variables: a struct or map, as JSON with sorted keys, so that equal values give equal bytes.
+    ///
+    /// # A struct
+    /// ```
+    /// #[derive(serde::Serialize)]
+    /// struct Variables { first: u32 }
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let query = crm.graphql("query($first: Int!) { contacts(first: $first) { id } }").variables(&Variables { first: 10 });
+    /// # let _ = query;
+    /// ```
     pub fn variables<V: Serialize + ?Sized>(mut self, variables: &V) -> Self {
         let json = canonical::to_json(variables).map_err(|error| error.to_string());
         self.variables =
@@ -121,12 +147,26 @@ impl GraphQl {
     }
 
     /// Sets a header, as [`Call::header`].
+    ///
+    /// # A version
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let query = crm.graphql("{ viewer { id } }").header("X-Api-Version", "2026-10");
+    /// # let _ = query;
+    /// ```
     pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_owned()));
         self
     }
 
     /// The call, whose data is read into `T`. Any error in the answer fails it.
+    ///
+    /// # As a value
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let call = crm.graphql("{ viewer { id } }").decode::<serde_json::Value>();
+    /// # let _ = call;
+    /// ```
     pub fn decode<T: Decoded>(self) -> Call<T> {
         let (call, kind) = self.call();
         call.reading(Data { kind })
@@ -135,6 +175,7 @@ impl GraphQl {
     /// The call that takes what data there is, with the errors beside it. It still fails where nothing ran, and where
     /// it was too early.
     ///
+    /// # Two products, of which one may be gone
     /// ```
     /// # let api = bowline_client::Api::new("shop").base_url("https://shop.example.com");
     /// # let call =
@@ -150,6 +191,7 @@ impl GraphQl {
     /// variable `$after`, and asks for `pageInfo { hasNextPage endCursor }` and `nodes` (or `edges { node }`). For another
     /// variable, [`pages_by`](GraphQl::pages_by).
     ///
+    /// # All issues
     /// ```
     /// let github = bowline_client::Api::new("github").base_url("https://api.github.com/graphql");
     /// let issues = github
@@ -166,6 +208,7 @@ impl GraphQl {
 
     /// As [`pages`](GraphQl::pages), with all that a [`Paging::graphql`] can be told.
     ///
+    /// # Another variable
     /// ```
     /// # use bowline_client::{Api, Paging};
     /// # let api = Api::new("linear").base_url("https://api.linear.app/graphql");
@@ -224,6 +267,7 @@ impl fmt::Debug for GraphQl {
 
 /// Data with the errors beside it: what [`GraphQl::partial`] yields. It can be recorded.
 ///
+/// # As a journal keeps it
 /// ```
 /// use bowline_client::Partial;
 ///
@@ -242,6 +286,14 @@ pub struct Partial<T> {
 }
 
 /// One error of a GraphQL answer.
+///
+/// # One of them
+/// ```
+/// let error: bowline_client::GraphQlError =
+///     serde_json::from_str(r#"{"message":"gone","path":"product.title","code":"NOT_FOUND"}"#)?;
+/// assert_eq!((error.path.as_str(), error.code()), ("product.title", Some("NOT_FOUND")));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GraphQlError {
     /// For people.

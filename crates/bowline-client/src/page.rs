@@ -39,6 +39,11 @@ use crate::{
 };
 
 /// Most pages of one listing, unless said otherwise.
+///
+/// # The default
+/// ```
+/// assert_eq!(bowline_client::page::PAGES_MAX, 10_000);
+/// ```
 pub const PAGES_MAX: u64 = 10_000;
 /// Pages that are read while the one before is worked on, unless said otherwise.
 const AHEAD: usize = 1;
@@ -47,6 +52,7 @@ const AHEAD_MAX: usize = 100;
 
 /// One page of a listing. It can be recorded.
 ///
+/// # As a journal keeps it
 /// ```
 /// use bowline_client::Page;
 ///
@@ -75,6 +81,7 @@ pub struct Page<T> {
 /// | [`start_at`](Pages::start_at) | the first page |
 /// | [`may_lack_items`](Pages::may_lack_items) | an answer without the items is an error |
 ///
+/// # All contacts
 /// ```no_run
 /// # async fn f(crm: bowline_client::Api) -> Result<(), bowline_model::Error> {
 /// use bowline_client::Paging;
@@ -101,6 +108,7 @@ impl Call {
     /// The listing whose first page this call asks for. `items` is where an answer has them: `results`, `data.items`,
     /// or `""` where the answer is the array itself.
     ///
+    /// # Pages with numbers
     /// ```
     /// use bowline_client::{Api, Cursor, Paging};
     /// use bowline_model::Effect;
@@ -122,18 +130,47 @@ impl Call {
 impl<T: DeserializeOwned + Send + 'static> Pages<T> {
     /// How many pages a stream reads ahead of the one that is worked on; 0 reads a page when it is asked for. When so many
     /// are there, nothing is sent until one is taken. At most 100.
+    ///
+    /// # Three pages ahead
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// use bowline_client::Paging;
+    ///
+    /// let contacts = crm.get("/contacts").pages::<serde_json::Value>("", Paging::link_header()).ahead(3);
+    /// # let _ = contacts;
+    /// ```
     pub fn ahead(mut self, pages: usize) -> Self {
         self.ahead = pages.min(AHEAD_MAX);
         self
     }
 
     /// Most pages; the one after is an error. 10,000 unless set.
+    ///
+    /// # A long listing
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// use bowline_client::Paging;
+    ///
+    /// let contacts = crm.get("/contacts").pages::<serde_json::Value>("", Paging::link_header()).pages_max(1_000_000);
+    /// # let _ = contacts;
+    /// ```
     pub fn pages_max(mut self, pages: u64) -> Self {
         self.pages_max = pages;
         self
     }
 
     /// Where a stream begins: at a page that a cursor of this listing leads to.
+    ///
+    /// # Where an earlier run ended
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// use bowline_client::{Cursor, Paging};
+    ///
+    /// let cursor: Cursor = serde_json::from_str(r#"{"page":7,"at":{"text":"c7"}}"#)?;
+    /// let rest = crm.get("/contacts").pages::<u8>("results", Paging::cursor("next", "after")).start_at(&cursor);
+    /// # let _ = rest;
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn start_at(mut self, cursor: &Cursor) -> Self {
         self.first = cursor.clone();
         self
@@ -141,6 +178,15 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
 
     /// Takes an answer that has nothing where the items should be for an empty page, as some remotes leave out what is
     /// empty (Google's do).
+    ///
+    /// # Files that are not there
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// use bowline_client::Paging;
+    ///
+    /// let files = crm.get("/files").pages::<u8>("files", Paging::cursor("nextPageToken", "pageToken")).may_lack_items();
+    /// # let _ = files;
+    /// ```
     pub fn may_lack_items(mut self) -> Self {
         self.reader.may_lack_items = true;
         self
@@ -152,6 +198,7 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
     /// In a run, give each page a step with the cursor as its key: page and next cursor are recorded together, and a run
     /// that crashes goes on at the page that was not recorded.
     ///
+    /// # A loop in a run
     /// ```no_run
     /// # use bowline_client::{Cursor, Page, Pages};
     /// # use bowline_model::{Error, Recorded};
@@ -186,6 +233,7 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
 
     /// The pages, one after the other; else as [`items`](Pages::items).
     ///
+    /// # Page by page
     /// ```no_run
     /// # async fn f(crm: bowline_client::Api) -> Result<(), bowline_model::Error> {
     /// # use bowline_client::Paging;

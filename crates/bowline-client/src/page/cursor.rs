@@ -14,6 +14,7 @@ const HASH_BYTES: usize = 8;
 /// It holds no secret: the credentials in a next URL's query are left out of it. What it shows (`Display`) is short, the
 /// same for the same page, and made for `.key(&cursor)`.
 ///
+/// # As a journal keeps it
 /// ```
 /// use bowline_client::Cursor;
 ///
@@ -168,6 +169,7 @@ mod tests {
     fn round(cursors: impl Fn(u64) -> u64) -> (u64, u64) {
         let mut cursor = Cursor::first();
         loop {
+            assert!(cursor.page < 1000, "nobody noticed");
             match cursor.next(Place::Text(cursors(cursor.page).to_string()), None) {
                 Ok(next) => cursor = next,
                 Err(page) => return (cursor.page, page),

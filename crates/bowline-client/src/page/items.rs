@@ -29,6 +29,17 @@ type Turned<T> = Result<(Cursor, Page<T>), (Cursor, Error)>;
 /// The pages of a listing, one after the other: [`Pages::pages`].
 ///
 /// A [`Stream`], with [`next`](PageStream::next) of its own. Dropped, it reads no further.
+///
+/// # Page by page
+/// ```no_run
+/// # async fn f(crm: bowline_client::Api) -> Result<(), bowline_model::Error> {
+/// # use bowline_client::Paging;
+/// let mut pages = crm.get("/contacts").pages::<u8>("", Paging::link_header()).pages();
+/// while let Some(page) = pages.next().await {
+///     println!("{} items", page?.items.len());
+/// }
+/// # Ok(()) }
+/// ```
 pub struct PageStream<T> {
     state: State<T>,
     at: Cursor,
@@ -182,6 +193,20 @@ impl Overlap {
 /// The items of a listing, one after the other: [`Pages::items`].
 ///
 /// A [`Stream`], with [`next`](Items::next) of its own. Dropped, it reads no further.
+///
+/// # Until one fails, and from there
+/// ```no_run
+/// # async fn f(contacts: bowline_client::Pages<u8>) {
+/// let mut items = contacts.clone().items();
+/// while let Some(item) = items.next().await {
+///     if let Err(error) = item {
+///         println!("{error}");
+///         let rest = contacts.clone().start_at(items.cursor());
+///         # let _ = rest;
+///     }
+/// }
+/// # }
+/// ```
 pub struct Items<T> {
     pages: PageStream<T>,
     page: vec::IntoIter<T>,

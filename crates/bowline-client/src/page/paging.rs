@@ -24,6 +24,7 @@ use jiff::Timestamp;
 /// ends nothing: many remotes cap what they give. [`more`](Paging::more), [`total`](Paging::total) and
 /// [`last_page`](Paging::last_page) spare the empty page.
 ///
+/// # Charges
 /// ```
 /// use bowline_client::{Api, Paging};
 ///
@@ -90,6 +91,7 @@ impl Paging {
 
     /// The next page is a link in the header `Link` (RFC 8288), with the relation `next`.
     ///
+    /// # Issues
     /// ```
     /// # use bowline_client::{Api, Paging};
     /// let github = Api::new("github").base_url("https://api.github.com");
@@ -102,6 +104,7 @@ impl Paging {
 
     /// The next page's URL is in the body, at that path. It must be below the base URL: credentials stay home.
     ///
+    /// # OData
     /// ```
     /// # use bowline_client::Paging;
     /// let paging = Paging::next_url("@odata.nextLink");
@@ -112,6 +115,7 @@ impl Paging {
 
     /// The cursor at that path of the body goes into that parameter of the query.
     ///
+    /// # Slack
     /// ```
     /// # use bowline_client::Paging;
     /// let paging = Paging::cursor("response_metadata.next_cursor", "cursor");
@@ -122,6 +126,7 @@ impl Paging {
 
     /// The cursor in that header goes into that parameter of the query.
     ///
+    /// # A header that names the next page
     /// ```
     /// # use bowline_client::Paging;
     /// let paging = Paging::cursor_in_header("x-next-page", "page");
@@ -132,6 +137,7 @@ impl Paging {
 
     /// The cursor at the one path of the answer goes to the other path of the request's JSON body.
     ///
+    /// # A search
     /// ```
     /// # use bowline_client::{Api, Paging};
     /// let crm = Api::new("crm").base_url("https://api.hubapi.com");
@@ -147,6 +153,7 @@ impl Paging {
 
     /// Pages have numbers, from 1; see [`first`](Paging::first), [`last_page`](Paging::last_page).
     ///
+    /// # Up to the last page
     /// ```
     /// # use bowline_client::Paging;
     /// let paging = Paging::page_number("page").last_page("pagination.pageCount");
@@ -157,6 +164,7 @@ impl Paging {
 
     /// The number of items before the page goes into that parameter. It grows by what came, not by what was asked for.
     ///
+    /// # Up to a total
     /// ```
     /// # use bowline_client::Paging;
     /// let paging = Paging::offset("startAt").limit("maxResults", 100).total("total");
@@ -167,6 +175,7 @@ impl Paging {
 
     /// The id of the last item (at that path within it) goes into that parameter of the query.
     ///
+    /// # The last charge
     /// ```
     /// # use bowline_client::Paging;
     /// let paging = Paging::last_id("id", "starting_after").more("has_more");
@@ -179,6 +188,7 @@ impl Paging {
     /// its `nodes` (or `edges { node }`), and takes the cursor as the variable `$after`.
     /// [`GraphQl::pages`](crate::GraphQl::pages) is the short way.
     ///
+    /// # Another variable
     /// ```
     /// # use bowline_client::Paging;
     /// let paging = Paging::graphql("repository.issues").variable("cursor");
@@ -193,6 +203,7 @@ impl Paging {
     /// In a run, take `to` from `cx.now()`: it is the same after a crash. For a remote that cuts a window into pages,
     /// [`within`](Paging::within); for one that shows changes late, [`look_back`](Paging::look_back).
     ///
+    /// # Days, with five minutes for late changes
     /// ```
     /// # use std::time::Duration;
     /// # use bowline_client::Paging;
@@ -215,12 +226,24 @@ impl Paging {
     }
 
     /// Where the answer says whether there is more: the listing ends when it does not.
+    ///
+    /// # A flag
+    /// ```
+    /// # use bowline_client::Paging;
+    /// let paging = Paging::last_id("id", "starting_after").more("has_more");
+    /// ```
     pub fn more(mut self, path: &str) -> Self {
         self.more = Some(path.into());
         self
     }
 
     /// The number of the first page, where it is not 1. For [`page_number`](Paging::page_number).
+    ///
+    /// # From zero
+    /// ```
+    /// # use bowline_client::Paging;
+    /// let paging = Paging::page_number("page").first(0);
+    /// ```
     pub fn first(mut self, number: u64) -> Self {
         if let Style::Number { first, .. } = &mut self.style {
             *first = number;
@@ -229,6 +252,12 @@ impl Paging {
     }
 
     /// Where the answer has the number of the last page. For [`page_number`](Paging::page_number).
+    ///
+    /// # A count of pages
+    /// ```
+    /// # use bowline_client::Paging;
+    /// let paging = Paging::page_number("page").last_page("meta.pages");
+    /// ```
     pub fn last_page(mut self, path: &str) -> Self {
         if let Style::Number { last, .. } = &mut self.style {
             *last = Some(path.into());
@@ -237,6 +266,12 @@ impl Paging {
     }
 
     /// The parameter for the most items of a page. For [`offset`](Paging::offset).
+    ///
+    /// # Fifty at a time
+    /// ```
+    /// # use bowline_client::Paging;
+    /// let paging = Paging::offset("offset").limit("limit", 50);
+    /// ```
     pub fn limit(mut self, parameter: &str, items_max: u64) -> Self {
         if let Style::Offset { limit, .. } = &mut self.style {
             *limit = Some((parameter.into(), items_max));
@@ -245,6 +280,12 @@ impl Paging {
     }
 
     /// Where the answer has the number of all items. For [`offset`](Paging::offset).
+    ///
+    /// # A count of items
+    /// ```
+    /// # use bowline_client::Paging;
+    /// let paging = Paging::offset("offset").total("meta.total");
+    /// ```
     pub fn total(mut self, path: &str) -> Self {
         if let Style::Offset { total, .. } = &mut self.style {
             *total = Some(path.into());
@@ -253,6 +294,12 @@ impl Paging {
     }
 
     /// The variable for the cursor, where it is not `after`. For [`graphql`](Paging::graphql).
+    ///
+    /// # A variable called `$cursor`
+    /// ```
+    /// # use bowline_client::Paging;
+    /// let paging = Paging::graphql("issues").variable("cursor");
+    /// ```
     pub fn variable(mut self, name: &str) -> Self {
         if let Style::Connection { variable, .. } = &mut self.style {
             *variable = name.into();
@@ -261,6 +308,14 @@ impl Paging {
     }
 
     /// How the remote cuts one window into pages. For [`windows`](Paging::windows).
+    ///
+    /// # Hours with numbered pages
+    /// ```
+    /// # use std::time::Duration;
+    /// # use bowline_client::Paging;
+    /// # let (since, now) = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH);
+    /// let paging = Paging::windows(("from", since), ("to", now), Duration::from_secs(3600)).within(Paging::page_number("page"));
+    /// ```
     pub fn within(self, paging: Paging) -> Self {
         self.in_windows(|windows| windows.within = Some(paging))
     }
@@ -269,11 +324,28 @@ impl Paging {
     /// What comes twice by that is told by the id at that path within the item: [`Pages::items`](crate::Pages::items)
     /// yields it once. A durable loop over pages gives its items keys (`for_each`) for the same purpose. For
     /// [`windows`](Paging::windows).
+    ///
+    /// # Five minutes
+    /// ```
+    /// # use std::time::Duration;
+    /// # use bowline_client::Paging;
+    /// # let (since, now) = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH);
+    /// let hours = Paging::windows(("from", since), ("to", now), Duration::from_secs(3600));
+    /// let paging = hours.look_back(Duration::from_secs(300), "id");
+    /// ```
     pub fn look_back(self, time: Duration, id: &str) -> Self {
         self.in_windows(|windows| (windows.look_back, windows.unique) = (time, Some(id.into())))
     }
 
     /// Times as whole seconds since 1970. For [`windows`](Paging::windows).
+    ///
+    /// # Seconds
+    /// ```
+    /// # use std::time::Duration;
+    /// # use bowline_client::Paging;
+    /// # let (since, now) = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH);
+    /// let paging = Paging::windows(("from", since), ("to", now), Duration::from_secs(3600)).unix_seconds();
+    /// ```
     pub fn unix_seconds(self) -> Self {
         self.in_windows(|windows| windows.written = Written::UnixSeconds)
     }
