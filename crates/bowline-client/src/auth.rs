@@ -136,31 +136,26 @@ impl Tokens {
         const FLIGHTS_MAX: u32 = 2;
         let standing = self.config.standing();
         let slot = settings.vault.slot(&Self::name(&settings.name, account));
-        let board = || {
-            slot.join(|tell| {
-                let flight = Flight {
-                    settings: settings.clone(),
-                    vault: settings.vault.clone(),
-                    slot: slot.clone(),
-                    config: self.config.clone(),
-                    standing: standing.clone(),
-                    account: account.to_owned(),
-                    refused,
-                };
-                settings.vault.spawn(flight.fly(tell));
-            })
+        let begin = |tell| {
+            let flight = Flight {
+                settings: settings.clone(),
+                vault: settings.vault.clone(),
+                slot: slot.clone(),
+                config: self.config.clone(),
+                standing: standing.clone(),
+                account: account.to_owned(),
+                refused,
+            };
+            settings.vault.spawn(flight.fly(tell));
         };
         for _ in 0..FLIGHTS_MAX {
-            match slot.look(&standing, refused, settings.clock.now(), settings.clock.monotonic()) {
+            let now = (settings.clock.now(), settings.clock.monotonic());
+            let landing = match slot.look(&standing, refused, now, begin) {
                 Look::Use(token) => return Ok(token),
-                Look::UseAndRenew(token) => {
-                    board();
-                    return Ok(token);
-                }
                 Look::Blocked(no_token) => return Err(no_token),
-                Look::Renew => {}
-            }
-            let token = wait(board()).await?;
+                Look::Wait(landing) => landing,
+            };
+            let token = wait(landing).await?;
             if refused.is_none_or(|refused| token.version > refused) {
                 return Ok(token);
             }
@@ -225,6 +220,14 @@ impl Api {
     }
 
     /// Keeps its tokens there. In memory unless set; an app gives its Apis one vault.
+    ///
+    /// # One vault for two Apis
+    /// ```
+    /// use bowline_client::{Api, Vault};
+    ///
+    /// let vault = Vault::memory();
+    /// let (crm, shop) = (Api::new("crm").vault(vault.clone()), Api::new("shop").vault(vault));
+    /// ```
     pub fn vault(self, vault: Vault) -> Self {
         self.with(|settings| {
             settings.vault = vault;

@@ -109,11 +109,26 @@ pub(crate) enum Trouble {
 impl Vault {
     /// A vault that ends with the process: for a client that stands alone. A refresh token that a provider rotated is lost
     /// at exit.
+    ///
+    /// # A program that ends soon
+    /// ```
+    /// use bowline_client::{Api, Vault};
+    ///
+    /// let crm = Api::new("crm").vault(Vault::memory());
+    /// ```
     pub fn memory() -> Self {
         Self::at(Place::Memory(Memory::default()))
     }
 
     /// A vault that seals with those keys, and keeps in the store that it is [bound](Vault::bind) to.
+    ///
+    /// # A vault to be bound
+    /// ```
+    /// use bowline_client::{SealKeys, Vault};
+    ///
+    /// let vault = Vault::new(SealKeys::parse("q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=").unwrap());
+    /// assert_eq!(format!("{vault:?}"), "Vault(SealKeys(1), bound: false)");
+    /// ```
     pub fn new(keys: SealKeys) -> Self {
         Self::at(Place::Sealed { keys, store: OnceLock::new() })
     }
@@ -163,6 +178,18 @@ impl Vault {
 
     /// Says where tokens are kept from now on. The first store that it is told of is the one; a vault without keys keeps
     /// in memory. Before that, a call that needs a token fails and may be tried again.
+    ///
+    /// # The store of an app
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use bowline_client::{SealKeys, Vault};
+    /// use bowline_model::credential::CredentialStore;
+    ///
+    /// fn bind(vault: &Vault, store: Arc<dyn CredentialStore>) {
+    ///     vault.bind(store);
+    /// }
+    /// ```
     pub fn bind(&self, store: Arc<dyn CredentialStore>) {
         if let Place::Sealed { store: bound, .. } = &self.inner.place
             && bound.set(store).is_err()
@@ -172,6 +199,17 @@ impl Vault {
     }
 
     /// Waits for the renewals under way. None begins after that: calls that need one are told to wait.
+    ///
+    /// # At the end of a program
+    /// ```
+    /// use bowline_client::Vault;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let vault = Vault::memory();
+    /// vault.close().await;
+    /// # }
+    /// ```
     pub async fn close(&self) {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
@@ -190,11 +228,28 @@ impl Vault {
     }
 
     /// Consents for its Apis: begun, finished, looked at.
+    ///
+    /// # Who is connected
+    /// ```
+    /// use bowline_client::Vault;
+    ///
+    /// let consent = Vault::memory().consent();
+    /// ```
     pub fn consent(&self) -> Consent {
         Consent::new(self.clone())
     }
 
     /// Its Apis, by name.
+    ///
+    /// # A list for a page
+    /// ```
+    /// use bowline_client::{Api, OAuth, Vault};
+    ///
+    /// let vault = Vault::memory();
+    /// let oauth = OAuth::client_credentials("https://id.crm.example/token").public_client("robot");
+    /// let crm = Api::new("crm").vault(vault.clone()).oauth(oauth);
+    /// assert_eq!(vault.connections()[0].grant, "client credentials");
+    /// ```
     pub fn connections(&self) -> Vec<Connection> {
         let names: Vec<String> = lock(&self.inner.known).keys().cloned().collect();
         let known = names.iter().filter_map(|name| self.known(name));

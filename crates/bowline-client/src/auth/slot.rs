@@ -66,8 +66,17 @@ pub(crate) struct Unsaved {
     pub(crate) record: Arc<Record>,
 }
 
-/// What there is for a caller.
+/// What a caller gets.
 pub(crate) enum Look {
+    Use(AccessToken),
+    /// Somebody renews it: wait for that.
+    Wait(Landing),
+    /// It is too early to ask again.
+    Blocked(NoToken),
+}
+
+/// What there is.
+enum Found {
     Use(AccessToken),
     /// It is good for a while, and is to be renewed meanwhile.
     UseAndRenew(AccessToken),
@@ -86,41 +95,26 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What there is. `refused`: the version that the remote did not take. `elapsed`: the clock that nobody sets back.
+    /// Looks what there is, and where it has to be renewed joins the renewal under way, or begins one: all at once, so that
+    /// nobody begins another just when one has failed. `refused`: the version that the remote did not take. `elapsed`: by
+    /// the clock that nobody sets back.
     pub(crate) fn look(
         &self,
         standing: &Standing,
         refused: Option<i64>,
-        now: Timestamp,
-        elapsed: Duration,
+        (now, elapsed): (Timestamp, Duration),
+        begin: impl FnOnce(watch::Sender<Option<Outcome>>),
     ) -> Look {
-        let state = self.lock();
-        let blocked = state.blocked.as_ref().filter(|blocked| elapsed < blocked.until);
-        let blocked = blocked.filter(|blocked| blocked.standing == *standing);
-        let held = state.held.as_ref().filter(|held| held.standing == *standing);
-        if let Some(held) = held.filter(|held| !state.is_refused(held, refused, elapsed)) {
-            let token = AccessToken { secret: held.token.secret.clone(), version: held.version };
-            match held.token.life(now) {
-                Life::Good => return Look::Use(token),
-                Life::EndsSoon if blocked.is_some() => return Look::Use(token),
-                Life::EndsSoon => return Look::UseAndRenew(token),
-                Life::Ended => {}
-            }
-        }
-        blocked.map_or(Look::Renew, |blocked| Look::Blocked(blocked.why.later(blocked.until, elapsed)))
-    }
-
-    /// Joins the renewal under way, or begins one.
-    pub(crate) fn join(&self, begin: impl FnOnce(watch::Sender<Option<Outcome>>)) -> Landing {
         let mut state = self.lock();
-        // One whose task ended without a word is none.
-        if let Some(landing) = state.flight.as_ref().filter(|landing| landing.has_changed().is_ok()) {
-            return landing.clone();
+        match state.find(standing, refused, now, elapsed) {
+            Found::Use(token) => Look::Use(token),
+            Found::UseAndRenew(token) => {
+                state.join(begin);
+                Look::Use(token)
+            }
+            Found::Renew => Look::Wait(state.join(begin)),
+            Found::Blocked(why) => Look::Blocked(why),
         }
-        let (tell, landing) = watch::channel(None);
-        state.flight = Some(landing.clone());
-        begin(tell);
-        landing
     }
 
     /// A renewal is over: lets the next one begin. `asked`: the time, if the provider was asked in vain, and must have some
@@ -177,6 +171,33 @@ impl Slot {
 }
 
 impl State {
+    fn find(&self, standing: &Standing, refused: Option<i64>, now: Timestamp, elapsed: Duration) -> Found {
+        let blocked = self.blocked.as_ref().filter(|blocked| elapsed < blocked.until);
+        let blocked = blocked.filter(|blocked| blocked.standing == *standing);
+        let held = self.held.as_ref().filter(|held| held.standing == *standing);
+        if let Some(held) = held.filter(|held| !self.is_refused(held, refused, elapsed)) {
+            let token = AccessToken { secret: held.token.secret.clone(), version: held.version };
+            match held.token.life(now) {
+                Life::Good => return Found::Use(token),
+                Life::EndsSoon if blocked.is_some() => return Found::Use(token),
+                Life::EndsSoon => return Found::UseAndRenew(token),
+                Life::Ended => {}
+            }
+        }
+        blocked.map_or(Found::Renew, |blocked| Found::Blocked(blocked.why.later(blocked.until, elapsed)))
+    }
+
+    fn join(&mut self, begin: impl FnOnce(watch::Sender<Option<Outcome>>)) -> Landing {
+        // One whose task ended without a word is none.
+        if let Some(landing) = self.flight.as_ref().filter(|landing| landing.has_changed().is_ok()) {
+            return landing.clone();
+        }
+        let (tell, landing) = watch::channel(None);
+        self.flight = Some(landing.clone());
+        begin(tell);
+        landing
+    }
+
     fn is_refused(&self, held: &Held, refused: Option<i64>, elapsed: Duration) -> bool {
         let just_renewed = self.renewed.is_some_and(|(at, version)| {
             version == held.version && elapsed.saturating_sub(at) < REFUSED_AGAIN
@@ -211,20 +232,22 @@ mod tests {
     }
 
     fn look(slot: &Slot, refused: Option<i64>, now: u64) -> String {
-        match slot.look(&standing(), refused, at(now.try_into().unwrap()), seconds(now)) {
-            Look::Use(token) => format!("use {}", token.version),
-            Look::UseAndRenew(token) => format!("use {} and renew", token.version),
-            Look::Renew => "renew".into(),
-            Look::Blocked(NoToken::Later(failure)) => {
+        let mut renews = false;
+        let now = (at(now.try_into().unwrap()), seconds(now));
+        let look = slot.look(&standing(), refused, now, |_| renews = true);
+        match (look, renews) {
+            (Look::Use(token), false) => format!("use {}", token.version),
+            (Look::Use(token), true) => format!("use {} and renew", token.version),
+            (Look::Wait(_), _) => "renew".into(),
+            (Look::Blocked(NoToken::Later(failure)), _) => {
                 format!("blocked for {:?}", failure.retry_after.unwrap())
             }
-            Look::Blocked(NoToken::Never(_)) => "blocked for good".into(),
-            Look::Blocked(NoToken::Wait { .. }) => unreachable!("a wait blocks nobody"),
+            (Look::Blocked(NoToken::Never(_)), _) => "blocked for good".into(),
+            (Look::Blocked(NoToken::Wait { .. }), _) => unreachable!("a wait blocks nobody"),
         }
     }
 
     fn fail(slot: &Slot, elapsed: u64) {
-        let _ = slot.join(drop);
         slot.land(&standing(), &Err(NoToken::Later(Failure::refused("down"))), Some(seconds(elapsed)));
     }
 
@@ -253,7 +276,7 @@ mod tests {
         fail(&slot, now);
         assert_eq!(look(&slot, None, now + 10), "blocked for 50s");
         let other = Standing { identity: "another client".into(), seed: None };
-        assert!(matches!(slot.look(&other, None, at(0), seconds(now)), Look::Renew));
+        assert!(matches!(slot.look(&other, None, (at(0), seconds(now)), drop), Look::Wait(_)));
     }
 
     #[test]
@@ -270,14 +293,14 @@ mod tests {
 
     #[test]
     fn all_who_ask_share_one_flight() {
-        let slot = held();
+        let slot = Slot::new("oauth/crm/default");
         let mut begun = vec![];
-        let landings: Vec<_> = (0..50).map(|_| slot.join(|tell| begun.push(tell))).collect();
+        for _ in 0..50 {
+            let look = slot.look(&standing(), None, (at(0), seconds(0)), |tell| begun.push(tell));
+            assert!(matches!(look, Look::Wait(_)));
+        }
         assert_eq!(begun.len(), 1);
-        assert_eq!(landings.len(), 50);
         drop(begun);
-        let mut begun = 0;
-        let _ = slot.join(|_| begun += 1);
-        assert_eq!(begun, 1, "a task that ended without a word holds nobody up");
+        assert_eq!(look(&slot, None, 0), "renew", "a task that ended without a word holds nobody up");
     }
 }

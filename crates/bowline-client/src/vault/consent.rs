@@ -6,7 +6,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bowline_model::{Clock, Error, Failure, Secret};
+use bowline_model::{Clock, Error, Secret};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -16,24 +16,22 @@ use crate::{
     account::DEFAULT_ACCOUNT,
     auth::{
         Tokens,
-        answer::{Granted, shown},
         config::{Config, Means},
-        endpoint::{self, Answered},
-        form::Asking,
-        pkce::{challenge, hash_text, random_text},
+        pkce::{hash_text, random_text},
         record::{Life, Record},
-        whose,
     },
     settings::Settings,
     vault::{Loaded, Trouble, Vault},
 };
 
+mod redeem;
+
+use redeem::{authorize, check_redirect, code, redeem};
+
 /// How long somebody has, between the first page and the last.
 const CONSENT_TIME: Duration = Duration::from_secs(600);
 /// Most consents that are under way; past it the oldest go.
 const UNDER_WAY_MAX: usize = 24;
-/// A longer URI is none that a provider knows.
-const REDIRECT_URI_BYTES_MAX: usize = 1024;
 /// What they are kept under.
 const UNDER_WAY: &str = "oauth-consents";
 /// How often it is tried to save against others who save, too.
@@ -196,6 +194,21 @@ impl Consent {
     ///
     /// # Errors
     /// The vault has no such Api, it needs no consent, the URI is none, or the store is of no use.
+    ///
+    /// # Where to send them
+    /// ```
+    /// # use bowline_client::{Api, OAuth, Standing, Vault};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), bowline_model::Error> {
+    /// # let vault = Vault::memory();
+    /// # let (page, tokens) = ("https://id.crm.example/authorize", "https://id.crm.example/token");
+    /// # let crm = Api::new("crm")
+    /// #     .vault(vault.clone())
+    /// #     .oauth(OAuth::authorization_code(page, tokens).public_client("client-1"));
+    /// let begun = vault.consent().begin("crm", "tenant-7", "https://admin.example/callback").await?;
+    /// assert!(begun.url.starts_with("https://id.crm.example/authorize?response_type=code"));
+    /// # Ok(()) }
+    /// ```
     pub async fn begin(&self, api: &str, account: &str, redirect_uri: &str) -> Result<Begun, Error> {
         let (settings, config) = self.find(api)?;
         let Means::AuthorizationCode { authorize_url, .. } = &config.means else {
@@ -231,6 +244,22 @@ impl Consent {
     /// # Errors
     /// The state is unknown, older than ten minutes or was used before; the page says an error; the code is not taken; the
     /// issuer is another than the one that was said; or the store is of no use.
+    ///
+    /// # Somebody who was not sent
+    /// ```
+    /// # use bowline_client::{Api, OAuth, Standing, Vault};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), bowline_model::Error> {
+    /// # let vault = Vault::memory();
+    /// # let (page, tokens) = ("https://id.crm.example/authorize", "https://id.crm.example/token");
+    /// # let crm = Api::new("crm")
+    /// #     .vault(vault.clone())
+    /// #     .oauth(OAuth::authorization_code(page, tokens).public_client("client-1"));
+    /// let callback = bowline_client::Callback::default();
+    /// let error = vault.consent().finish(callback).await.unwrap_err();
+    /// assert!(error.to_string().contains("was not begun here"));
+    /// # Ok(()) }
+    /// ```
     pub async fn finish(&self, callback: Callback) -> Result<Connected, Error> {
         let hash = hash_text(callback.state.expose());
         let clock = self.clock()?;
@@ -263,6 +292,20 @@ impl Consent {
     ///
     /// # Errors
     /// The vault has no such Api, or the store is of no use.
+    ///
+    /// # Before anybody connected it
+    /// ```
+    /// # use bowline_client::{Api, OAuth, Standing, Vault};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), bowline_model::Error> {
+    /// # let vault = Vault::memory();
+    /// # let (page, tokens) = ("https://id.crm.example/authorize", "https://id.crm.example/token");
+    /// # let crm = Api::new("crm")
+    /// #     .vault(vault.clone())
+    /// #     .oauth(OAuth::authorization_code(page, tokens).public_client("client-1"));
+    /// assert_eq!(vault.consent().status("crm", "default").await?, Standing::Missing);
+    /// # Ok(()) }
+    /// ```
     pub async fn status(&self, api: &str, account: &str) -> Result<Standing, Error> {
         let (settings, config) = self.find(api)?;
         let loaded: Loaded = self.vault.load(&Tokens::name(api, account)).await.map_err(unusable)?;
@@ -286,6 +329,20 @@ impl Consent {
     ///
     /// # Errors
     /// The store is of no use.
+    ///
+    /// # Before anybody connected it
+    /// ```
+    /// # use bowline_client::{Api, OAuth, Vault};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), bowline_model::Error> {
+    /// # let vault = Vault::memory();
+    /// # let (page, tokens) = ("https://id.crm.example/authorize", "https://id.crm.example/token");
+    /// # let crm = Api::new("crm")
+    /// #     .vault(vault.clone())
+    /// #     .oauth(OAuth::authorization_code(page, tokens).public_client("client-1"));
+    /// assert_eq!(vault.consent().accounts("crm").await?, ["default"]);
+    /// # Ok(()) }
+    /// ```
     pub async fn accounts(&self, api: &str) -> Result<Vec<String>, Error> {
         let start = Tokens::name(api, "");
         let decoded = |name: &String| {
@@ -307,6 +364,21 @@ impl Consent {
     ///
     /// # Durability
     /// Gone from the disk when it returns. A token that another node holds serves there until it ends.
+    ///
+    /// # An account that is no longer wanted
+    /// ```
+    /// # use bowline_client::{Api, OAuth, Standing, Vault};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), bowline_model::Error> {
+    /// # let vault = Vault::memory();
+    /// # let (page, tokens) = ("https://id.crm.example/authorize", "https://id.crm.example/token");
+    /// # let crm = Api::new("crm")
+    /// #     .vault(vault.clone())
+    /// #     .oauth(OAuth::authorization_code(page, tokens).public_client("client-1"));
+    /// vault.consent().disconnect("crm", "tenant-7").await?;
+    /// assert_eq!(vault.consent().status("crm", "tenant-7").await?, Standing::Missing);
+    /// # Ok(()) }
+    /// ```
     pub async fn disconnect(&self, api: &str, account: &str) -> Result<(), Error> {
         let name = Tokens::name(api, account);
         for _ in 0..SAVES_MAX {
@@ -368,132 +440,6 @@ impl Consent {
         }
         Err(Error::retryable("too many consents at the same time: try again"))
     }
-}
-
-/// The provider's page (RFC 6749 §4.1.1, RFC 7636 §4.3).
-fn authorize(
-    config: &Config,
-    page: &Url,
-    client_id: &str,
-    redirect_uri: &str,
-    state: &Secret,
-    verifier: &Secret,
-) -> Url {
-    let mut url = page.clone();
-    let mut query = url.query_pairs_mut();
-    query.append_pair("response_type", "code").append_pair("client_id", client_id);
-    query.append_pair("redirect_uri", redirect_uri);
-    if let Some(scope) = &config.scope {
-        query.append_pair("scope", scope);
-    }
-    if let Some(audience) = &config.audience {
-        query.append_pair("audience", audience);
-    }
-    query.append_pair("state", state.expose());
-    query.append_pair("code_challenge", &challenge(verifier)).append_pair("code_challenge_method", "S256");
-    query.extend_pairs(&config.authorize_parameters);
-    drop(query);
-    url
-}
-
-/// The code of an answer that is a yes, from the right provider.
-fn code(config: &Config, callback: Callback, api: &str) -> Result<Secret, Error> {
-    if let Means::AuthorizationCode { issuer: Some(issuer), .. } = &config.means
-        && callback.iss.as_deref() != Some(issuer)
-    {
-        let iss = callback.iss.as_deref().map_or_else(|| "nobody".to_owned(), shown);
-        return Err(Error::refused(format!(
-            "the consent for {api} came from {iss}, not from {issuer}: nothing was kept"
-        )));
-    }
-    if let Some(error) = callback.error {
-        let words =
-            callback.error_description.map_or_else(String::new, |words| format!(" ({})", shown(&words)));
-        return Err(Error::refused(format!(
-            "{api} was not connected: its provider said {}{words}",
-            shown(&error)
-        )));
-    }
-    callback.code.ok_or_else(|| Error::refused(format!("{api} was not connected: its provider sent no code")))
-}
-
-/// Exchanges the code, and keeps what comes of it.
-async fn redeem(
-    vault: &Vault,
-    settings: &Settings,
-    config: &Config,
-    under_way: &UnderWay,
-    code: &Secret,
-) -> Result<(), Error> {
-    let verifier = Secret::new(under_way.verifier.as_str());
-    let asking = Asking::Code { code, verifier: &verifier, redirect_uri: &under_way.redirect_uri };
-    let api = &under_way.api;
-    let question = config.question(&asking, &settings.http_hosts, &*settings.clock);
-    let question = question.map_err(|what| Error::refused(format!("{api} was not connected: {what}")))?;
-    let granted = match endpoint::ask(settings, question).await {
-        Answered::Granted(granted) => granted,
-        Answered::Denied(denied) => {
-            return Err(Error::refused(format!(
-                "{api} was not connected: its provider said {}",
-                denied.what
-            )));
-        }
-        Answered::Failed(failure) => {
-            return Err(Failure::refused(format!("{api} was not connected: {failure}")).into());
-        }
-    };
-    keep(vault, settings, config, under_way, &granted).await?;
-    let whose = whose(api, &under_way.account);
-    tracing::info!(api = whose, renews = granted.refresh.is_some(), "connected");
-    Ok(())
-}
-
-/// A consent counts more than what was kept before, whoever saves at the same time.
-async fn keep(
-    vault: &Vault,
-    settings: &Settings,
-    config: &Config,
-    under_way: &UnderWay,
-    granted: &Granted,
-) -> Result<(), Error> {
-    let name = Tokens::name(&under_way.api, &under_way.account);
-    let now = settings.clock.now();
-    let access = granted.token(now);
-    let standing = config.standing();
-    let record = Record {
-        identity: standing.identity.clone(),
-        access: Some(access.clone()),
-        refresh: granted.refresh.clone(),
-        seed: None,
-        connected_at: Some(now),
-        dead: None,
-    };
-    for _ in 0..SAVES_MAX {
-        let version = match vault.load::<Record>(&name).await {
-            Err(Trouble::Unreadable { version, .. }) => version,
-            loaded => loaded.map_err(unusable)?.version,
-        };
-        match vault.save(&name, version, &record, access.expires_at).await {
-            Ok(version) => {
-                let slot = vault.slot(&name);
-                slot.reset();
-                slot.hold(&standing, version, &access);
-                return Ok(());
-            }
-            Err(Trouble::Changed) => {}
-            Err(trouble) => return Err(unusable(trouble)),
-        }
-    }
-    Err(Error::retryable("others keep changing it: connect it again"))
-}
-
-fn check_redirect(uri: &str, http_hosts: &[String]) -> Result<(), Error> {
-    if uri.len() > REDIRECT_URI_BYTES_MAX {
-        let what = format!("the page to come back to has more than {REDIRECT_URI_BYTES_MAX} bytes");
-        return Err(Error::refused(what));
-    }
-    let checked = crate::auth::config::checked(uri, http_hosts);
-    checked.map(drop).map_err(|what| Error::refused(format!("the page to come back to {what}")))
 }
 
 fn unusable(trouble: Trouble) -> Error {
