@@ -4,7 +4,8 @@
 //! container platforms mount them. What goes out: the value as it is now, at each use.
 //!
 //! The file is looked at once per use, and read again when it is another one or was written to: rewritten in place,
-//! replaced by `rename`, or swapped by a symbolic link above it (Kubernetes). While the new one cannot be read, or is
+//! replaced by `rename`, or swapped by a symbolic link above it (Kubernetes). Only a rewrite in place, to as many bytes,
+//! within the file system's smallest step of time (some milliseconds) after the one before, is not seen. While the new one cannot be read, or is
 //! empty, the old value holds: a key that may still work is better than none.
 
 use std::{
@@ -69,7 +70,7 @@ struct State {
 struct Mark {
     bytes: u64,
     #[cfg(unix)]
-    unix: [i64; 6],
+    unix: [i64; 7],
     #[cfg(not(unix))]
     modified: Option<std::time::SystemTime>,
 }
@@ -198,9 +199,10 @@ impl Mark {
             unix: [
                 wrapped(metadata.dev()),
                 wrapped(metadata.ino()),
+                // A new mode makes a file readable without a new mtime.
+                metadata.mode().into(),
                 metadata.mtime(),
                 metadata.mtime_nsec(),
-                // A new mode makes a file readable without a new mtime.
                 metadata.ctime(),
                 metadata.ctime_nsec(),
             ],
@@ -328,11 +330,11 @@ mod tests {
     fn a_new_mode_makes_it_look_again() {
         let folder = folder();
         let (path, secret) = file(&folder, "key-1");
-        fs::write(&path, "key-2").unwrap();
+        fs::write(&path, "key-two").unwrap();
         let before = Mark::of(&fs::metadata(&path).unwrap());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
         assert!(before != Mark::of(&fs::metadata(&path).unwrap()));
-        assert_eq!(secret.current().expose(), "key-2");
+        assert_eq!(secret.current().expose(), "key-two");
     }
 
     #[test]

@@ -167,10 +167,15 @@ async fn a_new_certificate_in_its_files_is_shown_by_the_next_connection() {
     let (address, own, names) = server(&authority).await;
     let folder = tempfile::tempdir().unwrap();
     let paths = ["cert", "key"].map(|name| folder.path().join(name));
+    let replace = |path: &std::path::Path, text: String| {
+        let new = folder.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
+    };
     let put = |name: &str| {
         let key = KeyPair::generate().unwrap();
-        fs::write(&paths[0], certificate(name, &key, &authority, 2090)).unwrap();
-        fs::write(&paths[1], key.serialize_pem()).unwrap();
+        replace(&paths[0], certificate(name, &key, &authority, 2090));
+        replace(&paths[1], key.serialize_pem());
     };
     put("client-1");
     let files = paths.clone().map(|path| path.display().to_string());
@@ -189,7 +194,7 @@ async fn a_new_certificate_in_its_files_is_shown_by_the_next_connection() {
     put("client-2");
     done(once(api.get("/x")).await);
     // A pair that does not fit is no reason to stop.
-    fs::write(&paths[1], KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    replace(&paths[1], KeyPair::generate().unwrap().serialize_pem());
     done(once(api.get("/x")).await);
     assert_eq!(*names.lock().unwrap(), ["client-1", "client-1", "client-2", "client-2"]);
 }

@@ -317,7 +317,11 @@ async fn a_hook_in_a_file_is_called_as_it_is_now() {
     let remote = Remote::always(400, &[], "x9y8z7w6v5u4-one a1b2c3d4e5f6-two").await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hook");
-    let put = |text: &str| std::fs::write(&path, format!("{}/T0/{text}\n", remote.url())).unwrap();
+    let put = |text: &str| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, format!("{}/T0/{text}\n", remote.url())).unwrap();
+        std::fs::rename(new, &path).unwrap();
+    };
     put("x9y8z7w6v5u4-one");
     let file = path.display().to_string();
     let variables = Variables::new(move |name| (name == "HOOK_URL_FILE").then(|| file.clone()));
