@@ -38,6 +38,7 @@ use crate::{
 /// | [`public_web`](Api::public_web), [`allow_internal_host`](Api::allow_internal_host), [`allow_port`](Api::allow_port), [`allow_plain_http`](Api::allow_plain_http) | for URLs that come from data |
 /// | [`sign`](Api::sign) | requests are not signed |
 /// | [`client_certificate_env`](Api::client_certificate_env) | none is shown |
+/// | [`scrub_names`](Api::scrub_names) | passwords, tokens, keys and the like are masked by their names |
 /// | [`trust_authority`](Api::trust_authority) | the system's certificate authorities |
 /// | [`idempotency`](Api::idempotency) | header `Idempotency-Key` on POST and PATCH |
 /// | [`key_lifetime`](Api::key_lifetime) | 24 h |
@@ -50,6 +51,9 @@ use crate::{
 /// | [`stream_bytes_max`](Api::stream_bytes_max), [`stream_idle_timeout`](Api::stream_idle_timeout) | 64 GiB, 30 s: for streams and downloads |
 /// | [`user_agent`](Api::user_agent) | `app/version`, as the app says |
 /// | [`retry`](Api::retry), [`attempt_timeout`](Api::attempt_timeout) | for [`Call::send`] alone: [`RetryPolicy::default`], 10 s |
+///
+/// Every option that names a variable also takes its `NAME_FILE`: the path of a file that holds the value. Files of
+/// secrets are looked at with each attempt, and read again when they change.
 ///
 /// A variable that is missing or wrong does not stop the set-up: it is a problem of the [`Variables`], and until it is
 /// solved every call fails for good, with all problems named, and sends nothing.
