@@ -10,6 +10,7 @@ use crate::live::LiveSecret;
 
 /// One segment of a path, encoded: for ids that may hold `/`, `?` or spaces.
 ///
+/// # An id in a path
 /// ```
 /// use bowline_client::segment;
 ///

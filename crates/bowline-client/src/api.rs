@@ -58,6 +58,7 @@ use crate::{
 /// A variable that is missing or wrong does not stop the set-up: it is a problem of the [`Variables`], and until it is
 /// solved every call fails for good, with all problems named, and sends nothing.
 ///
+/// # What is missing is named at once
 /// ```
 /// use bowline_client::Api;
 /// use bowline_model::Variables;
@@ -103,6 +104,7 @@ impl Api {
     /// The same remote for another of its accounts: a tenant with a token, limits and kept answers of its own. All
     /// calls of this Api and its clones for equal accounts share these.
     ///
+    /// # A shop of many tenants
     /// ```
     /// use bowline_client::Api;
     ///
@@ -115,6 +117,11 @@ impl Api {
     }
 
     /// Its name: what journals, logs and errors call it.
+    ///
+    /// # What journals call it
+    /// ```
+    /// assert_eq!(bowline_client::Api::new("crm").name(), "crm");
+    /// ```
     pub fn name(&self) -> &str {
         &self.settings.name
     }
@@ -138,6 +145,7 @@ impl Api {
     /// A URL that is a secret as a whole, as those of chat hooks are. Calls go exactly there, with the path `""`. Only its
     /// host appears in errors and logs; the recorded path is empty.
     ///
+    /// # A chat's hook
     /// ```
     /// use bowline_client::Api;
     /// use bowline_model::{Effect, Secret};
@@ -157,6 +165,11 @@ impl Api {
 
     /// As [`secret_url`](Api::secret_url), from a variable, or from the file that its `NAME_FILE` names. A file is read
     /// again whenever it changes.
+    ///
+    /// # A chat's hook from a variable
+    /// ```
+    /// let chat = bowline_client::Api::new("chat").secret_url_env("CHAT_HOOK_URL");
+    /// ```
     pub fn secret_url_env(self, variable: &str) -> Self {
         self.with(|settings| settings.read_address(variable, "secret URL", Address::secret))
     }
@@ -167,6 +180,7 @@ impl Api {
     /// that a mock sees the paths that the remote would see; a secret URL stays one as far as journals, errors and logs
     /// are concerned, and its calls arrive at the base itself. Credentials are sent as ever: divert to what may have them.
     ///
+    /// # To a mock
     /// ```
     /// use bowline_client::Api;
     ///
@@ -178,11 +192,24 @@ impl Api {
     }
 
     /// Allows plain http to that host, by name. Goes before the URL.
+    ///
+    /// # A machine in the own network
+    /// ```
+    /// let erp = bowline_client::Api::new("erp").allow_http("erp.internal").base_url("http://erp.internal:8080");
+    /// assert!(!format!("{erp:?}").contains("https"));
+    /// ```
     pub fn allow_http(self, host: &str) -> Self {
         self.with(|settings| settings.http_hosts.push(host.to_owned()))
     }
 
     /// Trusts the certificate authorities in that PEM text, besides those of the system: for remotes of one's own.
+    ///
+    /// # A company's own authority
+    /// ```no_run
+    /// let pem = std::fs::read_to_string("/etc/ssl/company.pem")?;
+    /// let erp = bowline_client::Api::new("erp").base_url("https://erp.internal").trust_authority(&pem);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn trust_authority(self, pem: &str) -> Self {
         self.with(|settings| match transport::authorities(pem) {
             Ok(authorities) => settings.authorities.extend(authorities),
@@ -191,6 +218,11 @@ impl Api {
     }
 
     /// The app that calls: the `User-Agent` becomes `name/version`, which tells a remote's operator whom to ask.
+    ///
+    /// # Who calls
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").app("orders", env!("CARGO_PKG_VERSION"));
+    /// ```
     pub fn app(self, name: &str, version: &str) -> Self {
         // What separates the parts of a User-Agent cannot be within one.
         let part = |text: &str| text.replace(|c: char| !c.is_ascii_graphic() || "/()\"".contains(c), "-");
@@ -199,6 +231,11 @@ impl Api {
     }
 
     /// Sets the whole `User-Agent`.
+    ///
+    /// # An address to complain to
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").user_agent("orders/1.2 (ops@example.com)");
+    /// ```
     pub fn user_agent(self, agent: &str) -> Self {
         self.with(|settings| match HeaderValue::from_str(agent) {
             Ok(agent) => settings.user_agent = agent,
@@ -212,27 +249,54 @@ impl Api {
     }
 
     /// How long connecting may take, TLS included. 5 s unless set.
+    ///
+    /// # A remote far away
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").connect_timeout(std::time::Duration::from_secs(15));
+    /// ```
     pub fn connect_timeout(self, longest: Duration) -> Self {
         self.with(|settings| settings.connect_timeout = longest)
     }
 
     /// How long one attempt of a call that stands alone may take. 10 s unless set. In a run the step says it.
+    ///
+    /// # A slow report
+    /// ```
+    /// let reports = bowline_client::Api::new("reports").attempt_timeout(std::time::Duration::from_secs(60));
+    /// ```
     pub fn attempt_timeout(self, longest: Duration) -> Self {
         self.with(|settings| settings.attempt_timeout = longest)
     }
 
     /// Largest answer that is read. 16 MiB unless set.
+    ///
+    /// # Large answers
+    /// ```
+    /// let reports = bowline_client::Api::new("reports").response_bytes_max(64 * 1024 * 1024);
+    /// ```
     pub fn response_bytes_max(self, bytes: usize) -> Self {
         self.with(|settings| settings.response_bytes_max = bytes)
     }
 
     /// How long the remote remembers an idempotency key. 24 h unless set. A call whose outcome is unknown is never
     /// repeated later than that: the remote would take it for a new one.
+    ///
+    /// # A remote that forgets after an hour
+    /// ```
+    /// let shop = bowline_client::Api::new("shop").key_lifetime(std::time::Duration::from_secs(3600));
+    /// ```
     pub fn key_lifetime(self, lifetime: Duration) -> Self {
         self.with(|settings| settings.key_lifetime = lifetime)
     }
 
     /// Where the idempotency key goes.
+    ///
+    /// # A key in the body
+    /// ```
+    /// use bowline_client::{Api, Idempotency};
+    ///
+    /// let bank = Api::new("bank").idempotency(Idempotency::body_field("request_id"));
+    /// ```
     pub fn idempotency(self, place: Idempotency) -> Self {
         self.with(|settings| {
             if let Idempotency::Header(name) = &place
@@ -248,46 +312,115 @@ impl Api {
     }
 
     /// The schedule of calls that stand alone. In a run the engine owns it.
+    ///
+    /// # At most a minute
+    /// ```
+    /// use std::time::Duration;
+    /// use bowline_client::Api;
+    /// use bowline_model::RetryPolicy;
+    ///
+    /// let crm = Api::new("crm").retry(RetryPolicy::default().give_up_after(Duration::from_secs(60)));
+    /// ```
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.with(|settings| settings.retry = policy)
     }
 
     /// Where alerts go: a credential that is not taken, a remote that is down. The log unless set.
+    ///
+    /// # On the screen
+    /// ```
+    /// use std::sync::Arc;
+    /// use bowline_client::Api;
+    /// use bowline_model::{Alert, Alerts};
+    ///
+    /// struct Screen;
+    /// impl Alerts for Screen {
+    ///     fn raise(&self, alert: Alert) {
+    ///         eprintln!("{}: {}", alert.api, alert.message);
+    ///     }
+    /// }
+    ///
+    /// let crm = Api::new("crm").alerts(Arc::new(Screen));
+    /// ```
     pub fn alerts(self, alerts: Arc<dyn Alerts>) -> Self {
         self.with(|settings| settings.alerts = alerts)
     }
 
     /// Where time and randomness come from.
+    ///
+    /// # The machine's time
+    /// ```
+    /// use std::sync::Arc;
+    /// use bowline_model::SystemClock;
+    ///
+    /// let crm = bowline_client::Api::new("crm").clock(Arc::new(SystemClock));
+    /// ```
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         self.with(|settings| settings.clock = clock)
     }
 
     /// Describes a GET. The path is below the base URL: `/contacts/7`; encode ids with [`segment`](crate::segment).
+    ///
+    /// # A contact
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let call = crm.get("/contacts/7");
+    /// ```
     pub fn get(&self, path: &str) -> Call {
         Call::new(self.clone(), Method::GET, path)
     }
 
     /// Describes a HEAD.
+    ///
+    /// # Whether it is there
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let call = crm.head("/contacts/7").decode::<()>();
+    /// ```
     pub fn head(&self, path: &str) -> Call {
         Call::new(self.clone(), Method::HEAD, path)
     }
 
     /// Describes a POST. It carries an idempotency key.
+    ///
+    /// # A new contact
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let call = crm.post("/contacts").json(&serde_json::json!({"email": "jane@example.com"}));
+    /// ```
     pub fn post(&self, path: &str) -> Call {
         Call::new(self.clone(), Method::POST, path)
     }
 
     /// Describes a PUT.
+    ///
+    /// # A contact as it should be
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let call = crm.put("/contacts/7").json(&serde_json::json!({"email": "jane@example.com", "plan": "pro"}));
+    /// ```
     pub fn put(&self, path: &str) -> Call {
         Call::new(self.clone(), Method::PUT, path)
     }
 
     /// Describes a PATCH. It carries an idempotency key.
+    ///
+    /// # A change
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let call = crm.patch("/contacts/7").json(&serde_json::json!({"plan": "pro"}));
+    /// ```
     pub fn patch(&self, path: &str) -> Call {
         Call::new(self.clone(), Method::PATCH, path)
     }
 
     /// Describes a DELETE.
+    ///
+    /// # Away with it
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let call = crm.delete("/contacts/7");
+    /// ```
     pub fn delete(&self, path: &str) -> Call {
         Call::new(self.clone(), Method::DELETE, path)
     }

@@ -60,6 +60,7 @@ impl Api {
     /// `Range` or a condition of its own it has nothing to do with it. Where the remote allows it (`stale-if-error`,
     /// RFC 5861), an old answer stands in while there is no connection, no answer, or a 500, 502, 503 or 504.
     ///
+    /// # A guess that holds for a week
     /// ```
     /// use std::time::Duration;
     /// use bowline_client::Api;
@@ -81,6 +82,7 @@ impl Api {
     ///
     /// Whether an answer is kept at all, and which calls are equal, is as there.
     ///
+    /// # Answers that cost nothing if they did not change
     /// ```
     /// use bowline_client::Api;
     ///

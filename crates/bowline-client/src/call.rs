@@ -29,6 +29,7 @@ const BODY_HASH_BYTES: usize = 8;
 /// What is wrong with the description itself (a path that climbs, a value that cannot be encoded) is kept, and becomes
 /// a permanent failure when the call runs: nothing is sent then.
 ///
+/// # What is recorded of a call
 /// ```
 /// use bowline_client::Api;
 /// use bowline_model::Effect;
@@ -93,12 +94,32 @@ impl Call {
     }
 
     /// The same call, its answer read as JSON into `T`. An empty answer reads as `null`: `()` and `Option` take it.
+    ///
+    /// # Into a type of one's own
+    /// ```
+    /// # let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// #[derive(serde::Deserialize)]
+    /// struct Contact {
+    ///     email: String,
+    /// }
+    ///
+    /// let call = crm.get("/contacts/7").decode::<Contact>();
+    /// ```
     pub fn decode<T: Decoded>(self) -> Call<T> {
         self.reading(Json)
     }
 }
 
 /// What an answer can be read as: every type that can be read from JSON.
+///
+/// # A function for every type
+/// ```
+/// use bowline_client::{Api, Call, Decoded};
+///
+/// fn get<T: Decoded>(crm: &Api, path: &str) -> Call<T> {
+///     crm.get(path).decode()
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "an answer cannot be read as `{Self}`",
     label = "this needs a type that can be read from JSON",
@@ -139,6 +160,12 @@ impl<T> Call<T> {
     }
 
     /// Sets the body to a form (`application/x-www-form-urlencoded`).
+    ///
+    /// # A form
+    /// ```
+    /// let shop = bowline_client::Api::new("shop").base_url("https://shop.example.com");
+    /// let call = shop.post("/charges").form(&[("amount", "1200"), ("currency", "eur")]);
+    /// ```
     pub fn form<K: AsRef<str>, V: ToString>(self, fields: &[(K, V)]) -> Self {
         let mut form = form_urlencoded::Serializer::new(String::new());
         for (name, value) in fields {
@@ -148,6 +175,12 @@ impl<T> Call<T> {
     }
 
     /// Sets the body to bytes, with their content type.
+    ///
+    /// # Text
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").base_url("https://crm.example.com");
+    /// let call = crm.post("/notes").body("called back", "text/plain; charset=utf-8");
+    /// ```
     pub fn body(self, bytes: impl Into<Bytes>, content_type: &str) -> Self {
         self.with_body(bytes, BodyKind::Raw, content_type)
     }
@@ -164,6 +197,12 @@ impl<T> Call<T> {
 
     /// Sets a header. Credentials belong to the [`Api`], which keeps them out of sight; the headers of the connection
     /// (`Host`, `Content-Length`) are the client's own.
+    ///
+    /// # A version of the API
+    /// ```
+    /// let github = bowline_client::Api::new("github").base_url("https://api.github.com");
+    /// let call = github.get("/user").header("x-github-api-version", "2022-11-28");
+    /// ```
     pub fn header(mut self, name: &str, value: impl AsRef<str>) -> Self {
         const OWN: [&str; 7] =
             ["host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "accept-encoding"];

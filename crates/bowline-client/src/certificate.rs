@@ -155,6 +155,7 @@ impl Api {
     /// names. Keys may be in PKCS #8, PKCS #1 or SEC 1, without a password. When the files change, new connections show
     /// the new certificate.
     ///
+    /// # A bank that knows its clients by certificate
     /// ```
     /// use bowline_client::Api;
     ///

@@ -17,6 +17,12 @@ use crate::{
 /// Keys.
 impl Api {
     /// Sends a key in a header.
+    ///
+    /// # A key at hand
+    /// ```
+    /// let key = bowline_model::Secret::new("k-51a9");
+    /// let crm = bowline_client::Api::new("crm").header_key("X-Api-Key", key);
+    /// ```
     pub fn header_key(self, header: &str, key: Secret) -> Self {
         self.with(|settings| {
             settings.set_key(Source::Code(header), Key::header(header, LiveSecret::fixed(key)));
@@ -26,6 +32,7 @@ impl Api {
     /// As [`header_key`](Api::header_key), from a variable, or from the file that `NAME_FILE` names. A file is read
     /// again whenever it changes.
     ///
+    /// # A key in a file
     /// ```
     /// use bowline_client::Api;
     /// use bowline_model::Variables;
@@ -48,11 +55,22 @@ impl Api {
     }
 
     /// Sends a token as `Authorization: Bearer`.
+    ///
+    /// # A token at hand
+    /// ```
+    /// let token = bowline_model::Secret::new("t-51a9");
+    /// let crm = bowline_client::Api::new("crm").bearer(token);
+    /// ```
     pub fn bearer(self, token: Secret) -> Self {
         self.with(|settings| settings.set_key(Source::Code("bearer"), Key::bearer(LiveSecret::fixed(token))))
     }
 
     /// As [`bearer`](Api::bearer), from a variable or a file, as [`header_key_env`](Api::header_key_env).
+    ///
+    /// # A personal access token
+    /// ```
+    /// let github = bowline_client::Api::new("github").bearer_env("GITHUB_TOKEN");
+    /// ```
     pub fn bearer_env(self, variable: &str) -> Self {
         self.with(|settings| {
             if let Some(token) = settings.live_secret(variable, "token") {
@@ -62,6 +80,11 @@ impl Api {
     }
 
     /// Sends user and password as `Authorization: Basic`.
+    ///
+    /// # User and password at hand
+    /// ```
+    /// let crm = bowline_client::Api::new("crm").basic("orders", bowline_model::Secret::new("s3cr3t"));
+    /// ```
     pub fn basic(self, user: &str, password: Secret) -> Self {
         self.with(|settings| {
             let user = LiveSecret::fixed(Secret::new(user));
@@ -70,6 +93,11 @@ impl Api {
     }
 
     /// As [`basic`](Api::basic), from two variables or files, as [`header_key_env`](Api::header_key_env).
+    ///
+    /// # User and password
+    /// ```
+    /// let jira = bowline_client::Api::new("jira").basic_env("JIRA_USER", "JIRA_TOKEN");
+    /// ```
     pub fn basic_env(self, user_variable: &str, password_variable: &str) -> Self {
         self.with(|settings| {
             let user = settings.live_name(user_variable, "user name");
@@ -81,6 +109,11 @@ impl Api {
     }
 
     /// Sends a key as the user name of `Authorization: Basic`, with no password, as some remotes want it.
+    ///
+    /// # Stripe's way
+    /// ```
+    /// let stripe = bowline_client::Api::new("stripe").basic_key_env("STRIPE_SECRET_KEY");
+    /// ```
     pub fn basic_key_env(self, variable: &str) -> Self {
         self.with(|settings| {
             if let Some(key) = settings.live_secret(variable, "API key") {
@@ -90,6 +123,11 @@ impl Api {
     }
 
     /// Sends a key as a parameter of the query. It is in no fingerprint, error or log.
+    ///
+    /// # A key in the query
+    /// ```
+    /// let maps = bowline_client::Api::new("maps").query_key("key", bowline_model::Secret::new("k-51a9"));
+    /// ```
     pub fn query_key(self, parameter: &str, key: Secret) -> Self {
         self.with(|settings| {
             settings.set_key(Source::Code(parameter), Ok(Key::query(parameter, LiveSecret::fixed(key))));
@@ -97,6 +135,11 @@ impl Api {
     }
 
     /// As [`query_key`](Api::query_key), from a variable or a file, as [`header_key_env`](Api::header_key_env).
+    ///
+    /// # A key in the query, from a variable
+    /// ```
+    /// let maps = bowline_client::Api::new("maps").query_key_env("key", "MAPS_KEY");
+    /// ```
     pub fn query_key_env(self, parameter: &str, variable: &str) -> Self {
         self.with(|settings| {
             if let Some(key) = settings.live_secret(variable, "API key") {

@@ -39,6 +39,7 @@ const UNCHANGED_SECONDS_MIN: u64 = 60;
 
 /// A download that is complete.
 ///
+/// # What came of a download
 /// ```no_run
 /// # async fn f(files: bowline_client::Api) -> Result<(), bowline_model::Error> {
 /// let done = files.get("/exports/7.zip").download("/srv/exports/7.zip").await?;

@@ -227,6 +227,7 @@ impl Api {
     /// logs name their host, journals a hash. Proxies of the environment are not asked. Since one host that fails says
     /// nothing of the next, there is no breaker unless [`breaker`](Api::breaker) comes after it.
     ///
+    /// # A URL from somebody's form
     /// ```
     /// use bowline_client::Api;
     ///
@@ -248,6 +249,11 @@ impl Api {
 
     /// Also calls that host, though it is internal: its name, or its address, as the URL has it. Goes after
     /// [`public_web`](Api::public_web).
+    ///
+    /// # A file server of one's own
+    /// ```
+    /// let web = bowline_client::Api::new("web").public_web().allow_internal_host("files.internal");
+    /// ```
     pub fn allow_internal_host(self, host: &str) -> Self {
         self.with(|settings| {
             settings.guarded("allow_internal_host", |guard| {
@@ -257,12 +263,22 @@ impl Api {
     }
 
     /// Also calls that port. Goes after [`public_web`](Api::public_web).
+    ///
+    /// # One port more
+    /// ```
+    /// let web = bowline_client::Api::new("web").public_web().allow_port(8443);
+    /// ```
     pub fn allow_port(self, port: u16) -> Self {
         self.with(|settings| settings.guarded("allow_port", |guard| guard.ports.push(port)))
     }
 
     /// Also calls plain http, where everybody on the way can read and change what is said. Goes after
     /// [`public_web`](Api::public_web).
+    ///
+    /// # Old feeds
+    /// ```
+    /// let feeds = bowline_client::Api::new("feeds").public_web().allow_plain_http();
+    /// ```
     pub fn allow_plain_http(self) -> Self {
         self.with(|settings| {
             settings.guarded("allow_plain_http", |guard| guard.plain_http = PlainHttp::Allowed);
@@ -275,11 +291,23 @@ impl Api {
     }
 
     /// Describes a HEAD of a URL from data. See [`public_web`](Api::public_web).
+    ///
+    /// # How large it is
+    /// ```
+    /// let web = bowline_client::Api::new("web").public_web();
+    /// let call = web.head_url("https://files.example.com/7.pdf");
+    /// ```
     pub fn head_url(&self, url: impl AsRef<str>) -> Call {
         self.call_url(Method::HEAD, url.as_ref())
     }
 
     /// Describes a POST to a URL from data. It carries an idempotency key. See [`public_web`](Api::public_web).
+    ///
+    /// # A customer's webhook
+    /// ```
+    /// let web = bowline_client::Api::new("web").public_web();
+    /// let call = web.post_url("https://customer.example.com/hook").json(&serde_json::json!({"order": 7}));
+    /// ```
     pub fn post_url(&self, url: impl AsRef<str>) -> Call {
         self.call_url(Method::POST, url.as_ref())
     }

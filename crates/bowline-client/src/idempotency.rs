@@ -5,6 +5,7 @@
 /// The key is the same on every attempt of a step, before and after a crash. It is put on `POST` and `PATCH`; the
 /// other methods can be repeated as they are (RFC 9110 §9.2.2).
 ///
+/// # A remote with a header of its own
 /// ```
 /// use bowline_client::{Api, Idempotency};
 ///
@@ -24,11 +25,21 @@ pub enum Idempotency {
 
 impl Idempotency {
     /// In the header with that name.
+    ///
+    /// # PayPal's
+    /// ```
+    /// let idempotency = bowline_client::Idempotency::header("PayPal-Request-Id");
+    /// ```
     pub fn header(name: impl Into<String>) -> Self {
         Self::Header(name.into())
     }
 
     /// In the top-level field of the body with that name.
+    ///
+    /// # Square's
+    /// ```
+    /// let idempotency = bowline_client::Idempotency::body_field("idempotency_key");
+    /// ```
     pub fn body_field(name: impl Into<String>) -> Self {
         Self::BodyField(name.into())
     }

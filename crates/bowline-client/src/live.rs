@@ -31,6 +31,7 @@ const FORMER_MAX: usize = 8;
 ///
 /// Cheap to clone; clones see the same changes. `Debug` shows the variable only.
 ///
+/// # A secret that stays
 /// ```
 /// use bowline_client::LiveSecret;
 /// use bowline_model::Secret;
@@ -106,6 +107,14 @@ impl LiveSecret {
     }
 
     /// The variable that says it, as `CRM_API_KEY` or `CRM_API_KEY_FILE`; `None` if it was set in code.
+    ///
+    /// # A secret set in code has none
+    /// ```
+    /// use bowline_client::LiveSecret;
+    /// use bowline_model::Secret;
+    ///
+    /// assert_eq!(LiveSecret::fixed(Secret::new("sk_live_51")).variable(), None);
+    /// ```
     pub fn variable(&self) -> Option<&str> {
         self.variable.as_deref()
     }

@@ -22,6 +22,7 @@ const BOUNDARY_HASH_BYTES: usize = 16;
 /// Names are UTF-8 as browsers send them: quotes and line ends in them are percent-encoded (WHATWG HTML, multipart form
 /// data), so that no name becomes a header. A content type that is none is a problem of the call, which is not sent then.
 ///
+/// # A form with files
 /// ```
 /// use bowline_client::Multipart;
 ///
@@ -50,6 +51,7 @@ struct Field {
 impl Multipart {
     /// A form without fields.
     ///
+    /// # One field
     /// ```
     /// let form = bowline_client::Multipart::new().text("title", "Invoice 7");
     /// ```
@@ -59,6 +61,7 @@ impl Multipart {
 
     /// Adds a text.
     ///
+    /// # Texts
     /// ```
     /// let form = bowline_client::Multipart::new().text("amount", 12).text("currency", "EUR");
     /// ```
@@ -69,6 +72,7 @@ impl Multipart {
 
     /// Adds a file whose content is in memory.
     ///
+    /// # A file in memory
     /// ```
     /// let form = bowline_client::Multipart::new().bytes("logo", "logo.svg", "image/svg+xml", "<svg/>");
     /// ```
@@ -78,6 +82,7 @@ impl Multipart {
 
     /// Adds a file from disk, under its own name. It is read while it is sent; see [`Call::file`](crate::Call::file).
     ///
+    /// # A file on disk
     /// ```
     /// let form = bowline_client::Multipart::new().file("document", "/srv/7.pdf", "application/pdf");
     /// ```

@@ -119,6 +119,7 @@ impl Api {
     ///
     /// Without it, redirects are followed within the Api's own origin, and no further.
     ///
+    /// # Downloads from a store of files
     /// ```
     /// use bowline_client::Api;
     ///

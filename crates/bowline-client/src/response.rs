@@ -20,6 +20,7 @@ const HEADER_BYTES_MAX: usize = 4096;
 /// It is recorded with its step, so it holds what a workflow may need and no more: the status, the body, and the
 /// headers without cookies and credentials. `Debug` shows sizes only, for a body may hold personal data.
 ///
+/// # An answer as it was recorded
 /// ```
 /// # use bowline_client::Response;
 /// let response: Response = serde_json::from_str(r#"{"status":200,"text":"{\"id\":7}"}"#)?;
@@ -60,6 +61,16 @@ impl Response {
 
     /// The header with that name, in any case; equal names are joined with commas. Cookies, credentials, and headers
     /// that are only about the connection are not kept.
+    ///
+    /// # Where it was created
+    /// ```
+    /// # use bowline_client::Response;
+    /// let recorded = r#"{"status":201,"headers":{"location":"/contacts/7"},"text":"made"}"#;
+    /// let response: Response = serde_json::from_str(recorded)?;
+    /// assert_eq!(response.header("Location"), Some("/contacts/7"));
+    /// assert_eq!((response.text().as_str(), response.bytes().len()), ("made", 4));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(&name.to_ascii_lowercase()).map(String::as_str)
     }

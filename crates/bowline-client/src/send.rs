@@ -24,6 +24,7 @@ impl<T> Call<T> {
     /// # Errors
     /// The last attempt's failure. [`Error::is_unknown`] says whether the call may have had its effect all the same.
     ///
+    /// # A call that stands alone
     /// ```no_run
     /// # async fn f(crm: bowline_client::Api) -> Result<(), bowline_model::Error> {
     /// let answer = crm.get("/contacts/7").send().await?;

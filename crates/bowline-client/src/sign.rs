@@ -42,6 +42,7 @@ pub use standard_webhooks::StandardWebhooksSigning;
 ///
 /// Ready are [`HmacSigning`], [`StandardWebhooksSigning`] and, with the feature `sigv4`, `SigV4`. For any other scheme:
 ///
+/// # A scheme of a partner's own
 /// ```
 /// use bowline_client::{Api, LiveSecret, Sign, Signable, SigningSetup};
 /// use jiff::Timestamp;
@@ -65,6 +66,28 @@ pub use standard_webhooks::StandardWebhooksSigning;
 /// ```
 pub trait Sign: Send + Sync + 'static {
     /// Looks its secrets up, once, when it is given to an Api.
+    ///
+    /// # Two secrets, of which one need not be there
+    /// ```
+    /// use bowline_client::{Api, LiveSecret, Sign, Signable, SigningSetup};
+    /// use jiff::Timestamp;
+    ///
+    /// #[derive(Default)]
+    /// struct Partner([Option<LiveSecret>; 2]);
+    ///
+    /// impl Sign for Partner {
+    ///     fn set_up(&mut self, setup: &mut SigningSetup<'_>) {
+    ///         self.0 = [setup.secret("PARTNER_PIN", "PIN"), setup.secret_if_set("PARTNER_OLD_PIN")];
+    ///     }
+    ///
+    ///     fn sign(&self, request: &mut Signable<'_>, _: Timestamp) -> Result<(), String> {
+    ///         let pins: Vec<_> = self.0.iter().flatten().map(|pin| pin.current().expose().to_owned()).collect();
+    ///         request.set_header("x-pins", &pins.join(","))
+    ///     }
+    /// }
+    ///
+    /// let partner = Api::new("partner").base_url("https://partner.example.com").sign(Partner::default());
+    /// ```
     fn set_up(&mut self, _setup: &mut SigningSetup<'_>) {}
 
     /// Puts the signature on the request.
@@ -76,6 +99,7 @@ pub trait Sign: Send + Sync + 'static {
 
 /// A request about to be signed.
 ///
+/// # A header that no log shows
 /// ```
 /// use bowline_client::Signable;
 /// use reqwest::{Method, header::HeaderMap};
@@ -132,6 +156,23 @@ pub(crate) fn header_name(name: &str) -> Result<reqwest::header::HeaderName, Str
 }
 
 /// Where a signature's secrets come from: the variables of its Api. See [`Sign`] for an example.
+///
+/// # A secret with a form of its own
+/// ```
+/// use bowline_client::{LiveSecret, SigningSetup};
+/// use bowline_model::Secret;
+///
+/// fn secret(setup: &mut SigningSetup<'_>, given: Option<Secret>) -> Option<LiveSecret> {
+///     let secret = match given {
+///         Some(secret) => setup.fixed(secret),
+///         None => setup.secret_or("PARTNER_PIN", "PIN", || "0000".to_owned())?,
+///     };
+///     if secret.current().expose().len() != 4 {
+///         setup.problem(Some(&secret), "is no PIN: four digits");
+///     }
+///     Some(secret)
+/// }
+/// ```
 pub struct SigningSetup<'a> {
     settings: &'a mut Settings,
     /// The variables that it was given.
@@ -211,6 +252,7 @@ impl fmt::Debug for Signature {
 impl Api {
     /// Signs each request when everything else on it is final; several signatures are made in the order given.
     ///
+    /// # A partner's signature
     /// ```
     /// use bowline_client::{Api, HmacSigning};
     ///

@@ -48,6 +48,25 @@ pub const ITEM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Finds items in bytes that arrive in chunks.
 ///
 /// Whatever the chunks, items and errors are the same.
+///
+/// # Chunks in, items out
+/// ```
+/// use bowline_client::stream::{JsonItems, Split};
+///
+/// let mut items = JsonItems::at("ids")?;
+/// let mut found = vec![];
+/// for chunk in [r#"{"ids": [1, 2"#, "2, 3]}"] {
+///     items.feed(chunk.into());
+///     while let Some(item) = items.next_item::<u32>()? {
+///         found.push(item);
+///     }
+/// }
+/// items.end();
+/// assert_eq!(items.next_bytes()?, None);
+/// assert_eq!(found, [1, 22, 3]);
+/// let again = items.anew();
+/// # Ok::<(), bowline_client::stream::Error>(())
+/// ```
 pub trait Split {
     /// What is read, as people call it: `JSON`.
     const FORMAT: &'static str;

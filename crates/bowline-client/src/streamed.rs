@@ -30,6 +30,7 @@ impl Api {
     ///
     /// A compressed one, moreover, may not grow beyond a thousand times its size, its first MiB aside: no document does.
     ///
+    /// # A gigabyte
     /// ```
     /// use bowline_client::Api;
     ///
@@ -42,6 +43,7 @@ impl Api {
     /// How long a body that flows may pause between two chunks. 30 s unless set. Until its first byte the time of an
     /// attempt counts ([`attempt_timeout`](Api::attempt_timeout)); how long it takes as a whole has no limit.
     ///
+    /// # A slow export
     /// ```
     /// use std::time::Duration;
     ///

@@ -220,6 +220,7 @@ impl Api {
     /// Always masked is what is called password, secret, token, authorization, api key, credential, cookie, session or
     /// signature, alone or as a part of a name; and every secret that this Api was given, wherever it is.
     ///
+    /// # Names of one's own
     /// ```
     /// use bowline_client::Api;
     /// use bowline_model::Effect;

@@ -17,6 +17,7 @@ use super::{Sign, Signable, SigningSetup, Wanted, header_name, template::Templat
 /// | [`timestamp_header`](Self::timestamp_header), [`milliseconds`](Self::milliseconds) | the time is not sent |
 /// | [`signs`](Self::signs) | `{body}`; with a timestamp's header `{timestamp}.{body}` |
 ///
+/// # A signature over method, target, time and body
 /// ```
 /// use bowline_client::{Api, HmacSigning};
 ///
@@ -60,16 +61,31 @@ impl HmacSigning {
     }
 
     /// HMAC-SHA384, in that header.
+    ///
+    /// # SHA-384
+    /// ```
+    /// let signing = bowline_client::HmacSigning::sha384("X-Signature").secret_env("PARTNER_SECRET");
+    /// ```
     pub fn sha384(header: &str) -> Self {
         Self::new(hmac::HMAC_SHA384, header)
     }
 
     /// HMAC-SHA512, in that header.
+    ///
+    /// # SHA-512
+    /// ```
+    /// let signing = bowline_client::HmacSigning::sha512("X-Signature").secret_env("PARTNER_SECRET");
+    /// ```
     pub fn sha512(header: &str) -> Self {
         Self::new(hmac::HMAC_SHA512, header)
     }
 
     /// HMAC-SHA1, in that header: for remotes that know nothing better.
+    ///
+    /// # An old partner
+    /// ```
+    /// let signing = bowline_client::HmacSigning::sha1("X-Signature").secret_env("PARTNER_SECRET");
+    /// ```
     pub fn sha1(header: &str) -> Self {
         Self::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, header)
     }
@@ -95,6 +111,12 @@ impl HmacSigning {
     }
 
     /// The key, as it stands.
+    ///
+    /// # A key at hand
+    /// ```
+    /// let key = bowline_model::Secret::new("51a9c0de");
+    /// let signing = bowline_client::HmacSigning::sha256("X-Signature").secret(key);
+    /// ```
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secret = Wanted::Fixed(secret);
         self
@@ -107,6 +129,11 @@ impl HmacSigning {
     }
 
     /// The signature is in base64 (RFC 4648 §4, with padding) and not in hex.
+    ///
+    /// # As Shopify writes it
+    /// ```
+    /// let signing = bowline_client::HmacSigning::sha256("X-Signature").secret_env("PARTNER_SECRET").base64();
+    /// ```
     pub fn base64(mut self) -> Self {
         self.encoding = Encoding::Base64;
         self
@@ -119,6 +146,14 @@ impl HmacSigning {
     }
 
     /// The time is in milliseconds.
+    ///
+    /// # A partner that counts finely
+    /// ```
+    /// let signing = bowline_client::HmacSigning::sha256("X-Signature")
+    ///     .secret_env("PARTNER_SECRET")
+    ///     .timestamp_header("X-Timestamp")
+    ///     .milliseconds();
+    /// ```
     pub fn milliseconds(mut self) -> Self {
         self.unit = Unit::Milliseconds;
         self

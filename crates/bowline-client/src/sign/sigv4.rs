@@ -35,6 +35,7 @@ use crate::{
 /// Every variable may be a `NAME_FILE`, too, whose changes are seen at the next attempt. For the services `s3`,
 /// `s3express`, `s3-outposts` and `s3-object-lambda`, paths are encoded once and not normalised, as they want it.
 ///
+/// # An API behind AWS's gateway
 /// ```
 /// use bowline_client::{Api, SigV4};
 ///
@@ -92,6 +93,11 @@ impl SigV4 {
     }
 
     /// The keys are in those variables: the access key's id, and the secret.
+    ///
+    /// # Keys under other names
+    /// ```
+    /// let signing = bowline_client::SigV4::new("s3", "eu-central-1").keys_env("BACKUP_KEY_ID", "BACKUP_SECRET");
+    /// ```
     pub fn keys_env(mut self, id_variable: &str, secret_variable: &str) -> Self {
         self.id = Wanted::Variable(id_variable.to_owned());
         self.secret = Wanted::Variable(secret_variable.to_owned());
@@ -100,36 +106,75 @@ impl SigV4 {
     }
 
     /// The keys: the access key's id, and the secret.
+    ///
+    /// # Keys at hand
+    /// ```
+    /// use bowline_model::Secret;
+    ///
+    /// let (id, secret) = (Secret::new("AKIDEXAMPLE"), Secret::new("wJalrXUtnFEMI"));
+    /// let signing = bowline_client::SigV4::new("s3", "eu-central-1").keys(id, secret);
+    /// ```
     pub fn keys(mut self, id: Secret, secret: Secret) -> Self {
         (self.id, self.secret, self.token) = (Wanted::Fixed(id), Wanted::Fixed(secret), Token::None);
         self
     }
 
     /// The keys are temporary ones, and this variable has the token that belongs to them. Goes after the keys.
+    ///
+    /// # Temporary keys
+    /// ```
+    /// let signing = bowline_client::SigV4::new("s3", "eu-central-1")
+    ///     .keys_env("BACKUP_KEY_ID", "BACKUP_SECRET")
+    ///     .session_token_env("BACKUP_SESSION_TOKEN");
+    /// ```
     pub fn session_token_env(mut self, variable: &str) -> Self {
         self.token = Token::Wanted(Wanted::Variable(variable.to_owned()));
         self
     }
 
     /// The keys are temporary ones, with that token. Goes after the keys.
+    ///
+    /// # Temporary keys at hand
+    /// ```
+    /// use bowline_model::Secret;
+    ///
+    /// let (id, secret) = (Secret::new("AKIDEXAMPLE"), Secret::new("wJalrXUtnFEMI"));
+    /// let signing =
+    ///     bowline_client::SigV4::new("s3", "eu-central-1").keys(id, secret).session_token(Secret::new("FwoGZXIvYXdz"));
+    /// ```
     pub fn session_token(mut self, token: Secret) -> Self {
         self.token = Token::Wanted(Wanted::Fixed(token));
         self
     }
 
     /// The session token is sent, but not signed, as some services want it (AWS IoT).
+    ///
+    /// # AWS IoT
+    /// ```
+    /// let signing = bowline_client::SigV4::new("iotdata", "eu-central-1").unsigned_session_token();
+    /// ```
     pub fn unsigned_session_token(mut self) -> Self {
         self.token_mode = SessionTokenMode::Exclude;
         self
     }
 
     /// Sends the body's hash in `x-amz-content-sha256`, and signs it there too.
+    ///
+    /// # A service that wants the hash
+    /// ```
+    /// let signing = bowline_client::SigV4::new("glacier", "eu-central-1").payload_hash_header();
+    /// ```
     pub fn payload_hash_header(mut self) -> Self {
         self.hash = PayloadChecksumKind::XAmzSha256;
         self
     }
 
     /// Paths are signed as S3 wants it: encoded once, and not normalised. For what speaks as S3 under another name.
+    ///
+    /// # An S3 of somebody else
+    /// ```
+    /// let signing = bowline_client::SigV4::new("objects", "eu-central-1").paths_as_sent();
+    /// ```
     pub fn paths_as_sent(mut self) -> Self {
         self.paths = Paths::AsSent;
         self

@@ -14,6 +14,7 @@ use super::{Sign, Signable, SigningSetup, Wanted};
 /// Secrets are base64, with or without `whsec_` before it, and of at least 16 bytes. A call that is repeated has the
 /// same id on each attempt, whatever its method; a receiver that remembers ids acts once.
 ///
+/// # Sending webhooks
 /// ```
 /// use bowline_client::{Api, StandardWebhooksSigning};
 ///
@@ -35,17 +36,41 @@ impl StandardWebhooksSigning {
     }
 
     /// With that secret.
+    ///
+    /// # A secret at hand
+    /// ```
+    /// use bowline_client::StandardWebhooksSigning;
+    /// use bowline_model::Secret;
+    ///
+    /// let signing = StandardWebhooksSigning::secret(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+    /// ```
     pub fn secret(secret: Secret) -> Self {
         Self { secrets: vec![Wanted::Fixed(secret)] }
     }
 
     /// Also signs with the secret in that variable: for the time in which receivers change from one to the other.
+    ///
+    /// # From one secret to the next
+    /// ```
+    /// use bowline_client::StandardWebhooksSigning;
+    ///
+    /// let signing = StandardWebhooksSigning::secret_env("OUT_SECRET").also_secret_env("OUT_SECRET_OLD");
+    /// ```
     pub fn also_secret_env(mut self, variable: &str) -> Self {
         self.secrets.push(Wanted::Variable(variable.to_owned()));
         self
     }
 
     /// Also signs with that secret, as [`also_secret_env`](Self::also_secret_env).
+    ///
+    /// # The same, at hand
+    /// ```
+    /// use bowline_client::StandardWebhooksSigning;
+    /// use bowline_model::Secret;
+    ///
+    /// let old = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    /// let signing = StandardWebhooksSigning::secret_env("OUT_SECRET").also_secret(old);
+    /// ```
     pub fn also_secret(mut self, secret: Secret) -> Self {
         self.secrets.push(Wanted::Fixed(secret));
         self

@@ -23,6 +23,7 @@ use crate::{
 /// A request to an operation of a service, described: [`decode`](SoapCall::decode) makes it a [`Call`], which a step
 /// runs.
 ///
+/// # An order by its number
 /// ```
 /// use bowline_client::{Api, soap::Wsdl};
 ///
@@ -86,6 +87,7 @@ impl Api {
 impl SoapCall {
     /// Chooses the port, where several offer an operation with that name.
     ///
+    /// # One of two ports
     /// ```
     /// # use bowline_client::{Api, soap::Wsdl};
     /// # let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;
@@ -100,6 +102,7 @@ impl SoapCall {
 
     /// Goes to that path below the base URL, instead of the one in the WSDL.
     ///
+    /// # A test system's path
     /// ```
     /// # use bowline_client::{Api, soap::Wsdl};
     /// # let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;
@@ -124,6 +127,7 @@ impl SoapCall {
     /// What does not fit is a permanent failure when the call runs, which names the place, what is wanted and what is
     /// there; nothing is sent then.
     ///
+    /// # The body as JSON
     /// ```
     /// # use bowline_client::{Api, soap::Wsdl};
     /// # let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;
@@ -145,6 +149,7 @@ impl SoapCall {
 
     /// Adds an element to the SOAP header, by the name that the WSDL has for it.
     ///
+    /// # A header block
     /// ```
     /// # use bowline_client::{Api, soap::Wsdl};
     /// # let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;
@@ -172,6 +177,7 @@ impl SoapCall {
     /// element is left away, and so is a list of its own within it (`ArrayOfOrder`): `decode::<Vec<Order>>()`. What the
     /// schema does not know is kept as it looks.
     ///
+    /// # A typed answer
     /// ```
     /// # use bowline_client::{Api, soap::Wsdl};
     /// # let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;

@@ -22,6 +22,16 @@ use super::{
 /// An operation that a [`Wsdl`](super::Wsdl) offers.
 ///
 /// `Display` shows what goes in and what comes out, as JSON has it: for people who write the call.
+///
+/// # All that a service offers
+/// ```
+/// # use bowline_client::soap::Wsdl;
+/// let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;
+/// for operation in orders.operations() {
+///     println!("{operation}");
+/// }
+/// # Ok::<(), bowline_model::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Operation {
     wsdl: Arc<Inner>,
@@ -43,6 +53,7 @@ impl Operation {
 
     /// Its name: what [`Api::soap`](crate::Api::soap) takes.
     ///
+    /// # What an operation is
     /// ```
     /// # use bowline_client::soap::{SoapVersion, Wsdl};
     /// let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;

@@ -30,6 +30,7 @@ const BASE64: &str =
 
 /// How a [username token](Api::username_token_env) carries its password.
 ///
+/// # A password that is not sent
 /// ```
 /// use bowline_client::{Api, soap::TokenKind};
 ///
@@ -100,6 +101,7 @@ impl Api {
     /// Says in the header of each SOAP request when it was made, and that it is valid for so long: a WS-Security
     /// `Timestamp`, beside the username token, after which this comes.
     ///
+    /// # A minute
     /// ```
     /// use std::time::Duration;
     /// use bowline_client::{Api, soap::TokenKind};

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A version of SOAP.
 ///
+/// # What a binding speaks
 /// ```
 /// use bowline_client::soap::SoapVersion;
 ///

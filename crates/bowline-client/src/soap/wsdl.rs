@@ -18,6 +18,7 @@ mod read;
 /// the Api's own place by [`Api::wsdl`](crate::Api::wsdl). What it imports and nobody gives is an error only for the
 /// operations that need it. Cheap to clone.
 ///
+/// # What a service offers
 /// ```
 /// use bowline_client::soap::Wsdl;
 ///
@@ -92,6 +93,7 @@ impl Wsdl {
     /// # Errors
     /// Says what is wrong with the document.
     ///
+    /// # Its operations
     /// ```
     /// use bowline_client::soap::Wsdl;
     ///
@@ -144,6 +146,7 @@ impl Wsdl {
 
     /// The locations of documents that it imports, and that were not given.
     ///
+    /// # A WSDL in parts
     /// ```
     /// use bowline_client::soap::Wsdl;
     ///

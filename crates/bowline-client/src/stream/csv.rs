@@ -35,6 +35,7 @@ const MARK: [u8; 3] = *b"\xef\xbb\xbf";
 /// A record that does not fit is an [`Error::Item`], which names its line, and the next one follows. `index` counts
 /// records without the header.
 ///
+/// # Semicolons
 /// ```
 /// use bowline_client::stream::{CsvRecords, Split};
 /// use serde::Deserialize;
@@ -173,6 +174,7 @@ impl CsvRecords {
 
     /// The first record is one as all others.
     ///
+    /// # Tuples
     /// ```
     /// use bowline_client::stream::{CsvRecords, Split};
     ///
@@ -187,6 +189,11 @@ impl CsvRecords {
     }
 
     /// The longest record as it is written, in bytes and without its end: 16 MiB unless said.
+    ///
+    /// # Short records
+    /// ```
+    /// let records = bowline_client::stream::CsvRecords::new().item_bytes_max(64 * 1024);
+    /// ```
     pub fn item_bytes_max(mut self, bytes: usize) -> Self {
         self.item_bytes_max = bytes;
         self

@@ -9,6 +9,17 @@ use serde_json::error::Category;
 /// Offsets count bytes from the beginning of the document, as it was decoded from its transfer.
 ///
 /// [`Error::Item`] is about one item: what follows it can still be read. After any other error nothing follows.
+///
+/// # An item that does not fit, and the next
+/// ```
+/// use bowline_client::stream::{JsonLines, Split};
+///
+/// let mut lines = JsonLines::new();
+/// lines.feed("\"one\"\n2\n".into());
+/// let error = lines.next_item::<u32>().unwrap_err();
+/// assert!(error.is_item() && !error.is_truncated());
+/// assert_eq!(lines.next_item::<u32>(), Ok(Some(2)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -194,6 +205,14 @@ impl fmt::Display for Byte {
 }
 
 /// What stopped a stream of items: where the bytes come from, or what they are.
+///
+/// # A connection that broke
+/// ```
+/// use bowline_client::stream::Stopped;
+///
+/// let stopped = Stopped::Source(std::io::Error::other("the connection broke"));
+/// assert!(!stopped.is_item());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stopped<E> {
     /// The source of the bytes failed.

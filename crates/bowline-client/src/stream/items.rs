@@ -20,6 +20,19 @@ use super::{Error, JsonItems, JsonLines, Split, Stopped};
 ///
 /// # Durability
 /// None: items are read once, and a crash forgets how many.
+///
+/// # Lines of CSV from any source
+/// ```
+/// use bowline_client::stream::{CsvRecords, Items};
+/// use futures_util::{StreamExt, TryStreamExt};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let chunks = futures_util::stream::iter(["7,A", "da\n8,Bob\n"]);
+/// let chunks = chunks.map(|chunk| Ok::<_, std::io::Error>(chunk.into()));
+/// let records: Items<_, _, (u32, String)> = Items::new(chunks, CsvRecords::new().no_header());
+/// assert_eq!(records.try_collect::<Vec<_>>().await.unwrap().len(), 2);
+/// # });
+/// ```
 pub struct Items<S, P, T> {
     source: S,
     splitter: P,

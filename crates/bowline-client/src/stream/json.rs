@@ -33,6 +33,7 @@ const ESCAPED_BYTES_MAX: usize = 6;
 ///
 /// Memory: the chunks that were fed and not read yet, and one item that spans chunks.
 ///
+/// # Items in chunks
 /// ```
 /// use bowline_client::stream::{JsonItems, Split};
 ///
@@ -137,6 +138,12 @@ impl JsonItems {
     }
 
     /// The largest item, in bytes: 16 MiB unless said.
+    ///
+    /// # Small items
+    /// ```
+    /// let items = bowline_client::stream::JsonItems::at("data")?.item_bytes_max(64 * 1024);
+    /// # Ok::<(), bowline_client::stream::Error>(())
+    /// ```
     pub fn item_bytes_max(mut self, bytes: usize) -> Self {
         self.item_bytes_max = bytes;
         self

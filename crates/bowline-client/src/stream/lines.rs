@@ -13,6 +13,7 @@ use super::{Error, ITEM_BYTES_MAX, Split, grammar::is_space};
 /// stand each for itself: one that cannot be read is an [`Error::Item`], and the next one follows. `index` counts
 /// the lines that are not empty.
 ///
+/// # Lines in chunks
 /// ```
 /// use bowline_client::stream::{JsonLines, Split};
 ///
@@ -53,6 +54,11 @@ impl JsonLines {
     }
 
     /// The longest line, in bytes and without its end: 16 MiB unless said.
+    ///
+    /// # Short lines
+    /// ```
+    /// let lines = bowline_client::stream::JsonLines::new().item_bytes_max(64 * 1024);
+    /// ```
     pub fn item_bytes_max(mut self, bytes: usize) -> Self {
         self.item_bytes_max = bytes;
         self

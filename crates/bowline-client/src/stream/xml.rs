@@ -35,6 +35,7 @@ const CDATA: &[u8] = b"![CDATA[";
 ///
 /// Memory: the chunks that were fed and not read yet, and one element that spans chunks.
 ///
+/// # Entries of a feed
 /// ```
 /// use bowline_client::stream::{Split, XmlElements};
 /// use serde::Deserialize;
@@ -140,6 +141,12 @@ impl XmlElements {
     }
 
     /// The largest element, in bytes: 16 MiB unless said. No tag may be longer, either.
+    ///
+    /// # Small elements
+    /// ```
+    /// let entries = bowline_client::stream::XmlElements::at("feed.entry")?.item_bytes_max(64 * 1024);
+    /// # Ok::<(), bowline_client::stream::Error>(())
+    /// ```
     pub fn item_bytes_max(mut self, bytes: usize) -> Self {
         self.item_bytes_max = bytes;
         self

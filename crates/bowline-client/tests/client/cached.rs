@@ -253,6 +253,24 @@ async fn a_failure_is_the_senders_own_and_the_others_ask_for_themselves_side_by_
 }
 
 #[tokio::test]
+async fn what_may_not_be_given_again_is_the_senders_own_too() {
+    let mut slow = Slow::new().await;
+    let first = slow.call();
+    assert_eq!(slow.arrival().await, 1);
+    let others: Vec<_> = (0..5).map(|_| slow.call()).collect();
+    slow.let_all_begin().await;
+    slow.answer("200 OK\r\nCache-Control: no-cache");
+    assert_eq!(done(first.await.unwrap()).text(), "01");
+    for _ in 0..5 {
+        slow.arrival().await;
+    }
+    (0..5).for_each(|_| slow.answer("200 OK"));
+    for answered in in_time(join_all(others)).await {
+        assert_ne!(done(answered.unwrap()).text(), "01");
+    }
+}
+
+#[tokio::test]
 async fn who_waits_gives_up_at_its_own_time() {
     let mut slow = Slow::new().await;
     let first = slow.call();
