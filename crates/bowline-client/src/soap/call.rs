@@ -35,7 +35,7 @@ use crate::{
 /// let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;
 /// let erp = Api::new("erp").base_url("https://erp.example.com");
 /// let call = erp.soap(&orders, "GetOrder").json(&serde_json::json!({"id": 7})).decode::<Order>();
-/// assert_eq!(format!("{call:?}"), "Call(POST erp /orders (body 79b8c1e7e5a32ff5))");
+/// assert_eq!(format!("{call:?}"), "Call(POST erp /orders (body 4cae3f4d0d6aa4c3))");
 /// # Ok::<(), bowline_model::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -23,7 +23,8 @@ mod read;
 /// use bowline_client::soap::Wsdl;
 ///
 /// let orders = Wsdl::read(include_str!("../../tests/client/soap/orders.wsdl"))?;
-/// let names: Vec<&str> = orders.operations().iter().map(|operation| operation.name()).collect();
+/// let operations = orders.operations();
+/// let names: Vec<&str> = operations.iter().map(|operation| operation.name()).collect();
 /// assert_eq!(names, ["GetOrder", "CancelOrder"]);
 /// # Ok::<(), bowline_model::Error>(())
 /// ```

@@ -35,7 +35,7 @@ const MARK: [u8; 3] = *b"\xef\xbb\xbf";
 /// A record that does not fit is an [`Error::Item`], which names its line, and the next one follows. `index` counts
 /// records without the header.
 ///
-/// # Semicolons
+/// # Lines of a spreadsheet
 /// ```
 /// use bowline_client::stream::{CsvRecords, Split};
 /// use serde::Deserialize;
@@ -139,6 +139,7 @@ impl CsvRecords {
 
     /// What separates fields: `,` unless said; often `;` or a tab.
     ///
+    /// # Semicolons
     /// ```
     /// use bowline_client::stream::{CsvRecords, Split};
     ///
@@ -154,6 +155,7 @@ impl CsvRecords {
 
     /// What a field is put in that holds delimiters: `"` unless said.
     ///
+    /// # Single quotes
     /// ```
     /// use bowline_client::stream::{CsvRecords, Split};
     ///
