@@ -67,6 +67,15 @@ pub struct Consent {
 }
 
 /// A consent that was begun. `Debug` shows the provider's host: the rest of the URL is for one person.
+///
+/// # Where to send somebody
+/// ```
+/// use bowline_client::Begun;
+/// use bowline_model::Secret;
+///
+/// let begun = Begun { url: "https://id.crm.example/authorize?state=rO0ABX".into(), state: Secret::new("rO0ABX") };
+/// assert_eq!(format!("{begun:?}"), "Begun(id.crm.example)");
+/// ```
 #[derive(Clone)]
 pub struct Begun {
     /// The provider's page: send them there.
@@ -119,6 +128,12 @@ impl Default for Callback {
 }
 
 /// An account that was connected.
+///
+/// # Who was connected
+/// ```
+/// let connected = bowline_client::Connected { api: "xero".into(), account: "default".into() };
+/// println!("{} of {} is connected", connected.account, connected.api);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connected {
     /// The Api's name.
@@ -128,6 +143,14 @@ pub struct Connected {
 }
 
 /// An Api whose tokens a [`Vault`] keeps.
+///
+/// # Who needs somebody
+/// ```
+/// let vault = bowline_client::Vault::memory();
+/// for connection in vault.connections() {
+///     println!("{}: {}; somebody's consent: {}", connection.api, connection.grant, connection.needs_consent);
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The Api's name.
@@ -139,6 +162,19 @@ pub struct Connection {
 }
 
 /// How an account stands.
+///
+/// # How an account is told of
+/// ```
+/// use bowline_client::Standing;
+///
+/// fn told(standing: &Standing) -> String {
+///     match standing {
+///         Standing::Missing => "not connected".into(),
+///         Standing::Connected { renews, .. } => format!("connected; renews itself: {renews}"),
+///         Standing::Dead { why, .. } => format!("connect it again: {why}"),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// There is no token: nobody gave consent, or nothing was called yet.
