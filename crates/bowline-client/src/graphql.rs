@@ -45,7 +45,7 @@ pub(crate) enum Kind {
 /// the two it is, the document says.
 ///
 /// An answer with `errors` fails the call, whatever its status: the error says the first one's message, path and code
-/// ([`Error::code`]). Codes that speak of limits make it wait, until the cost is there again where the answer says it
+/// ([`Error::code`](bowline_model::Error::code)). Codes that speak of limits make it wait, until the cost is there again where the answer says it
 /// (Shopify); codes that speak of the server's own faults make it try again; all others are a no.
 ///
 /// # A product
