@@ -6,12 +6,16 @@ use serde_json::{Map, Value};
 
 use super::{
     schema::{
-        Complex, ElementDecl, Resolved, Schemas, Shape, ShapeContent, TypeRef, UNBOUNDED, Values, XSD, XSI,
+        Complex, ElementDecl, Resolved, Schemas, Shape, ShapeContent, TypeRef, Values, XSD, XSI,
         shape::{Elements, Part, What},
         values::shown,
     },
     xml::{self, Name, write::Writer},
 };
+
+mod given;
+
+use self::given::{Given, Slot, first_keys};
 
 /// The key of an element's own text.
 pub(crate) const TEXT: &str = "$text";
@@ -460,89 +464,6 @@ impl Encoder<'_> {
     }
 }
 
-/// What a JSON object has for each field, and how much of it is written.
-struct Given<'a> {
-    all: &'a Elements,
-    slots: HashMap<usize, Slot<'a>>,
-    any: Option<&'a Value>,
-}
-
-struct Slot<'a> {
-    values: Vec<&'a Value>,
-    next: usize,
-}
-
-impl<'a> Slot<'a> {
-    fn take(&mut self) -> Option<(usize, &'a Value)> {
-        let value = self.values.get(self.next)?;
-        self.next += 1;
-        Some((self.next - 1, value))
-    }
-}
-
-impl Given<'_> {
-    fn has(&self, field: usize) -> bool {
-        self.slots.get(&field).is_some_and(|slot| slot.next < slot.values.len())
-    }
-
-    /// Whether anything that could be in the part is left.
-    fn has_any(&self, part: &Part) -> bool {
-        match &part.what {
-            What::Field(field) => self.has(*field),
-            What::Sequence(parts) | What::Choice(parts) => parts.iter().any(|part| self.has_any(part)),
-            What::Any => self.any.is_some(),
-        }
-    }
-
-    /// How many fields of the part must be there and are not.
-    fn lacks(&self, part: &Part) -> usize {
-        if part.min == 0 && !self.has_any(part) {
-            return 0;
-        }
-        match &part.what {
-            What::Field(field) => {
-                usize::from(part.min > 0 && !self.has(*field) && self.all.fields[*field].decl.fixed.is_none())
-            }
-            What::Sequence(parts) => parts.iter().map(|part| self.lacks(part)).sum(),
-            What::Choice(parts) => parts.iter().map(|part| self.lacks(part)).min().unwrap_or(0),
-            What::Any => 0,
-        }
-    }
-
-    /// How many fields of the part are given.
-    fn uses(&self, part: &Part) -> usize {
-        match &part.what {
-            What::Field(field) => usize::from(self.has(*field)),
-            What::Sequence(parts) => parts.iter().map(|part| self.uses(part)).sum(),
-            What::Choice(parts) => parts.iter().map(|part| self.uses(part)).max().unwrap_or(0),
-            What::Any => usize::from(self.any.is_some()),
-        }
-    }
-
-    fn taken(&self) -> (usize, bool) {
-        (self.slots.values().map(|slot| slot.next).sum(), self.any.is_some())
-    }
-
-    /// A field with values left: how many were written, and how many were not.
-    fn left(&self) -> Option<(usize, usize, usize)> {
-        (0..self.all.fields.len()).find_map(|field| {
-            let slot = self.slots.get(&field)?;
-            let left = slot.values.len() - slot.next;
-            (left > 0).then_some((field, slot.next, left))
-        })
-    }
-}
-
-/// The keys that a part can begin with.
-fn first_keys<'a>(part: &Part, all: &'a Elements, into: &mut Vec<&'a str>) {
-    match &part.what {
-        What::Field(field) => into.push(&all.fields[*field].key),
-        What::Sequence(parts) => parts.first().into_iter().for_each(|part| first_keys(part, all, into)),
-        What::Choice(parts) => parts.iter().for_each(|part| first_keys(part, all, into)),
-        What::Any => into.push(ANY),
-    }
-}
-
 fn keys(shape: &Shape, elements: &Elements) -> String {
     let attributes = shape.attributes.iter().map(|attribute| attribute.key.as_str());
     let all: Vec<&str> = attributes.chain(elements.fields.iter().map(|field| field.key.as_str())).collect();
@@ -569,6 +490,3 @@ fn written_name(writer: &mut Writer, text: &str) -> Result<String, String> {
         format!("{}:{}", writer.prefix(&name.space), name.local)
     })
 }
-
-/// So that `maxOccurs="unbounded"` needs no case of its own above.
-const _: () = assert!(UNBOUNDED == u32::MAX);

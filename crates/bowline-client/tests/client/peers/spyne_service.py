@@ -15,9 +15,11 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 if sys.version_info >= (3, 12):
     # Spyne carries an old six, which newer Pythons cannot import.
     import importlib
+    import operator
 
     import six
 
+    six.get_function_name = operator.attrgetter("__name__")
     sys.modules["spyne.util.six"] = six
     sys.modules["spyne.util.six.moves"] = six.moves
     for name in ("collections_abc", "urllib", "urllib.parse", "urllib.request", "urllib.error", "http_cookies"):
