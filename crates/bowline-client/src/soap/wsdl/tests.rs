@@ -46,7 +46,7 @@ fn written(wsdl: &Wsdl, input: &Value) -> Result<String, String> {
     let text = envelope::write(&wsdl.find("Do", None).unwrap(), input, &[])?;
     let root = xml::read(&text).unwrap();
     let body = root.elements().next().unwrap();
-    Ok(body.elements().next().map(|element| shown(element)).unwrap_or_default())
+    Ok(body.elements().next().map(shown).unwrap_or_default())
 }
 
 fn shown(element: &Element) -> String {
