@@ -309,6 +309,27 @@ async fn a_provider_that_does_not_rotate_is_asked_with_the_same_token_again() {
 }
 
 #[tokio::test]
+async fn a_provider_that_says_the_token_it_was_sent_again_is_read_as_it_is() {
+    // The next one has the last one in it: a part that is blacked out would be noticed at the second question.
+    let world = World::new(|nth, seen| {
+        let sent = form_urlencoded::parse(&seen.body).find(|(name, _)| name == "refresh_token").unwrap().1;
+        let next = if nth == 1 { sent.to_string() } else { format!("{sent}-{nth}") };
+        answer(200, json!({"access_token": "a", "refresh_token": next, "expires_in": 60}).to_string())
+    })
+    .await;
+    let crm = world.api(world.refreshing());
+    for (nth, sent) in [(1, "seed-1-of-the-test"), (2, "seed-1-of-the-test"), (3, "seed-1-of-the-test-2")] {
+        done(once(get(&crm)).await);
+        assert!(
+            world.question(nth).contains(&("refresh_token".into(), sent.into())),
+            "{:?}",
+            world.question(nth)
+        );
+        world.clock.forward(HOUR);
+    }
+}
+
+#[tokio::test]
 async fn what_another_node_saved_meanwhile_is_tried_before_a_token_is_called_dead() {
     let newer = Arc::new(Mutex::new(None));
     let shelf: Arc<Mutex<Option<Arc<Shelf>>>> = Arc::default();

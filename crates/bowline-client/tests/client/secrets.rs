@@ -10,7 +10,7 @@ use axum::{
     body::Body,
     http::{HeaderValue, Response},
 };
-use bowline_client::{Api, Call, HmacSigning, StandardWebhooksSigning};
+use bowline_client::{Api, Call, HmacSigning, OAuth, StandardWebhooksSigning, Vault};
 use bowline_model::{Attempt, Effect, Secret, Variables};
 use serde_json::Value;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
@@ -21,7 +21,12 @@ use crate::{
 };
 
 /// The secrets, and forms in which they could show.
-const SECRETS: [&str; 20] = [
+const SECRETS: [&str; 25] = [
+    "seed-token-77d0a1c4",
+    "oauth-secret-0b6e52",
+    "Y2xpZW50Om9hdXRoLXNlY3JldC0wYjZlNTI=",
+    "given-access-5e1f",
+    "given-refresh-99ab",
     "hdr-7f3a9c1e55",
     "bearer+/=8d2b6a",
     "bearer%2B%2F%3D8d2b6a",
@@ -217,6 +222,38 @@ async fn drive(visible: &Visible, api: &Api) {
     }
 }
 
+/// Tokens asked for, refused, renewed, and echoed by the remote that they are for.
+async fn drive_oauth(visible: &Visible, status: u16) {
+    let remote = Remote::new(move |nth, seen| match seen.uri.path() {
+        "/token" if status == 500 => echo(500, seen),
+        "/token" => {
+            let tokens = format!(
+                r#"{{"access_token":"given-access-5e1f-{nth}","refresh_token":"given-refresh-99ab-{nth}","expires_in":60}}"#
+            );
+            Response::builder().status(200).body(Body::from(tokens)).unwrap()
+        }
+        _ => echo(status, seen),
+    })
+    .await;
+    let variables = Variables::new(|name| match name {
+        "SEED" => Some("seed-token-77d0a1c4".into()),
+        "CLIENT" => Some("client".into()),
+        "CLIENT_SECRET" => Some("oauth-secret-0b6e52".into()),
+        _ => None,
+    });
+    let (vault, url) = (Vault::memory(), format!("{}/token", remote.url()));
+    let oauth = OAuth::refresh_token(&url).refresh_token_env("SEED").client_env("CLIENT", "CLIENT_SECRET");
+    let crm = Api::with_variables("crm", variables).base_url(&remote.url()).vault(vault.clone()).oauth(oauth);
+    for call in [crm.get("/one"), crm.get("/two")] {
+        visible.add(&call.attempt(Attempt::new("key-1", 1, LONG)).await);
+    }
+    visible.add(&(&crm, &vault, vault.connections()));
+    visible.add(&vault.consent().status("crm", "default").await);
+    let sent: String =
+        remote.seen().iter().map(|seen| format!("{:?} {:?}", seen.headers, seen.body)).collect();
+    assert!(sent.contains("seed-token-77d0a1c4"), "the provider itself receives it");
+}
+
 #[tokio::test]
 async fn no_secret_is_in_any_error_log_record_or_debug() {
     let visible = Visible::default();
@@ -244,6 +281,9 @@ async fn no_secret_is_in_any_error_log_record_or_debug() {
         for api in apis(&origin) {
             drive(&visible, &api).await;
         }
+    }
+    for status in [200, 401, 403, 500] {
+        drive_oauth(&visible, status).await;
     }
     let (tls, pem, seen) = https("localhost", &["h2"]).await;
     for api in apis(&format!("https://localhost:{}", tls.port())) {
