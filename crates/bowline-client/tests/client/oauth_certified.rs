@@ -5,8 +5,6 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
-use axum::http::Response;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bowline_client::{Api, OAuth, SealKeys, Standing, Vault};
 use bowline_model::{RetryPolicy, Secret, Variables};
@@ -14,7 +12,7 @@ use futures_util::future::join_all;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
 
 use crate::{
-    oauth_peer::{Ahead, CLIENT_SECRET, NO_OIDC_PROVIDER, Provider, REDIRECT_URI, api, connect},
+    oauth_peer::{Ahead, CLIENT_SECRET, NO_OIDC_PROVIDER, Provider, api, connect},
     oauth_store::Shelf,
     remote::{Remote, Seen, answer},
 };
