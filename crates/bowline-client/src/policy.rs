@@ -288,7 +288,7 @@ impl State {
             if pays {
                 self.pay(ask.ticket, now);
             }
-            let mark = self.gates.take(now);
+            let mark = self.gates.take(pays, now);
             self.wake(now);
             return Answer::Go(mark);
         }

@@ -75,11 +75,20 @@ pub(super) struct Budget {
     rules: RetryBudget,
     tokens: f64,
     at: Duration,
+    /// Repetitions that cost nothing.
+    free: u32,
 }
+
+/// Most free repetitions.
+const FREE_MAX: u32 = 100_000;
+/// Nobody waits longer for the budget before it asks again: successes fill it at any moment, and nobody tells.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+/// Spreads those who wait the longest: multiples of the golden ratio are evenly spread.
+const SPREAD: f64 = 0.618_034;
 
 impl Budget {
     pub(super) fn new(rules: RetryBudget) -> Self {
-        Self { rules, tokens: rules.capacity, at: Duration::ZERO }
+        Self { rules, tokens: rules.capacity, at: Duration::ZERO, free: 0 }
     }
 
     fn tokens(&self, now: Duration) -> f64 {
@@ -93,27 +102,34 @@ impl Budget {
     }
 
     pub(super) fn room(&self, now: Duration) -> u32 {
-        whole(self.tokens(now))
+        whole(self.tokens(now)).saturating_add(self.free)
     }
 
     /// When the nth repetition from now is paid for, by time alone.
     pub(super) fn time_of(&self, nth: u32, now: Duration) -> Duration {
-        let short = (f64::from(nth) - self.tokens(now)).max(0.0);
-        now + Duration::from_secs_f64(short / self.rules.per_second)
+        let short = (f64::from(nth) - f64::from(self.free) - self.tokens(now)).max(0.0);
+        let wait = Duration::from_secs_f64(short / self.rules.per_second);
+        let longest = WAIT_MAX.mul_f64(0.5 + 0.5 * (f64::from(nth) * SPREAD).fract());
+        now + if wait > WAIT_MAX { longest } else { wait }
     }
 
     /// One repetition is paid for.
     pub(super) fn take(&mut self, now: Duration) {
-        self.add(-1.0, now);
+        match self.free.checked_sub(1) {
+            Some(free) => self.free = free,
+            None => self.add(-1.0, now),
+        }
     }
 
-    pub(super) fn good(&mut self, now: Duration) {
-        self.add(self.rules.per_success, now);
+    /// A call succeeded. A repetition that does gives back what it cost.
+    pub(super) fn good(&mut self, was_repetition: bool, now: Duration) {
+        let back = if was_repetition { 1.0 } else { 0.0 };
+        self.add(self.rules.per_success + back, now);
     }
 
     /// A remote that asks to be called later has its limit to protect it: its next call is free.
-    pub(super) fn limited(&mut self, now: Duration) {
-        self.add(1.0, now);
+    pub(super) fn limited(&mut self) {
+        self.free = (self.free + 1).min(FREE_MAX);
     }
 }
 
@@ -131,10 +147,13 @@ mod tests {
         assert_eq!(budget.room(s(0)), 10);
         (0..10).for_each(|_| budget.take(s(0)));
         assert_eq!((budget.room(s(9)), budget.room(s(10))), (0, 1));
-        assert_eq!((budget.time_of(1, s(0)), budget.time_of(3, s(0))), (s(10), s(30)));
-        (0..6).for_each(|_| budget.good(s(0)));
+        assert_eq!(budget.time_of(1, s(0)), s(10));
+        assert!((s(10)..=s(20)).contains(&budget.time_of(3, s(0))), "asked again before it is full");
+        (0..6).for_each(|_| budget.good(false, s(0)));
         assert_eq!(budget.room(s(0)), 3);
-        (0..1000).for_each(|_| budget.good(s(0)));
+        budget.good(true, s(0));
+        assert_eq!(budget.room(s(0)), 4, "a repetition that succeeds costs nothing");
+        (0..1000).for_each(|_| budget.good(false, s(0)));
         assert_eq!(budget.room(s(0)), 10, "no more than it holds");
     }
 
@@ -142,7 +161,7 @@ mod tests {
     fn a_call_that_is_asked_to_come_later_pays_nothing() {
         let mut budget = Budget::new(RetryBudget::new(1));
         budget.take(s(0));
-        budget.limited(s(0));
+        budget.limited();
         assert_eq!(budget.room(s(0)), 1);
     }
 
@@ -151,7 +170,8 @@ mod tests {
         let rules = RetryBudget::new(0).per_success(f64::NAN).per_second(-3.0);
         let mut budget = Budget::new(rules);
         budget.take(s(0));
-        budget.good(s(0));
-        assert_eq!(budget.time_of(1, s(0)), s(3600));
+        budget.good(false, s(0));
+        assert!((s(10)..=s(20)).contains(&budget.time_of(1, s(0))), "asked again before it is full");
+        assert_eq!((budget.room(s(3599)), budget.room(s(3600))), (0, 1));
     }
 }

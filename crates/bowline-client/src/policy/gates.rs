@@ -51,6 +51,7 @@ pub(super) struct Mark {
     answered_before: u64,
     is_unanswered: bool,
     has_shown: bool,
+    is_repetition: bool,
 }
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ impl Gates {
     }
 
     /// One goes now.
-    pub(super) fn take(&mut self, now: Duration) -> Mark {
+    pub(super) fn take(&mut self, is_repetition: bool, now: Duration) -> Mark {
         let id = self.next;
         self.next += 1;
         self.unanswered += 1;
@@ -137,7 +138,14 @@ impl Gates {
         if let Some(circuit) = &mut self.circuit {
             circuit.take(id, now);
         }
-        Mark { id, sent: now, answered_before: self.answered, is_unanswered: true, has_shown: false }
+        Mark {
+            id,
+            sent: now,
+            answered_before: self.answered,
+            is_unanswered: true,
+            has_shown: false,
+            is_repetition,
+        }
     }
 
     /// What was seen of a call. `chance` is an even draw.
@@ -154,7 +162,6 @@ impl Gates {
         let trusted = self.circuit.as_ref().is_none_or(Circuit::trusts);
         match seen {
             Seen::Answer { status, headers } => {
-                self.start.answered();
                 let readings = if self.learns { headers::read(headers, wall) } else { vec![] };
                 let is_limited = is_limited(*status, headers, &readings);
                 let tells = !readings.is_empty();
@@ -163,7 +170,7 @@ impl Gates {
                     let wait = retry_after(headers, wall).or_else(|| limit_reset(headers, wall));
                     self.throttle.limited(wait, !tells && self.learns, mark.sent, now);
                     if let Some(budget) = &mut self.budget {
-                        budget.limited(now);
+                        budget.limited();
                     }
                     self.neither(mark);
                 } else if is_failure(*status) {
@@ -188,9 +195,10 @@ impl Gates {
     }
 
     fn succeeded(&mut self, mark: &Mark, now: Duration) {
+        self.start.answered();
         self.throttle.good(mark.sent, now);
         if let Some(budget) = &mut self.budget {
-            budget.good(now);
+            budget.good(mark.is_repetition, now);
         }
         if let Some(circuit) = &mut self.circuit {
             circuit.good(mark.id, self.next, now);

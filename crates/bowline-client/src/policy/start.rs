@@ -5,7 +5,9 @@ use std::time::Duration;
 /// Calls that may be under way before the first answer.
 const FIRST_CALLS: u32 = 32;
 /// How often twice as many may be under way, answers or not: a slow remote is not made slower.
-const DOUBLES_EVERY: Duration = Duration::from_millis(100);
+const DOUBLES_EVERY: Duration = Duration::from_secs(1);
+/// How long a round of answers takes, for who waits behind it.
+const ROUND_TAKES: Duration = Duration::from_millis(100);
 /// Once so many may be under way, all may.
 const CALLS_MAX: u32 = 1024;
 
@@ -33,13 +35,16 @@ impl Start {
         }
     }
 
-    /// When the nth call from now may go if no answer comes.
+    /// When the nth call from now may go, if answers come as they usually do.
     pub(super) fn time_of(&self, nth: u32, unanswered: u32, now: Duration) -> Duration {
-        let began = self.began.unwrap_or(now);
+        let room = self.room(unanswered, now);
+        if nth <= room {
+            return now;
+        }
         let wanted = nth.saturating_add(unanswered).min(CALLS_MAX);
-        let times = |doublings: &u32| (FIRST_CALLS + self.answers) << doublings >= wanted;
-        let doublings = (0..16).find(times).unwrap_or(16);
-        now.max(began + DOUBLES_EVERY * doublings)
+        let rounds = f64::from(wanted) / f64::from(FIRST_CALLS + self.answers);
+        // Not by whole rounds: nobody is told the same time as many others.
+        now + ROUND_TAKES.mul_f64(rounds.max(1.0).log2() + 0.5)
     }
 
     pub(super) fn take(&mut self, now: Duration) {
@@ -63,9 +68,11 @@ mod tests {
         assert_eq!(start.room(32, began), 0);
         start.answered();
         assert_eq!(start.room(31, began), 2);
-        assert_eq!(start.time_of(40, 31, began), began + 2 * DOUBLES_EVERY);
+        assert_eq!(start.time_of(2, 31, began), began);
+        let times: Vec<_> = (3..1000).map(|nth| start.time_of(nth, 31, began)).collect();
+        assert!(times[0] > began && times.is_sorted() && times[996] < began + DOUBLES_EVERY);
         assert_eq!(start.room(31, began + 2 * DOUBLES_EVERY), 33 * 4 - 31);
-        assert_eq!(start.room(5000, began + Duration::from_secs(1)), u32::MAX);
+        assert_eq!(start.room(5000, began + 10 * DOUBLES_EVERY), u32::MAX);
         (0..1000).for_each(|_| start.answered());
         assert_eq!(start.room(5000, began), u32::MAX);
     }

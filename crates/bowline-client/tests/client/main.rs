@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod alone;
+mod broken;
+mod budget;
 mod cache_suite;
 mod cached;
 mod certificates;
@@ -13,6 +15,7 @@ mod elements;
 mod exports;
 mod failing;
 mod graphql;
+mod limited;
 mod limits;
 mod oauth;
 mod oauth_authlib;
@@ -22,6 +25,7 @@ mod oauth_killed;
 mod oauth_peer;
 mod oauth_store;
 mod paging;
+mod quick;
 mod records;
 mod redirects;
 mod refused;
