@@ -61,8 +61,9 @@ struct Counted {
 
 impl Counting {
     fn answer(&self) -> Response<Body> {
-        let now = self.clock.passed();
         let mut state = self.state.lock().unwrap();
+        // Asked within the lock: times must not go back.
+        let now = self.clock.passed();
         let (limit, left) = match self.form {
             Form::Shopify => {
                 state.used = (state.used - 20.0 * (now - state.at).as_secs_f64()).max(0.0);
