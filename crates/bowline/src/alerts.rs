@@ -39,6 +39,9 @@ fn hook(variables: &Variables) -> Option<Api> {
     variables.get(HOOK_VARIABLE)?;
     let api = Api::with_variables("alerts", variables.clone())
         .idempotency(Idempotency::None)
+        // When to try again is decided by who alerts.
+        .no_learned_limits()
+        .no_breaker()
         .response_bytes_max(ANSWER_BYTES_MAX);
     Some(api.secret_url_env(HOOK_VARIABLE))
 }

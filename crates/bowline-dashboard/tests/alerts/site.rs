@@ -97,6 +97,27 @@ impl Clock for ClockHandle {
     }
 }
 
+/// The same time, for a client: its own deadlines are the machine's.
+struct ClientClock(ClockHandle);
+
+impl Clock for ClientClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        SystemClock.sleep(wait)
+    }
+
+    fn random(&self) -> u64 {
+        SystemClock.random()
+    }
+}
+
 struct Sleep {
     clock: Arc<StillClock>,
     id: u64,
@@ -151,8 +172,12 @@ impl Site {
     /// Starts the alerts.
     pub(crate) fn launch(&mut self) {
         let url = Secret::new(format!("{}/services/{HOOK_SECRET}", self.chat.url()));
-        let chat =
-            Api::new("alerts").idempotency(Idempotency::None).retry(RetryPolicy::never()).secret_url(url);
+        let chat = Api::new("alerts").idempotency(Idempotency::None).retry(RetryPolicy::never());
+        let chat = chat
+            .clock(Arc::new(ClientClock(self.clock.clone())))
+            .no_learned_limits()
+            .no_breaker()
+            .secret_url(url);
         let clock = Arc::new(self.clock.clone());
         let alerts = Alerts::new(self.store.clone(), clock, "payments", move |text: String| {
             chat.post("").json(&json!({ "text": text }))
