@@ -1,5 +1,7 @@
 //! The pass through the API, against a shop of our own.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{
     collections::HashMap,
     sync::{
