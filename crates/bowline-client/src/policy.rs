@@ -9,7 +9,7 @@
 //! | `line` | who came first goes first, though it goes away meanwhile |
 //! | `gates` | all that must agree before a call goes |
 //! | `declared` | rate limits that were declared |
-//! | `headers`, `learned` | rate limits that the remote tells |
+//! | `headers`, `their_clock`, `learned` | rate limits that the remote tells |
 //! | `start`, `throttle`, `ramp` | careful first calls; after a "too many" |
 //! | `lanes` | so many at once |
 //! | `budget` | how many calls may be repeated |
@@ -29,6 +29,7 @@ mod ramp;
 #[cfg(test)]
 mod simulation;
 mod start;
+mod their_clock;
 mod throttle;
 
 use std::{

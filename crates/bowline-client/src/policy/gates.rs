@@ -14,6 +14,7 @@ use super::{
     lanes::Lanes,
     learned::{self, Learned},
     start::Start,
+    their_clock::TheirClock,
     throttle::Throttle,
 };
 use crate::{
@@ -30,6 +31,7 @@ pub(super) struct Gates {
     declared: Vec<Declared>,
     learns: bool,
     learned: Vec<Learned>,
+    their_clock: TheirClock,
     start: Start,
     throttle: Throttle,
     lanes: Option<Lanes>,
@@ -78,6 +80,7 @@ impl Gates {
             declared: rules.limits.iter().copied().map(Declared::new).collect(),
             learns: rules.learns,
             learned: vec![],
+            their_clock: TheirClock::default(),
             start: Start::default(),
             throttle: Throttle::default(),
             lanes: rules.concurrency.map(Lanes::new),
@@ -162,12 +165,13 @@ impl Gates {
         let trusted = self.circuit.as_ref().is_none_or(Circuit::trusts);
         match seen {
             Seen::Answer { status, headers } => {
-                let readings = if self.learns { headers::read(headers, wall) } else { vec![] };
+                let theirs = self.their_clock.read(headers, wall);
+                let readings = if self.learns { headers::read(headers, theirs) } else { vec![] };
                 let is_limited = is_limited(*status, headers, &readings);
                 let tells = !readings.is_empty();
                 readings.into_iter().for_each(|reading| self.learn(reading, mark, now));
                 if is_limited {
-                    let wait = retry_after(headers, wall).or_else(|| limit_reset(headers, wall));
+                    let wait = retry_after(headers, wall).or_else(|| limit_reset(headers, theirs));
                     self.throttle.limited(wait, !tells && self.learns, mark.sent, now);
                     if let Some(budget) = &mut self.budget {
                         budget.limited();

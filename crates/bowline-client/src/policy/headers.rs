@@ -29,8 +29,6 @@ const HEADER_BYTES_MAX: usize = 1024;
 const EPOCH_SECONDS_MIN: f64 = 1e9;
 /// A number from here on is a point in time in milliseconds.
 const EPOCH_MILLIS_MIN: f64 = 1e12;
-/// A remote whose own date differs by more than this has another time than we have.
-const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(5);
 /// How long a bucket of Shopify takes to run empty: 40 at 2/s, 80 at 4/s, 400 at 20/s.
 const SHOPIFY_EMPTIES_IN: Duration = Duration::from_secs(20);
 
@@ -61,7 +59,7 @@ pub(super) struct Reset {
     pub(super) rounded_by: Duration,
 }
 
-/// Reads all limits.
+/// Reads all limits. `now`: by the remote's clock.
 pub(super) fn read(headers: &HeaderMap, now: Timestamp) -> Vec<Reading> {
     if !headers.keys().any(|name| name.as_str().contains("limit")) {
         return vec![];
@@ -186,14 +184,8 @@ impl<'a> Headers<'a> {
         Some(reset_in(length.as_secs_f64(), if length.subsec_nanos() == 0 { 1.0 } else { 0.0 }))
     }
 
-    /// The remote's clock may be wrong by minutes; the difference between two of its own dates is not.
     fn at(self, epoch_seconds: f64, rounded_by: f64) -> Reset {
-        let date = self.text("date").and_then(|date| httpdate::parse_http_date(date).ok());
-        let theirs = date.and_then(|date| Timestamp::try_from(date).ok());
-        let theirs =
-            theirs.filter(|theirs| theirs.duration_since(self.now).unsigned_abs() > CLOCK_DIFFERENCE_MAX);
-        let now = theirs.unwrap_or(self.now).as_duration().as_secs_f64();
-        reset_in(epoch_seconds - now, rounded_by)
+        reset_in(epoch_seconds - self.now.as_duration().as_secs_f64(), rounded_by)
     }
 }
 
@@ -396,18 +388,6 @@ mod tests {
                 ("x-ratelimit-minute", Some(60.0), 3.0, None, Some(60.0)),
                 ("x-rate-limit", None, 9.0, None, None),
             ],
-        );
-    }
-
-    #[test]
-    fn a_remote_with_a_wrong_clock_is_read_by_its_own() {
-        check(
-            &[
-                ("x-ratelimit-remaining", "9"),
-                ("x-ratelimit-reset", "1795345210"),
-                ("date", "Sun, 22 Nov 2026 11:00:00 GMT"),
-            ],
-            &[("x-ratelimit", None, 9.0, Some(10.0), None)],
         );
     }
 

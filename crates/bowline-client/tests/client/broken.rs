@@ -81,6 +81,15 @@ async fn refusals_and_a_single_calls_retries_do_not_open_it() {
     assert_eq!(told.0.lock().unwrap().len(), 0);
 }
 
+/// Someone who is served.
+struct Guest(Arc<AtomicUsize>);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[tokio::test]
 async fn so_many_calls_at_once_and_a_call_that_is_dropped_gives_its_lane_back() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -90,28 +99,37 @@ async fn so_many_calls_at_once_and_a_call_that_is_dropped_gives_its_lane_back() 
         let (count, peak, door) = (count.clone(), peak.clone(), door.clone());
         async move {
             let here = count.fetch_add(1, Ordering::SeqCst) + 1;
+            // Whoever hangs up is served no longer: the server drops this future.
+            let _guest = Guest(count);
             peak.fetch_max(here, Ordering::SeqCst);
-            let _ = door.acquire().await.unwrap();
-            count.fetch_sub(1, Ordering::SeqCst);
+            let _open = door.acquire().await.unwrap();
+            // Long enough that others would come meanwhile, were there more.
+            tokio::task::yield_now().await;
         }
     }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
     let api = api_at(address).concurrency(4);
+    let served = async |guests: usize| {
+        while now.load(Ordering::SeqCst) != guests {
+            tokio::task::yield_now().await;
+        }
+    };
     // Four hold the lanes and are dropped.
     let held: Vec<_> = (0..4).map(|_| tokio::spawn(api.get("/").send())).collect();
-    while now.load(Ordering::SeqCst) < 4 {
-        tokio::task::yield_now().await;
-    }
+    served(4).await;
     held.into_iter().for_each(|task| task.abort());
-    gate.add_permits(4);
+    served(0).await;
     let mut tasks = JoinSet::new();
     for _ in 0..40 {
         tasks.spawn(api.get("/").send());
     }
+    // All four lanes are used again, and no fifth.
+    served(4).await;
+    gate.add_permits(40);
     while let Some(done) = tasks.join_next().await {
         done.unwrap().unwrap();
     }
-    assert!(most.load(Ordering::SeqCst) <= 8, "four that were dropped, and four");
+    assert_eq!(most.load(Ordering::SeqCst), 4);
 }

@@ -1,23 +1,28 @@
 //! A remote with a limit, told in every form: many calls, none refused once the limit is known, hardly longer than it must
 //! take.
 //!
-//! Time passes more quickly here. In real time, with 2,000 calls in each form:
-//! `BOWLINE_LIMITS_REAL=1 cargo test -p bowline-client --test client limited -- --nocapture`.
+//! Time passes here while nobody has anything to do. In real time, with 2,000 calls in each form:
+//! `BOWLINE_LIMITS_REAL=1 cargo test -p bowline-client --all-features --test client limited -- --nocapture`.
 
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use axum::{body::Body, http::Response};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response},
+    routing::any,
+};
 use bowline_client::Api;
-use bowline_model::{Clock, Verdict};
+use bowline_model::{Clock, SystemClock, Verdict};
 use jiff::Timestamp;
-use tokio::task::JoinSet;
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    quick::Quick,
-    remote::{Remote, answer, once},
+    idle::Idle,
+    remote::{Remote, answer, api_at, once},
 };
 
 /// How a remote tells that it takes 100 calls a second.
@@ -31,6 +36,8 @@ enum Form {
     EpochMillis,
     Delta,
     Iso,
+    /// Seconds of a clock that is wrong by an hour.
+    WrongClock,
     OlderDraft,
     OlderDraftWithPolicy,
     CurrentDraft,
@@ -43,35 +50,67 @@ const LIMIT: u32 = 100;
 /// Counts in windows of a second; or in a bucket of 400 that 20 a second run out of, for Shopify.
 struct Counting {
     form: Form,
-    clock: Quick,
+    clock: Arc<dyn Clock>,
     state: Mutex<Counted>,
 }
 
 #[derive(Default)]
 struct Counted {
-    window: u64,
+    window: i64,
     used: f64,
     at: Duration,
-    /// When each was refused.
+    /// When each that was refused had been sent.
     refused: Vec<Duration>,
-    /// When the limit was first told.
+    /// When the client first heard of the limit.
     told: Option<Duration>,
     good: u32,
 }
 
+impl Form {
+    /// Whether answers tell of the limit before it is exceeded.
+    fn tells(self) -> bool {
+        match self {
+            Self::Nothing | Self::RetryAfterSeconds | Self::RetryAfterDate | Self::RetryAfterMillis => false,
+            Self::EpochSeconds | Self::EpochMillis | Self::Delta | Self::Iso | Self::WrongClock => true,
+            Self::OlderDraft | Self::OlderDraftWithPolicy | Self::CurrentDraft | Self::Shopify => true,
+        }
+    }
+}
+
 impl Counting {
-    fn answer(&self) -> Response<Body> {
+    /// Answers; each way takes `way`.
+    async fn answer(&self, way: Duration) -> Response<Body> {
+        let sent = self.clock.monotonic();
+        self.delay(way).await;
+        let answer = self.count(sent);
+        self.delay(way).await;
+        if self.form.tells() || answer.status() == 429 {
+            let now = self.clock.monotonic();
+            self.state.lock().unwrap().told.get_or_insert(now);
+        }
+        answer
+    }
+
+    /// From half of it to one and a half.
+    async fn delay(&self, way: Duration) {
+        if !way.is_zero() {
+            let share = 0.5 + (self.clock.random() % 1000) as f64 / 1000.0;
+            self.clock.sleep(way.mul_f64(share)).await;
+        }
+    }
+
+    fn count(&self, sent: Duration) -> Response<Body> {
         let mut state = self.state.lock().unwrap();
         // Asked within the lock: times must not go back.
-        let now = self.clock.passed();
+        let (now, wall) = (self.clock.monotonic(), self.clock.now());
         let (limit, left) = match self.form {
             Form::Shopify => {
                 state.used = (state.used - 20.0 * (now - state.at).as_secs_f64()).max(0.0);
                 (400.0, 400.0 - state.used)
             }
             _ => {
-                if state.window != now.as_secs() {
-                    (state.window, state.used) = (now.as_secs(), 0.0);
+                if state.window != wall.as_second() {
+                    (state.window, state.used) = (wall.as_second(), 0.0);
                 }
                 (f64::from(LIMIT), f64::from(LIMIT) - state.used)
             }
@@ -83,27 +122,21 @@ impl Counting {
             state.used += 1.0;
             state.good += 1;
         } else {
-            state.refused.push(now);
-        }
-        let tells = !matches!(
-            self.form,
-            Form::Nothing | Form::RetryAfterSeconds | Form::RetryAfterDate | Form::RetryAfterMillis
-        );
-        if tells || !is_good {
-            state.told.get_or_insert(now);
+            state.refused.push(sent);
         }
         let mut answer = answer(if is_good { 200 } else { 429 }, "{}");
-        for (name, value) in self.headers(is_good, left.floor(), limit, now) {
+        let wrong = if self.form == Form::WrongClock { 3600 * SECOND } else { Duration::ZERO };
+        // The server's own date would be of the machine's time.
+        answer.headers_mut().insert("date", httpdate(wall + wrong).parse().unwrap());
+        for (name, value) in self.headers(is_good, left.floor(), limit, wall + wrong) {
             answer.headers_mut().append(name, value.parse().unwrap());
         }
         answer
     }
 
-    fn headers(&self, is_good: bool, left: f64, limit: f64, now: Duration) -> Vec<(&'static str, String)> {
-        let end = SECOND * (now.as_secs() as u32 + 1);
-        let wait = (end - now).as_secs_f64();
-        let wall: Timestamp = self.clock.now() + (end - now);
-        let wall = wall.round(jiff::Unit::Second).unwrap();
+    fn headers(&self, is_good: bool, left: f64, limit: f64, now: Timestamp) -> Vec<(&'static str, String)> {
+        let end = Timestamp::from_second(now.as_second() + 1).unwrap();
+        let wait = end.duration_since(now).as_secs_f64();
         let custom = |reset: String| {
             vec![
                 ("x-ratelimit-limit", limit.to_string()),
@@ -117,14 +150,12 @@ impl Counting {
             Form::RetryAfterSeconds => vec![("retry-after", wait.ceil().to_string())],
             Form::RetryAfterMillis => vec![("retry-after-ms", (wait * 1000.0).ceil().to_string())],
             Form::RetryAfterDate => {
-                // The server's own date is of the machine's time: it is overwritten by that of the test.
-                let date = |at: Timestamp| httpdate(at);
-                vec![("date", date(self.clock.now())), ("retry-after", date(wall))]
+                vec![("retry-after", httpdate(end))]
             }
-            Form::EpochSeconds => custom(wall.as_second().to_string()),
-            Form::EpochMillis => custom(wall.as_millisecond().to_string()),
+            Form::EpochSeconds | Form::WrongClock => custom(end.as_second().to_string()),
+            Form::EpochMillis => custom(end.as_millisecond().to_string()),
             Form::Delta => custom(wait.ceil().to_string()),
-            Form::Iso => custom(wall.to_string()),
+            Form::Iso => custom(end.to_string()),
             Form::OlderDraft | Form::OlderDraftWithPolicy => vec![
                 (
                     "ratelimit-limit",
@@ -153,8 +184,8 @@ fn httpdate(at: Timestamp) -> String {
 }
 
 /// Sends that many calls from as many tasks; the time it took by the clock.
-async fn send_all(api: &Api, clock: Quick, calls: u32) -> Duration {
-    let began = clock.passed();
+async fn send_all(api: &Api, clock: &dyn Clock, calls: u32) -> Duration {
+    let began = clock.monotonic();
     let mut tasks = JoinSet::new();
     for call in 0..calls {
         let call = api.get(&format!("/{call}"));
@@ -163,65 +194,72 @@ async fn send_all(api: &Api, clock: Quick, calls: u32) -> Duration {
     while let Some(done) = tasks.join_next().await {
         assert_eq!(done.unwrap().status(), 200);
     }
-    clock.passed() - began
+    clock.monotonic() - began
 }
 
-async fn limited(form: Form, times: u32) -> (Api, Quick, Arc<Counting>, Remote) {
-    let clock = Quick::new(times);
-    let counting = Arc::new(Counting { form, clock, state: Mutex::default() });
+/// A remote that tells its limit in that form, each way to which takes so long.
+async fn limited(form: Form, clock: Arc<dyn Clock>, way: Duration) -> (Api, Arc<Counting>) {
+    let counting = Arc::new(Counting { form, clock: clock.clone(), state: Mutex::default() });
     let counts = counting.clone();
-    let remote = Remote::new(move |_, _| counts.answer()).await;
-    let api = remote.api().clock(Arc::new(clock)).attempt_timeout(100 * SECOND);
-    (api, clock, counting, remote)
+    let app = Router::new().fallback(any(move |_: Request<Body>| {
+        let counts = counts.clone();
+        async move { counts.answer(way).await }
+    }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (api_at(address).clock(clock).attempt_timeout(100 * SECOND), counting)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Sends them all and says how it went: the share of the ideal time, and how many were refused that were sent after the
+/// limit was known.
+async fn measured(form: Form, clock: Arc<dyn Clock>, way: Duration, calls: u32) -> (f64, usize) {
+    let (api, counting) = limited(form, clock.clone(), way).await;
+    let took = send_all(&api, &*clock, calls).await;
+    let state = counting.state.lock().unwrap();
+    assert_eq!(state.good, calls);
+    let ideal = match form {
+        Form::Shopify => SECOND.mul_f64((f64::from(calls) - 400.0) / 20.0),
+        _ => SECOND * (calls / LIMIT),
+    };
+    let told = state.told.unwrap_or_default();
+    let late = state.refused.iter().filter(|sent| **sent > told).count();
+    let (ratio, refused) = (took.as_secs_f64() / ideal.as_secs_f64(), state.refused.len());
+    println!(
+        "{form:?}, {way:?} each way: {took:.1?}, {ratio:.2} of the ideal; {refused} refused, {late} once it was known"
+    );
+    (ratio, late)
+}
+
+const FORMS: [Form; 12] = [
+    Form::RetryAfterSeconds,
+    Form::RetryAfterDate,
+    Form::RetryAfterMillis,
+    Form::EpochSeconds,
+    Form::EpochMillis,
+    Form::Delta,
+    Form::Iso,
+    Form::WrongClock,
+    Form::OlderDraft,
+    Form::OlderDraftWithPolicy,
+    Form::CurrentDraft,
+    Form::Shopify,
+];
+
+const LONGEST: f64 = 1.15;
+
+#[tokio::test]
 async fn calls_take_hardly_longer_than_they_must_and_none_is_refused_once_the_limit_is_known() {
     let is_real = std::env::var_os("BOWLINE_LIMITS_REAL").is_some();
-    let (calls, times) = if is_real { (2000, 1) } else { (800, 4) };
-    let forms = [
-        Form::RetryAfterSeconds,
-        Form::RetryAfterDate,
-        Form::RetryAfterMillis,
-        Form::EpochSeconds,
-        Form::EpochMillis,
-        Form::Delta,
-        Form::Iso,
-        Form::OlderDraft,
-        Form::OlderDraftWithPolicy,
-        Form::CurrentDraft,
-        Form::Shopify,
-    ];
     let mut bad = vec![];
-    for form in forms {
-        let (api, clock, counting, _remote) = limited(form, times).await;
-        let took = send_all(&api, clock, calls).await;
-        let state = counting.state.lock().unwrap();
-        assert_eq!(state.good, calls);
-        let ideal = match form {
-            Form::Shopify => SECOND.mul_f64((f64::from(calls) - 400.0) / 20.0),
-            _ => SECOND * (calls / LIMIT),
+    for form in FORMS {
+        let (ratio, late) = if is_real {
+            measured(form, Arc::new(SystemClock), Duration::ZERO, 2000).await
+        } else {
+            measured(form, Idle::new(), Duration::from_millis(5), 500).await
         };
-        // What was under way when the limit was told may still be refused.
-        let late = state.told.unwrap_or_default() + SECOND / 2;
-        let late = state.refused.iter().filter(|at| **at > late).count();
-        let ratio = took.as_secs_f64() / ideal.as_secs_f64();
-        let refused = state.refused.len();
-        let line = format!(
-            "{form:?}: {took:.1?}, {ratio:.2} of the ideal; {refused} refused, {late} once it was known"
-        );
-        println!("{line}");
-        // A machine that is busy with other tests is slow four times over when time passes four times as quickly.
-        let guesses = matches!(form, Form::RetryAfterSeconds | Form::RetryAfterDate | Form::RetryAfterMillis);
-        let (longest, late_max) = match (is_real, guesses) {
-            (true, _) => (1.15, 0),
-            // On a busy machine answers are late by so much of this time that most calls are under way before the
-            // first refusal, which is all that tells of the limit.
-            (false, true) => (3.0, calls as usize / 2),
-            (false, false) => (2.0, 0),
-        };
-        if late > late_max || ratio > longest {
-            bad.push(line);
+        if late > 0 || ratio > LONGEST {
+            bad.push((form, ratio, late));
         }
     }
     assert!(bad.is_empty(), "{bad:#?}");
@@ -229,11 +267,12 @@ async fn calls_take_hardly_longer_than_they_must_and_none_is_refused_once_the_li
 
 #[tokio::test]
 async fn a_declared_limit_holds_for_a_remote_that_tells_nothing() {
-    let (api, clock, counting, _remote) = limited(Form::Nothing, 4).await;
-    let took = send_all(&api.rate_limit(LIMIT, SECOND), clock, 300).await;
+    let clock = Idle::new();
+    let (api, counting) = limited(Form::Nothing, clock.clone(), Duration::from_millis(5)).await;
+    let took = send_all(&api.rate_limit(LIMIT, SECOND), &*clock, 300).await;
     let state = counting.state.lock().unwrap();
     assert_eq!(state.refused.len(), 0, "{:?}", state.refused);
-    assert!((SECOND * 2..SECOND * 6).contains(&took), "{took:?}");
+    assert!((SECOND * 2..SECOND.mul_f64(3.0 * LONGEST)).contains(&took), "{took:?}");
 }
 
 #[tokio::test]

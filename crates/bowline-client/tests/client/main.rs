@@ -15,6 +15,7 @@ mod elements;
 mod exports;
 mod failing;
 mod graphql;
+mod idle;
 mod limited;
 mod limits;
 mod oauth;

@@ -5,6 +5,7 @@ mod crashes;
 mod doors;
 mod fixtures;
 mod mocks;
+mod paced;
 mod planted;
 mod shop;
 mod time;
