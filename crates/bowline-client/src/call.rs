@@ -215,7 +215,8 @@ impl<T> Call<T> {
         let Ok(mut value) = HeaderValue::from_str(value.as_ref()) else {
             return self.problem(format!("the header {name} holds a character that a header cannot carry"));
         };
-        value.set_sensitive(is_credential(name.as_str()));
+        let is_own_key = self.api.settings().idempotency.is_header(name.as_str());
+        value.set_sensitive(is_credential(name.as_str()) && !is_own_key);
         self.request.headers.insert(name, value);
         self
     }
@@ -254,12 +255,15 @@ impl<T> Call<T> {
     fn fingerprint(&self) -> Fingerprint {
         let mut query = form_urlencoded::Serializer::new(self.request.bare_query.clone().unwrap_or_default());
         let scrub = &self.api.settings().scrub;
-        query.extend_pairs(self.request.query.iter().map(|(name, value)| (name, scrub.shown(name, value))));
+        let shown = |(name, value): &(String, String)| {
+            (name.clone(), scrub.without_secrets(scrub.shown(name, value)))
+        };
+        query.extend_pairs(self.request.query.iter().map(shown));
         let body = self.request.body.as_ref().and_then(|body| body.content.fingerprint());
         Fingerprint {
             api: self.api.name().to_owned(),
             method: self.request.method.to_string(),
-            path: self.api.settings().recorded_path(&self.request.path),
+            path: scrub.without_secrets(&self.api.settings().recorded_path(&self.request.path)),
             query: query.finish(),
             body: body.map(|hash| hex::encode(&hash[..BODY_HASH_BYTES])).unwrap_or_default(),
         }

@@ -43,6 +43,14 @@ impl Idempotency {
     pub fn body_field(name: impl Into<String>) -> Self {
         Self::BodyField(name.into())
     }
+
+    /// Whether the key goes in that header. An author's own one is a number of theirs, and no secret: answers name it.
+    pub(crate) fn is_header(&self, name: &str) -> bool {
+        match self {
+            Self::Header(own) => own.eq_ignore_ascii_case(name),
+            Self::BodyField(_) | Self::None => false,
+        }
+    }
 }
 
 impl Default for Idempotency {

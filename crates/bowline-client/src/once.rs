@@ -65,9 +65,11 @@ impl Api {
         attempt: &'a Attempt,
     ) -> Result<Outgoing<'a>, Verdict<Infallible>> {
         let settings = self.settings();
+        // Before the scrub: a URL from a file is read anew here, and what was read is what must not be shown.
+        let ready = prepare(settings, request, attempt.key());
         let scrub = scrub_for(settings, request);
         let asked = self.asked(request, attempt.number(), attempt.timeout(), scrub);
-        match prepare(settings, request, attempt.key()) {
+        match ready {
             Ok(ready) => {
                 let deadline = settings.clock.sleep(attempt.timeout());
                 Ok(Outgoing { asked, ready, key: attempt.key(), deadline })
@@ -163,7 +165,9 @@ impl Api {
         loop {
             let opened = self.send(outgoing, &proof).await?;
             let is_once = outgoing.ready.body.as_ref().is_some_and(Body::is_once);
-            if opened.head.status != 401 || renewed || is_once || !proof.is_renewable() {
+            // Where a redirect led to another host, the token was not shown.
+            let is_home = opened.head.url.origin() == outgoing.ready.url.origin();
+            if opened.head.status != 401 || !is_home || renewed || is_once || !proof.is_renewable() {
                 return Ok(opened);
             }
             drop(opened);
@@ -242,6 +246,9 @@ impl Api {
     /// Tells people of a credential that is not taken; whatever the workflow makes of the error.
     pub(crate) fn raise<T>(&self, asked: &Asked<'_>, answer: &Answer, verdict: &Verdict<T>) {
         let Verdict::Refused(failure) = verdict else { return };
+        if !asked.is_home(answer) {
+            return;
+        }
         let code = failure.call.as_ref().and_then(|call| call.code.as_deref());
         if let Some(kind) = credential_alert(answer.status, code) {
             let message = asked.alert(answer.status, code);

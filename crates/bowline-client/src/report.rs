@@ -15,6 +15,7 @@ mod words;
 pub(crate) use self::words::line;
 use self::words::{Words, is_html};
 use crate::{
+    address::host_and_port,
     certificate,
     redirect::REDIRECTS_MAX,
     scrub::Scrub,
@@ -159,6 +160,10 @@ impl Asked<'_> {
     pub(crate) fn hint(&self, answer: &Answer, meaning: Meaning) -> String {
         match (answer.status, meaning) {
             (301 | 302 | 303 | 307 | 308, _) => self.redirect_hint(answer),
+            (401 | 403, Meaning::No) if !self.is_home(answer) => {
+                let there = host_and_port(&answer.url);
+                format!(": said by {there}, where a redirect led, and where no credential goes")
+            }
             (401 | 403, Meaning::No) => self.credential_hint(),
             (404, Meaning::No) => ": there is no such thing, or the base URL leads elsewhere".into(),
             (404 | 409 | 410 | 412, Meaning::UnclearForGood) => {
@@ -170,6 +175,11 @@ impl Asked<'_> {
     }
 
     /// What a person could do where the credential is not taken.
+    /// Whether it is the Api's own host that answered, which was shown its credential.
+    pub(crate) fn is_home(&self, answer: &Answer) -> bool {
+        host_and_port(&answer.url) == self.host
+    }
+
     pub(crate) fn credential_hint(&self) -> String {
         match &self.credentials {
             Some(source) => format!(": check the credential ({source}) and what it may do"),

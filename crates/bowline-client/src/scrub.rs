@@ -56,12 +56,15 @@ impl Scrub {
 
     /// The text without secrets.
     pub(crate) fn text(&self, text: &str) -> String {
-        let clean = self.replace(text.as_bytes(), SECRET_BYTES_MIN).map(|bytes| {
-            // Whole UTF-8 was replaced by whole UTF-8.
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
-        let clean = clean.unwrap_or_else(|| text.to_owned());
+        let clean = self.without_secrets(text);
         self.names.mask(&clean).unwrap_or(clean)
+    }
+
+    /// A text without live secrets; what names say of values is left alone.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        let clean = self.replace(text.as_bytes(), SECRET_BYTES_MIN);
+        // Whole UTF-8 was replaced by whole UTF-8.
+        clean.map_or_else(|| text.to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Whether the value of a header, a field or a parameter of that name is not for anybody's eyes.

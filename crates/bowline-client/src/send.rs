@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline_model::{Attempt, Clock, Error, Failure, Repeat, Verdict, effect::Tried};
+use bowline_model::{Attempt, Certainty, Clock, Error, Failure, Repeat, Verdict, effect::Tried};
 use jiff::Timestamp;
 use uuid::Builder;
 
@@ -97,18 +97,22 @@ impl Schedule {
             Repeat::Keyed { .. } | Repeat::Safe => None,
         };
         let Some(next) = next.filter(|next| forgotten.is_none_or(|end| *next < end)) else {
-            return Err(given_up(failure, self.attempts).into());
+            return Err(self.given_up(failure).into());
         };
         settings.clock.sleep(Duration::try_from(next.duration_since(now)).unwrap_or_default()).await;
         Ok(None)
     }
-}
 
-fn given_up(mut failure: Failure, attempts: u32) -> Failure {
-    if attempts > 1 {
-        failure.message = format!("{} (attempt {attempts}, the last)", failure.message);
+    /// The last word: as unknown as the least known of its attempts.
+    fn given_up(&self, mut failure: Failure) -> Failure {
+        if self.is_unknown {
+            failure.certainty = Certainty::Unknown;
+        }
+        if self.attempts > 1 {
+            failure.message = format!("{} (attempt {}, the last)", failure.message, self.attempts);
+        }
+        failure
     }
-    failure
 }
 
 fn random_bytes(clock: &dyn Clock) -> [u8; 16] {

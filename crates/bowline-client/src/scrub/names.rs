@@ -44,6 +44,10 @@ const HARMLESS: [&str; 12] = [
     "endpoint",
 ];
 
+/// Ends of names that are places in a list, in one word: Google's `nextSyncToken`, OData's `$skiptoken`, `$deltatoken`.
+/// Masked where an answer repeats them, they would be lost.
+const PLACES: [&str; 3] = ["synctoken", "skiptoken", "deltatoken"];
+
 /// Longest name.
 const NAME_BYTES_MAX: usize = 100;
 
@@ -86,7 +90,8 @@ impl Names {
             return false;
         }
         let name = plain(written);
-        self.own.contains(&name) || WORDS.iter().any(|word| name.contains(word)) && !is_harmless(written)
+        let is_place = || is_harmless(written) || PLACES.iter().any(|end| name.ends_with(end));
+        self.own.contains(&name) || WORDS.iter().any(|word| name.contains(word)) && !is_place()
     }
 
     /// The text with such values masked; `None` if there are none.

@@ -16,6 +16,7 @@ mod exports;
 mod failing;
 mod graphql;
 mod idle;
+mod interplay;
 mod limited;
 mod limits;
 mod oauth;
