@@ -237,6 +237,12 @@ impl Api {
 }
 
 impl Settings {
+    /// How often that account became somebody's anew, as far as this process knows.
+    pub(crate) fn connections(&self, account: &str) -> u64 {
+        let slot = |_| self.vault.slot(&Tokens::name(&self.name, account));
+        Tokens::of(self).map(slot).map_or(0, |slot| slot.connections())
+    }
+
     /// Lets the vault know of an Api that keeps tokens there.
     pub(crate) fn register(self: &Arc<Self>) {
         if Tokens::of(self).is_some() {

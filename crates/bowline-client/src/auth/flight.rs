@@ -256,7 +256,13 @@ impl Flight {
             Err(Trouble::Unreadable { version, .. }) if !self.config.must_keep() => {
                 Ok(Loaded { version, record: None })
             }
-            loaded => loaded.map_err(|trouble| self.trouble(trouble)),
+            loaded => {
+                let loaded: Loaded = loaded.map_err(|trouble| self.trouble(trouble))?;
+                if let Some(record) = &loaded.record {
+                    self.slot.connected(record.connected_at);
+                }
+                Ok(loaded)
+            }
         }
     }
 

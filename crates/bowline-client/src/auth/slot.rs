@@ -43,6 +43,9 @@ struct State {
     unsaved: Option<Unsaved>,
     /// When it was renewed because it was refused, and to which version.
     renewed: Option<(Duration, i64)>,
+    /// When the consent was given that is stored; and how often it was another one than before.
+    connected_at: Option<Option<Timestamp>>,
+    connections: u64,
 }
 
 /// A token as it is stored.
@@ -153,6 +156,21 @@ impl Slot {
     pub(crate) fn reset(&self) {
         let mut state = self.lock();
         (state.held, state.blocked, state.failures, state.unsaved) = (None, None, 0, None);
+        (state.connected_at, state.connections) = (None, state.connections + 1);
+    }
+
+    /// The store has a consent of that time: if it is not the one before, another node may have connected another person.
+    pub(crate) fn connected(&self, at: Option<Timestamp>) {
+        let mut state = self.lock();
+        if state.connected_at.is_some_and(|known| known != at) {
+            state.connections += 1;
+        }
+        state.connected_at = Some(at);
+    }
+
+    /// How often it became somebody's anew: what was answered before is not for who came after.
+    pub(crate) fn connections(&self) -> u64 {
+        self.lock().connections
     }
 
     pub(crate) fn unsaved(&self) -> Option<Unsaved> {

@@ -24,7 +24,7 @@ impl Api {
         outgoing: &mut Outgoing<'_>,
         read: &dyn Read<T>,
     ) -> Verdict<T> {
-        let key = match Wish::of(self.settings(), request, &outgoing.ready) {
+        let key = match Wish::of(self, request, &outgoing.ready) {
             Wish::Any(key) => key,
             Wish::New(key) => {
                 let (asking, old) = cache.ask(key);

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::terms::items;
-use crate::{attempt::Ready, call::Request, settings::Settings};
+use crate::{Api, attempt::Ready, call::Request, settings::Settings};
 
 /// A path of the remote, as a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,9 +42,9 @@ pub(crate) enum Wish {
 }
 
 impl Wish {
-    pub(crate) fn of(settings: &Settings, request: &Request, ready: &Ready) -> Self {
+    pub(crate) fn of(api: &Api, request: &Request, ready: &Ready) -> Self {
         match request.method {
-            Method::GET if request.body.is_none() => Self::to_read(settings, &request.headers, &ready.url),
+            Method::GET if request.body.is_none() => Self::to_read(api, &request.headers, &ready.url),
             // RFC 9110 §9.2.1: these change nothing.
             Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE => Self::None,
             _ if request.reads => Self::None,
@@ -52,7 +52,7 @@ impl Wish {
         }
     }
 
-    fn to_read(settings: &Settings, headers: &HeaderMap, url: &Url) -> Self {
+    fn to_read(api: &Api, headers: &HeaderMap, url: &Url) -> Self {
         // A part of an answer, or none if the caller has it already, is for that caller alone.
         let partial = headers.keys().any(|name| name == "range" || name.as_str().starts_with("if-"));
         let told = |what: &str| items(headers, &CACHE_CONTROL).any(|directive| directive == what);
@@ -60,18 +60,20 @@ impl Wish {
             return Self::None;
         }
         let new = told("no-cache") || told("max-age=0") || items(headers, &PRAGMA).any(|it| it == "no-cache");
-        let key = key(settings, headers, url);
+        let connections = api.settings().connections(api.account_name());
+        let key = key(api.settings(), connections, headers, url);
         if new { Self::New(key) } else { Self::Any(key) }
     }
 }
 
-pub(super) fn key(settings: &Settings, headers: &HeaderMap, url: &Url) -> Key {
+pub(super) fn key(settings: &Settings, connections: u64, headers: &HeaderMap, url: &Url) -> Key {
     let mut hash = Sha256::new();
     let mut add = |part: &[u8]| {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     };
     add(url.as_str().as_bytes());
+    add(&connections.to_le_bytes());
     settings.watched.iter().for_each(|secret| add(secret.current().expose().as_bytes()));
     let own = headers.iter().filter(|(name, _)| ![CACHE_CONTROL, PRAGMA].contains(name));
     let mut own: Vec<_> = own.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();

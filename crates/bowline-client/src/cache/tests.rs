@@ -17,7 +17,7 @@ fn url(path: &str) -> Url {
 
 /// The key of a GET of that path.
 fn key_of(path: &str) -> Key {
-    key::key(&settings(), &HeaderMap::new(), &url(path))
+    key::key(&settings(), 0, &HeaderMap::new(), &url(path))
 }
 
 fn key(number: u8) -> Key {

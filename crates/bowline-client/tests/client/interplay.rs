@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{body::Body, http::Response};
-use bowline_client::{Api, OAuth};
+use bowline_client::{Api, Callback, OAuth, Vault};
 use bowline_model::{Alert, Alerts, Effect, Secret, Verdict};
 use serde_json::{Value, json};
 
@@ -105,4 +105,37 @@ async fn an_attempt_without_time_left_for_its_turn_is_a_wait_and_no_riddle() {
     done(once(api.get("/")).await);
     let verdict = api.get("/").attempt(bowline_model::Attempt::new("k", 1, Duration::from_millis(1))).await;
     assert!(matches!(verdict, Verdict::Wait { .. }), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn another_persons_consent_is_not_answered_with_what_was_kept_for_the_first() {
+    let provider = Remote::new(|nth, _| {
+        let tokens = json!({"access_token": format!("access-of-person-{nth}"), "expires_in": 3600});
+        answer(200, tokens.to_string())
+    })
+    .await;
+    let remote =
+        Remote::new(|_, seen| answer(200, json!({"me": seen.header("authorization").len()}).to_string()))
+            .await;
+    let vault = Vault::memory();
+    let oauth =
+        OAuth::authorization_code("https://id.example/authorize", &format!("{}/token", provider.url()));
+    let api = remote.api().cache(Duration::from_secs(3600)).vault(vault.clone());
+    let api = api.oauth(oauth.public_client("client"));
+    let connect = async || {
+        let begun = vault.consent().begin("crm", "default", "https://admin.example/callback").await.unwrap();
+        let code = Some(Secret::new("code"));
+        vault.consent().finish(Callback { state: begun.state, code, ..Callback::default() }).await.unwrap();
+    };
+    let me = async || done(once(api.get("/me")).await);
+    connect().await;
+    me().await;
+    me().await;
+    assert_eq!(remote.seen().len(), 1, "kept");
+    connect().await;
+    me().await;
+    me().await;
+    assert_eq!(remote.seen().len(), 2, "asked for the other person, and kept");
+    vault.consent().disconnect("crm", "default").await.unwrap();
+    refused(once(api.get("/me")).await);
 }
