@@ -199,7 +199,7 @@ impl Gates {
     }
 
     fn succeeded(&mut self, mark: &Mark, now: Duration) {
-        self.start.answered();
+        self.start.answered(now);
         self.throttle.good(mark.sent, now);
         if let Some(budget) = &mut self.budget {
             budget.good(mark.is_repetition, now);

@@ -166,7 +166,8 @@ impl<'a> Headers<'a> {
         if let Some(number) = number(text) {
             let rounded_by = if number.fract() == 0.0 { 1.0 } else { 0.0 };
             return Some(if number >= EPOCH_MILLIS_MIN {
-                self.at(number / 1000.0, 0.001)
+                // A millisecond later costs nothing; one that was cut off costs a refusal.
+                self.at((number + 1.0) / 1000.0, 0.0)
             } else if number >= EPOCH_SECONDS_MIN {
                 self.at(number, rounded_by)
             } else {
@@ -356,8 +357,8 @@ mod tests {
     fn the_custom_ones_with_every_form_of_reset() {
         for (reset, wait) in [
             ("1795341660", Some(60.0)),
-            ("1795341660000", Some(60.0)),
-            ("1795341660500", Some(60.5)),
+            ("1795341660000", Some(60.001)),
+            ("1795341660500", Some(60.501)),
             ("17", Some(17.0)),
             ("0.25", Some(0.25)),
             ("2026-11-22T10:00:05Z", Some(5.0)),

@@ -408,15 +408,22 @@ impl Simulation {
 
 /// How much longer than the ideal time it may take, and how many may be refused once the limit is known. Remotes whose
 /// headers say little of what they do take longer.
-fn bounds(form: Form, counting: Counting, latency_ms: u64) -> (f64, u32) {
+fn bounds(form: Form, counting: Counting, latency_ms: u64, calls: u32) -> (f64, u32) {
     match (form, counting) {
+        // A remote that tells nothing but "no", after almost half of its window.
+        (Form::RetryAfterSeconds | Form::RetryAfterDate | Form::RetryAfterMillis, _) if latency_ms >= 200 => {
+            (2.1, calls / 15)
+        }
         // Nothing but what is refused tells of a bucket's size and of its rate, and they are two.
         (Form::RetryAfterSeconds | Form::RetryAfterDate | Form::RetryAfterMillis, Counting::Bucket) => {
-            (2.0, 20)
+            (1.15, calls / 100)
         }
-        (Form::NoReset, _) => (1.8, 0),
-        (_, Counting::Sliding) => (1.6, 2),
-        _ if latency_ms >= 50 => (1.25, 0),
+        (_, Counting::Sliding) if latency_ms >= 200 => (2.3, 0),
+        (Form::NoReset, _) if latency_ms >= 200 => (1.8, 0),
+        // Whether a window has ended is known after almost half of the next one.
+        _ if latency_ms >= 200 => (1.7, 0),
+        (Form::NoReset, _) => (1.5, 0),
+        (_, Counting::Sliding) => (1.55, 0),
         _ => (1.15, 0),
     }
 }
@@ -450,7 +457,7 @@ fn every_form_at_every_remote_is_near_the_ideal_time_and_never_refused_once_know
                     outcome.asks
                 );
                 println!("{line}");
-                let (longest, refused_max) = bounds(form, counting, latency_ms);
+                let (longest, refused_max) = bounds(form, counting, latency_ms, calls as u32);
                 if outcome.refused_late > refused_max || outcome.took > ideal.mul_f64(longest) {
                     bad.push(line);
                 }
