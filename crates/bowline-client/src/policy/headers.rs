@@ -290,7 +290,7 @@ mod tests {
                     reading.name.as_str(),
                     reading.limit,
                     reading.remaining,
-                    reset.map(|reset| reset.wait.as_secs_f64()),
+                    reset.map(|reset| (reset.wait.as_secs_f64() * 1000.0).round() / 1000.0),
                     length.map(|length| length.as_secs_f64()),
                 ),
                 Refill::Steady { .. } => panic!("{pairs:?} is no window"),

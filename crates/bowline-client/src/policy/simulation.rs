@@ -412,18 +412,19 @@ fn bounds(form: Form, counting: Counting, latency_ms: u64, calls: u32) -> (f64, 
     match (form, counting) {
         // A remote that tells nothing but "no", after almost half of its window.
         (Form::RetryAfterSeconds | Form::RetryAfterDate | Form::RetryAfterMillis, _) if latency_ms >= 200 => {
-            (2.1, calls / 15)
+            (2.4, calls / 15)
         }
         // Nothing but what is refused tells of a bucket's size and of its rate, and they are two.
         (Form::RetryAfterSeconds | Form::RetryAfterDate | Form::RetryAfterMillis, Counting::Bucket) => {
-            (1.15, calls / 100)
+            (if latency_ms < 50 { 1.15 } else { 1.6 }, calls / 100)
         }
         (_, Counting::Sliding) if latency_ms >= 200 => (2.3, 0),
-        (Form::NoReset, _) if latency_ms >= 200 => (1.8, 0),
+        (Form::NoReset, _) if latency_ms >= 200 => (2.0, 0),
         // Whether a window has ended is known after almost half of the next one.
         _ if latency_ms >= 200 => (1.7, 0),
         (Form::NoReset, _) => (1.5, 0),
         (_, Counting::Sliding) => (1.55, 0),
+        _ if latency_ms >= 50 => (1.2, 0),
         _ => (1.15, 0),
     }
 }
