@@ -12,15 +12,17 @@ use crate::Program;
 /// ```no_run
 /// use bowline_testing::peer;
 ///
-/// let script = r#"
-///     import express from 'express';
-///     const server = express().listen(0, '127.0.0.1', () => console.log(`port ${server.address().port}`));
-/// "#;
-/// let Some(node) = peer::node("express", script) else {
-///     bowline_testing::skip!("speaks_with_express", "BOWLINE_NODE has no express: scripts/node makes one that has");
-/// };
-/// let peer = node.ready_on_line("port ").start()?;
-/// # Ok::<(), bowline_testing::ProcessError>(())
+/// fn speaks_with_express() {
+///     let script = r#"
+///         import express from 'express';
+///         const server = express().listen(0, '127.0.0.1', () => console.log(`port ${server.address().port}`));
+///     "#;
+///     let Some(node) = peer::node("express", script) else {
+///         bowline_testing::skip!("speaks_with_express", "BOWLINE_NODE has no express: scripts/node makes one that has");
+///     };
+///     let peer = node.ready_on_line("port ").start().unwrap();
+/// }
+/// # speaks_with_express();
 /// ```
 pub fn node(package: &str, script: &str) -> Option<Program> {
     let node = PathBuf::from(std::env::var_os("BOWLINE_NODE")?);
