@@ -1,4 +1,4 @@
-//! The document: orders of a shop, about 450 bytes each, behind and before what is skipped.
+//! The document: orders of a shop, about 330 bytes each, behind and before what is skipped.
 
 use std::{
     fs::File,

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+use bytes_utils::Str;
 
 use super::{
     Error,
@@ -13,11 +14,11 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Input {
     gate: Gate,
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Str>,
     /// Behind the pieces stands what is not UTF-8.
     spoilt: bool,
     /// The piece that is being read.
-    pub(super) piece: Bytes,
+    piece: Str,
     /// How much of it was read.
     pub(super) at: usize,
     /// How many bytes came before the piece.
@@ -29,7 +30,7 @@ pub(super) struct Input {
 
 impl Input {
     pub(super) fn feed(&mut self, chunk: Bytes) {
-        self.fed += chunk.remaining() as u64;
+        self.fed += chunk.len() as u64;
         if !self.spoilt {
             self.spoilt = matches!(self.gate.pass(chunk, &mut self.pieces), Err(NotUtf8));
         }
@@ -40,7 +41,17 @@ impl Input {
         self.gate.is_within_a_character()
     }
 
+    /// The piece that is being read.
+    pub(super) fn piece(&self) -> &Bytes {
+        self.piece.inner()
+    }
+
     pub(super) fn rest(&self) -> &[u8] {
+        &self.piece()[self.at..]
+    }
+
+    /// The same, to whoever need not check it again. No character is read in part.
+    pub(super) fn rest_as_text(&self) -> &str {
         &self.piece[self.at..]
     }
 

@@ -358,7 +358,7 @@ impl JsonItems {
                 self.complete(whole.len());
                 return Found::Whole(whole);
             }
-            self.item.begun.extend_from_slice(&self.input.piece[whole]);
+            self.item.begun.extend_from_slice(&self.input.piece()[whole]);
             self.complete(self.item.begun.len());
             Found::Joined
         }))
@@ -372,8 +372,8 @@ impl JsonItems {
 
     /// The piece ends within the item.
     fn keep_begun(&mut self) {
-        self.item.begun.extend_from_slice(&self.input.piece[self.item.start..]);
-        self.item.start = self.input.piece.len();
+        self.item.begun.extend_from_slice(&self.input.piece()[self.item.start..]);
+        self.item.start = self.input.piece().len();
     }
 
     fn too_large(&self) -> Error {
@@ -383,16 +383,16 @@ impl JsonItems {
     /// Reads an item where it lies, without a look for its end beforehand: what reads it finds that as well. `None`
     /// leaves everything as it was: it does not fit, or is not all there.
     fn read_in_place<T: DeserializeOwned>(&mut self) -> Option<T> {
-        let rest = self.input.rest();
+        let rest = self.input.rest_as_text();
         if rest.len() <= self.item.usual_bytes {
             return None;
         }
-        let mut reader = serde_json::Deserializer::from_slice(rest);
+        let mut reader = serde_json::Deserializer::from_str(rest);
         let value = T::deserialize(&mut reader).ok()?;
         let bytes = reader.into_iter::<IgnoredAny>().byte_offset();
         // A number may go on in the next chunk; a type that is content with anything may have read too little.
         let ends =
-            rest[bytes..].iter().find(|byte| !is_space(**byte)).is_some_and(|byte| b",]".contains(byte));
+            rest.bytes().skip(bytes).find(|byte| !is_space(*byte)).is_some_and(|byte| b",]".contains(&byte));
         if bytes == 0 || !ends || bytes > self.item_bytes_max {
             return None;
         }
@@ -474,7 +474,7 @@ impl Split for JsonItems {
         }
         let found = self.find();
         Ok(self.or_failed(found)?.map(|found| match found {
-            Found::Whole(range) => self.input.piece.slice(range),
+            Found::Whole(range) => self.input.piece().slice(range),
             Found::Joined => mem::take(&mut self.item.begun).into(),
         }))
     }
@@ -492,7 +492,7 @@ impl Split for JsonItems {
         let found = self.find();
         let Some(found) = self.or_failed(found)? else { return Ok(None) };
         let bytes = match &found {
-            Found::Whole(range) => &self.input.piece[range.clone()],
+            Found::Whole(range) => &self.input.piece()[range.clone()],
             Found::Joined => &self.item.begun[..],
         };
         let value = serde_json::from_slice(bytes);

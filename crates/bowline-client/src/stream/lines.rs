@@ -164,9 +164,11 @@ impl Split for JsonLines {
         let Some((offset, line)) = self.next_line()? else { return Ok(None) };
         let index = self.count - 1;
         // What a type does not look at must be UTF-8 as well.
-        if let Err(error) = std::str::from_utf8(&line) {
-            return Err(Error::Item { index, offset, problem: format!("cannot be read: {error}") });
-        }
-        serde_json::from_slice(&line).map(Some).map_err(|error| Error::item(index, offset, &error))
+        let line = std::str::from_utf8(&line).map_err(|error| Error::Item {
+            index,
+            offset,
+            problem: format!("cannot be read: {error}"),
+        })?;
+        serde_json::from_str(line).map(Some).map_err(|error| Error::item(index, offset, &error))
     }
 }

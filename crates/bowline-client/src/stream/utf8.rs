@@ -1,8 +1,9 @@
 //! Chunks that may end within a character, as pieces that do not.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, str};
 
 use bytes::Bytes;
+use bytes_utils::Str;
 
 /// The longest character, in bytes.
 const CHARACTER_BYTES_MAX: usize = 4;
@@ -19,32 +20,46 @@ impl Gate {
     ///
     /// # Errors
     /// If something is not UTF-8; what stands before it is in `pieces`.
-    pub(super) fn pass(&mut self, mut chunk: Bytes, pieces: &mut VecDeque<Bytes>) -> Result<(), NotUtf8> {
+    pub(super) fn pass(&mut self, mut chunk: Bytes, pieces: &mut VecDeque<Str>) -> Result<(), NotUtf8> {
         while !self.begun.is_empty() && !chunk.is_empty() {
             self.begun.extend_from_slice(&chunk.split_to(1));
-            match std::str::from_utf8(&self.begun) {
-                Ok(_) => pieces.push_back(std::mem::take(&mut self.begun).into()),
+            match str::from_utf8(&self.begun) {
+                Ok(character) => {
+                    pieces.push_back(character.into());
+                    self.begun.clear();
+                }
                 Err(error) if error.error_len().is_some() => return Err(NotUtf8),
                 Err(_) => debug_assert!(self.begun.len() < CHARACTER_BYTES_MAX),
             }
         }
-        let Err(error) = simdutf8::compat::from_utf8(&chunk) else {
-            pieces.extend(Some(chunk).filter(|chunk| !chunk.is_empty()));
-            return Ok(());
-        };
-        let good = chunk.split_to(error.valid_up_to());
-        pieces.extend(Some(good).filter(|good| !good.is_empty()));
-        if error.error_len().is_some() {
-            return Err(NotUtf8);
+        if !chunk.is_empty() {
+            self.begun = chunk.split_off(chunk.len() - begun_bytes(&chunk)).to_vec();
         }
-        self.begun = chunk.to_vec();
-        Ok(())
+        let (good, rest) = match Str::from_inner(chunk) {
+            Ok(good) => (good, Ok(())),
+            Err(error) => {
+                let good_bytes = error.utf8_error().valid_up_to();
+                let good = error.into_inner().slice(..good_bytes);
+                (Str::from_inner(good).unwrap_or_default(), Err(NotUtf8))
+            }
+        };
+        pieces.extend(Some(good).filter(|good| !good.is_empty()));
+        rest
     }
 
     /// Whether a character was begun and is not complete.
     pub(super) fn is_within_a_character(&self) -> bool {
         !self.begun.is_empty()
     }
+}
+
+/// How many bytes at the end begin a character that is not complete.
+fn begun_bytes(chunk: &[u8]) -> usize {
+    let is_begun = |bytes: &usize| {
+        let end = &chunk[chunk.len() - bytes..];
+        str::from_utf8(end).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    (1..CHARACTER_BYTES_MAX.min(chunk.len() + 1)).find(is_begun).unwrap_or(0)
 }
 
 /// Behind the pieces stands what is not UTF-8.
@@ -60,7 +75,7 @@ mod tests {
         let (mut gate, mut pieces) = (Gate::default(), VecDeque::new());
         let good =
             text.chunks(size).all(|chunk| gate.pass(Bytes::copy_from_slice(chunk), &mut pieces).is_ok());
-        (pieces.iter().flatten().copied().collect(), good && !gate.is_within_a_character())
+        (pieces.iter().flat_map(|piece| piece.bytes()).collect(), good && !gate.is_within_a_character())
     }
 
     #[test]

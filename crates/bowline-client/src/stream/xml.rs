@@ -161,8 +161,8 @@ impl XmlElements {
         loop {
             if self.input.rest().is_empty() {
                 if self.held.is_held {
-                    self.held.begun.extend_from_slice(&self.input.piece[self.held.start..]);
-                    self.held.start = self.input.piece.len();
+                    self.held.begun.extend_from_slice(&self.input.piece()[self.held.start..]);
+                    self.held.start = self.input.piece().len();
                 }
                 if !self.input.advance()? {
                     return self.out_of_input();
@@ -325,11 +325,11 @@ impl XmlElements {
     fn markup_bytes(&mut self) -> &[u8] {
         let held = &mut self.held;
         if self.markup < held.begun.len() {
-            held.begun.extend_from_slice(&self.input.piece[held.start..self.input.at]);
+            held.begun.extend_from_slice(&self.input.piece()[held.start..self.input.at]);
             held.start = self.input.at;
             return &held.begun[self.markup..];
         }
-        &self.input.piece[held.start + self.markup - held.begun.len()..self.input.at]
+        &self.input.piece()[held.start + self.markup - held.begun.len()..self.input.at]
     }
 
     fn markup_offset(&self) -> u64 {
@@ -458,9 +458,9 @@ impl XmlElements {
         held.is_held = false;
         self.count += 1;
         if held.begun.is_empty() {
-            return self.input.piece.slice(held.start..self.input.at);
+            return self.input.piece().slice(held.start..self.input.at);
         }
-        held.begun.extend_from_slice(&self.input.piece[held.start..self.input.at]);
+        held.begun.extend_from_slice(&self.input.piece()[held.start..self.input.at]);
         mem::take(&mut held.begun).into()
     }
 
