@@ -249,7 +249,6 @@ async fn measured(
     let told = state.told.unwrap_or_default() + under_way;
     let late = state.refused.iter().filter(|sent| **sent > told).count();
     let (ratio, refused) = (took.as_secs_f64() / ideal.as_secs_f64(), state.refused.len());
-    println!("{form:?}: {took:.1?}, {ratio:.2} of the ideal; {refused} refused, {late} of them late");
     Outcome { form, ratio, refused, late }
 }
 
@@ -281,6 +280,7 @@ async fn calls_take_hardly_longer_than_they_must_and_none_is_refused_once_the_li
         } else {
             measured(form, Idle::new(), 5 * ms, Duration::ZERO, calls).await
         };
+        println!("{outcome:.2?}");
         if !outcome.is_good(calls) {
             bad.push(outcome);
         }
