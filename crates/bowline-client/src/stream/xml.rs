@@ -340,7 +340,9 @@ impl XmlElements {
     fn check_instruction(&mut self) -> Result<(), Error> {
         let offset = self.markup_offset();
         let text = str::from_utf8(self.markup_bytes()).expect("the input is checked");
-        let Some(declaration) = text.strip_prefix("<?").and_then(|text| text.strip_suffix("?>")) else {
+        let begins_a_name = |c: char| c.is_alphabetic() || c == '_' || c == ':';
+        let declaration = text.strip_prefix("<?").and_then(|text| text.strip_suffix("?>"));
+        let Some(declaration) = declaration.filter(|text| text.starts_with(begins_a_name)) else {
             return Err(self.malformed(offset, "a processing instruction without a name"));
         };
         if declaration.split(|c: char| c.is_ascii_whitespace()).next() != Some("xml") {

@@ -128,6 +128,7 @@ fn what_is_no_xml_is_refused() {
         ("<![CDATA[x]]><a/>", "no comment and no CDATA"),
         ("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a/>", "encoded as ISO-8859-1"),
         ("<?>", "ends early"),
+        ("<a><?><b/><?p ?></a>", "instruction without a name"),
     ] {
         let told = error("a.z", text).to_string();
         assert!(told.contains(part), "{text}: {told}");
