@@ -12,7 +12,7 @@ use crate::{
     auth::NoToken,
     body::Body,
     call::Request,
-    policy::{Ask, Permit, Seen},
+    policy::{Ask, Pause, Permit, Seen},
     prepare::{prepare, scrub_for, scrub_sent},
     proof::Proof,
     read::{Read, Unread},
@@ -215,11 +215,15 @@ impl Api {
             None => None,
         };
         let ask = Ask { ticket: outgoing.key, attempt: asked.attempt, patience: asked.timeout };
-        let mut permit = self
-            .policy()
-            .admit(ask, &settings.clock)
-            .await
-            .map_err(|pause| Verdict::Wait { wait: pause.wait, why: pause.why })?;
+        let admitted = tokio::select! {
+            biased;
+            admitted = self.policy().admit(ask, &settings.clock) => admitted,
+            // Getting a token took the attempt's time: nothing was sent yet.
+            () = &mut outgoing.deadline => {
+                Err(Pause { wait: TOKEN_WAIT, why: format!("its turn at {}", settings.name) })
+            }
+        };
+        let mut permit = admitted.map_err(|pause| Verdict::Wait { wait: pause.wait, why: pause.why })?;
         let client = self.client().map_err(|what| refuse(asked, &what))?;
         let (key, scrub) = (outgoing.key, &mut asked.scrub);
         let prove = |request: &mut Ready| {

@@ -10,7 +10,7 @@ use super::{
     breaker::Circuit,
     budget::Budget,
     declared::Declared,
-    headers::{self, LIMITS_MAX, Reading, Refill},
+    headers::{self, LIMITS_MAX, NUMBER_MAX, Reading, Refill},
     lanes::Lanes,
     learned::{self, Learned},
     start::Start,
@@ -222,11 +222,8 @@ impl Gates {
 
     /// What the body said of costs.
     pub(super) fn cost(&mut self, mark: &Mark, cost: Cost, now: Duration) {
-        if !self.learns
-            || cost.maximum.is_nan()
-            || cost.available.is_nan()
-            || cost.restored_per_second.is_nan()
-        {
+        let told = [cost.maximum, cost.available, cost.restored_per_second];
+        if !self.learns || told.iter().any(|number| !(-NUMBER_MAX..=NUMBER_MAX).contains(number)) {
             return;
         }
         let reading = Reading {
@@ -235,7 +232,7 @@ impl Gates {
             remaining: cost.available.max(0.0),
             refill: Refill::Steady { per_second: cost.restored_per_second.max(0.0) },
         };
-        let price = if cost.actual.is_finite() { cost.actual.max(0.0) } else { 1.0 };
+        let price = if (0.0..=NUMBER_MAX).contains(&cost.actual) { cost.actual } else { 1.0 };
         self.learn_at(reading, price, mark, now);
     }
 

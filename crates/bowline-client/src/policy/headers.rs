@@ -205,8 +205,11 @@ fn length_of(limit: Option<f64>, policies: &[Member<'_>]) -> Option<Duration> {
     policy.number("w").filter(|length| *length > 0.0).map(seconds)
 }
 
+/// A larger number is about no limit: beyond it, sums of such numbers lose their meaning.
+pub(super) const NUMBER_MAX: f64 = 1e15;
+
 fn number(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
+    text.trim().parse().ok().filter(|number: &f64| (0.0..=NUMBER_MAX).contains(number))
 }
 
 /// The first number of `100, 100;w=60`.

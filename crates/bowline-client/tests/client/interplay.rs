@@ -139,3 +139,22 @@ async fn another_persons_consent_is_not_answered_with_what_was_kept_for_the_firs
     vault.consent().disconnect("crm", "default").await.unwrap();
     refused(once(api.get("/me")).await);
 }
+
+#[tokio::test]
+async fn numbers_beyond_reason_about_a_limit_stop_nobody() {
+    for (limit, remaining) in [("1e30", "4"), ("1e300", "1e300"), ("1e308", "1e308"), ("5", "1e300")] {
+        let remote = Remote::new(move |_, _| {
+            let head = Response::builder().header("x-ratelimit-limit", limit);
+            head.header("x-ratelimit-remaining", remaining)
+                .header("x-ratelimit-reset", "3600")
+                .body(Body::from("1"))
+                .unwrap()
+        })
+        .await;
+        let api = remote.api();
+        for _ in 0..6 {
+            let verdict = once(api.get("/").decode::<u8>()).await;
+            assert!(matches!(verdict, Verdict::Done(1) | Verdict::Wait { .. }), "{limit} {verdict:?}");
+        }
+    }
+}
