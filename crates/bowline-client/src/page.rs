@@ -204,7 +204,7 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
     /// # use bowline_model::{Error, Recorded};
     /// # struct Context;
     /// # struct Step;
-    /// # impl Step { async fn key(self, _: &Cursor) -> Result<Page<u8>, Error> { unimplemented!() } }
+    /// # impl Step { async fn key(self, _: &Cursor) -> Result<Page<u8>, Error> { Err(Error::permanent("")) } }
     /// # impl Context { fn step(&self, _: &str, _: bowline_client::Call<Page<u8>>) -> Step { Step } }
     /// # async fn sync(cx: Context, contacts: Pages<u8>) -> Result<(), Error> {
     /// let mut cursor = Some(Cursor::first());

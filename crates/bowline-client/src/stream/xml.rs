@@ -1,12 +1,14 @@
 //! The elements at one path of an XML document, found while the document arrives.
 
+mod tag;
+
 use std::mem;
 
 use bytes::Bytes;
-use memchr::{memchr, memchr3, memrchr};
-use quick_xml::events::{BytesDecl, BytesStart, attributes::Attributes};
+use memchr::{memchr, memchr3};
 use serde::de::DeserializeOwned;
 
+use self::tag::{Kind, Tag, check_instruction, is_called};
 use super::{Error, ITEM_BYTES_MAX, LEVELS_MAX, Split, input::Input, path::Path};
 
 /// Most names of elements that an error tells.
@@ -340,27 +342,8 @@ impl XmlElements {
     fn check_instruction(&mut self) -> Result<(), Error> {
         let offset = self.markup_offset();
         let text = str::from_utf8(self.markup_bytes()).expect("the input is checked");
-        let begins_a_name = |c: char| c.is_alphabetic() || c == '_' || c == ':';
-        let declaration = text.strip_prefix("<?").and_then(|text| text.strip_suffix("?>"));
-        let Some(declaration) = declaration.filter(|text| text.starts_with(begins_a_name)) else {
-            return Err(self.malformed(offset, "a processing instruction without a name"));
-        };
-        if declaration.split(|c: char| c.is_ascii_whitespace()).next() != Some("xml") {
-            return Ok(());
-        }
-        let declaration = BytesDecl::from_start(BytesStart::from_content(declaration, 3));
-        let told = match declaration.encoding() {
-            None => return Ok(()),
-            Some(Ok(name)) => {
-                let name = name.to_string();
-                if ["utf-8", "utf8", "us-ascii"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
-                    return Ok(());
-                }
-                format!("it says that it is encoded as {name}, and only UTF-8 is read")
-            }
-            Some(Err(error)) => format!("its first line cannot be read: {error}"),
-        };
-        Err(self.malformed(offset, &told))
+        let checked = check_instruction(text);
+        checked.map_err(|problem| self.malformed(offset, &problem))
     }
 
     fn read_tag(&mut self, quote: Option<u8>, window: usize) -> Result<Option<Bytes>, Error> {
@@ -539,63 +522,4 @@ impl Split for XmlElements {
             problem: format!("does not fit: {error}"),
         })
     }
-}
-
-/// A complete tag.
-struct Tag<'a> {
-    name: &'a [u8],
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Start,
-    End,
-    Empty,
-}
-
-impl<'a> Tag<'a> {
-    /// Reads `<name a="b">`, `</name>` or `<name/>`. The attributes of an item are checked by what reads it.
-    fn read(tag: &'a [u8], with_attributes: bool) -> Result<Self, String> {
-        let inner = &tag[1..tag.len() - 1];
-        if let Some(at) = memrchr(b'<', inner) {
-            let shown = String::from_utf8_lossy(&inner[at..inner.len().min(at + 20)]);
-            return Err(format!(
-                "a `<` within a tag, at {shown:?}: `&lt;` or the tag's end is missing before"
-            ));
-        }
-        let (inner, kind) = match inner {
-            [b'/', inner @ ..] => (inner, Kind::End),
-            [inner @ .., b'/'] => (inner, Kind::Empty),
-            inner => (inner, Kind::Start),
-        };
-        let end = inner.iter().position(|byte| b" \t\r\n".contains(byte)).unwrap_or(inner.len());
-        let (name, rest) = inner.split_at(end);
-        if !is_name(name) {
-            return Err(format!("{:?} is not the name of an element", String::from_utf8_lossy(name)));
-        }
-        if kind == Kind::End && !rest.trim_ascii().is_empty() {
-            return Err("an end tag has no attributes".into());
-        }
-        if with_attributes && !rest.is_empty() {
-            let inner = str::from_utf8(inner).expect("the input is checked");
-            for attribute in Attributes::new(inner, end) {
-                attribute.map_err(|error| format!("an attribute cannot be read: {error}"))?;
-            }
-        }
-        Ok(Self { name, kind })
-    }
-}
-
-/// Whether that is a name, as far as ASCII is concerned.
-fn is_name(name: &[u8]) -> bool {
-    let begins = |byte: &u8| byte.is_ascii_alphabetic() || b"_:".contains(byte) || !byte.is_ascii();
-    let goes_on = |byte: &u8| begins(byte) || byte.is_ascii_digit() || b"-.".contains(byte);
-    name.first().is_some_and(begins) && name.iter().all(goes_on)
-}
-
-/// Whether an element of that name is what the path means.
-fn is_called(name: &[u8], wanted: &str) -> bool {
-    let local = name.rsplit(|byte| *byte == b':').next().unwrap_or(name);
-    name == wanted.as_bytes() || (!wanted.contains(':') && local == wanted.as_bytes())
 }
