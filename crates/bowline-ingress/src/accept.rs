@@ -4,7 +4,7 @@
 //! goes out: ids of what is on disk.
 
 use bowline_model::{BuildId, Clock, EventId, KeySeed, NewEvent, NewRun, RunId, WorkflowName};
-use bowline_store::{Accepted, Batch, Store, StoreError, StoreErrorKind};
+use bowline_store::{Accepted, Batch, CursorMove, Store, StoreError, StoreErrorKind};
 use jiff::Timestamp;
 
 use crate::VerifiedEvent;
@@ -34,11 +34,35 @@ pub async fn accept(
     event: VerifiedEvent,
     workflows: Vec<WorkflowName>,
 ) -> Result<Receipt, StoreError> {
-    let runs = workflows.into_iter().map(|workflow| new_run(workflow, clock, build)).collect();
-    let event = new_event(event, runs, clock);
-    let id = event.dedupe_key.clone();
-    let batch = Batch { events: vec![event], ..Batch::default() };
-    Ok(Receipt { id, accepted: only(store.accept(batch).await?)? })
+    only(accept_all(store, clock, build, vec![(event, workflows)], None).await?)
+}
+
+/// Puts events on disk with their runs, and moves a cursor, all in one transaction: what a poll's page brought together
+/// with the place that it was read up to, or a schedule's tick. Answers per event, in order; an event that is there
+/// already starts nothing and keeps nothing else from being accepted.
+///
+/// # Durability
+/// On `Ok`, all of it is on disk, and survives any crash. On an error none of it is. After a crash before the answer
+/// either holds: the cursor tells which.
+///
+/// # Errors
+/// `Conflict` if the cursor is not where it was expected: read it again, decide again. What else [`Store::accept`]
+/// refuses.
+pub async fn accept_all(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    build: &BuildId,
+    events: Vec<(VerifiedEvent, Vec<WorkflowName>)>,
+    cursor: Option<CursorMove>,
+) -> Result<Vec<Receipt>, StoreError> {
+    let events: Vec<NewEvent> =
+        events.into_iter().map(|(event, workflows)| new_event(event, workflows, clock, build)).collect();
+    let ids: Vec<String> = events.iter().map(|event| event.dedupe_key.clone()).collect();
+    let answers = store.accept(Batch { events, replays: vec![], cursor }).await?;
+    if answers.len() != ids.len() {
+        return Err(broken_contract(answers.len(), ids.len()));
+    }
+    Ok(ids.into_iter().zip(answers).map(|(id, accepted)| Receipt { id, accepted }).collect())
 }
 
 /// Puts a new run of a stored event on disk. `run` is like the one that is replayed; its seed is
@@ -62,7 +86,7 @@ pub fn draw_key_seed(clock: &dyn Clock) -> KeySeed {
     KeySeed(u128::from(clock.random()) << 64 | u128::from(clock.random()))
 }
 
-fn new_run(workflow: WorkflowName, clock: &dyn Clock, build: &BuildId) -> NewRun {
+fn new_run(workflow: WorkflowName, due: Option<Timestamp>, clock: &dyn Clock, build: &BuildId) -> NewRun {
     NewRun {
         workflow,
         key: None,
@@ -71,12 +95,19 @@ fn new_run(workflow: WorkflowName, clock: &dyn Clock, build: &BuildId) -> NewRun
         replay_of: None,
         build: build.clone(),
         key_seed: draw_key_seed(clock),
-        due: None,
+        due,
         journal: vec![],
     }
 }
 
-fn new_event(event: VerifiedEvent, runs: Vec<NewRun>, clock: &dyn Clock) -> NewEvent {
+fn new_event(
+    event: VerifiedEvent,
+    workflows: Vec<WorkflowName>,
+    clock: &dyn Clock,
+    build: &BuildId,
+) -> NewEvent {
+    let due = event.runs_not_before;
+    let runs = workflows.into_iter().map(|workflow| new_run(workflow, due, clock, build)).collect();
     let received_at = event.received_at;
     let (dedupe_key, dedupe_until) = match event.envelope.id {
         Some(id) => (id, received_at.checked_add(event.dedupe_for).unwrap_or(Timestamp::MAX)),
@@ -106,11 +137,12 @@ fn draw_id(clock: &dyn Clock) -> String {
 fn only<T>(mut answers: Vec<T>) -> Result<T, StoreError> {
     match (answers.pop(), answers.len()) {
         (Some(answer), 0) => Ok(answer),
-        (answer, more) => {
-            let answers = more + usize::from(answer.is_some());
-            let message =
-                format!("the store gave {answers} answers to one question; it does not keep its contract");
-            Err(StoreError::new(StoreErrorKind::Unavailable, message))
-        }
+        (answer, more) => Err(broken_contract(more + usize::from(answer.is_some()), 1)),
     }
+}
+
+fn broken_contract(answers: usize, questions: usize) -> StoreError {
+    let message =
+        format!("the store gave {answers} answers to {questions} questions; it does not keep its contract");
+    StoreError::new(StoreErrorKind::Unavailable, message)
 }

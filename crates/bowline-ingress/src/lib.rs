@@ -1,6 +1,6 @@
 //! Where events enter Bowline: webhook routes, and the one door to the store.
 //!
-//! What comes in: HTTP requests of strangers. What goes out: events and their runs, on disk; and answers that are
+//! What comes in: HTTP requests of strangers, and the time that passes. What goes out: events and their runs, on disk; and answers that are
 //! given only after that.
 //!
 //! What must never happen here: an event accepted before it is verified (see [`VerifiedEvent`]), an answer before the
@@ -13,6 +13,7 @@
 //! | [`route`] | one webhook's path, provider, subscriptions and limits |
 //! | [`waiting`] | answers with a run's result |
 //! | [`provider`], [`providers`] | who sent it, and is it genuine |
+//! | [`trigger`] | what schedules, polls and inboxes share: the way in, and the board that shows them |
 //! | [`verified`] | the proof that somebody was asked |
 //! | [`scrub`](mod@scrub) | which headers are kept with an event |
 //! | [`accept`](mod@accept) | the only place where events become runs |
@@ -31,14 +32,16 @@ pub mod providers;
 pub mod route;
 pub mod scrub;
 pub mod serve;
+pub mod trigger;
 pub mod verified;
 pub mod waiting;
 
-pub use accept::{Receipt, accept, accept_replay, draw_key_seed};
+pub use accept::{Receipt, accept, accept_all, accept_replay, draw_key_seed};
 pub use door::Door;
 pub use provider::{
     CameTwice, Envelope, FieldError, Named, Provider, RawRequest, Rejection, Repeat, SignError,
 };
 pub use route::{Route, RouteErrors};
 pub use serve::{ServeLimits, serve};
+pub use trigger::{Intake, TriggerBoard, TriggerKind, TriggerState};
 pub use verified::VerifiedEvent;

@@ -27,6 +27,7 @@ pub struct VerifiedEvent {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Bytes,
     pub(crate) input_pointer: String,
+    pub(crate) runs_not_before: Option<Timestamp>,
 }
 
 impl VerifiedEvent {
@@ -61,6 +62,7 @@ impl VerifiedEvent {
             headers: scrub(headers, &provider.credential_headers()),
             input_pointer: provider.input_pointer().to_owned(),
             body,
+            runs_not_before: None,
         })
     }
 
@@ -89,7 +91,14 @@ impl VerifiedEvent {
             headers: vec![],
             body,
             input_pointer: String::new(),
+            runs_not_before: None,
         })
+    }
+
+    /// Its runs begin no sooner than that. They are on disk before, and wait there.
+    pub fn runs_not_before(mut self, begin: Timestamp) -> Self {
+        self.runs_not_before = Some(begin);
+        self
     }
 
     /// The sender's id of the event, if it names one.

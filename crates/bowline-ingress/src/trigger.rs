@@ -1,0 +1,258 @@
+//! What schedules, polls and inboxes share: their way to the one door, and the board that shows how they do.
+//!
+//! What comes in: events that a trigger of the program made, with the cursor that says how far it got. What goes out:
+//! both on disk in one transaction, and the engine woken. What must never happen here: an event on disk without its
+//! cursor, or a cursor moved without its events.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bowline_model::{BuildId, Clock, WorkflowName};
+use bowline_store::{Accepted, CursorMove, Store, StoreError};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{Receipt, VerifiedEvent, accept_all};
+
+/// Longest error that the board keeps; a longer one is cut.
+pub const LAST_ERROR_BYTES_MAX: usize = 500;
+
+/// First wait before a trigger that failed tries again; doubles to [`RETRY_WAIT_MAX`].
+pub const RETRY_WAIT_MIN: Duration = Duration::from_secs(1);
+/// Longest wait before a trigger that failed tries again.
+pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How long to wait after that many failures in a row before trying again.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use bowline_ingress::trigger::retry_wait;
+/// assert_eq!([1, 2, 3, 7, 1000].map(|failures| retry_wait(failures).as_secs()), [1, 2, 4, 60, 60]);
+/// ```
+pub fn retry_wait(failures_in_a_row: u32) -> Duration {
+    let doublings = failures_in_a_row.saturating_sub(1).min(u32::BITS - 1);
+    RETRY_WAIT_MIN.saturating_mul(1 << doublings).min(RETRY_WAIT_MAX)
+}
+
+/// The way in for events that the program makes by itself. Clones lead to the same store.
+#[derive(Clone)]
+pub struct Intake {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    build: BuildId,
+    on_accepted: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Intake {
+    /// A way into that store. `on_accepted` is called after a commit that brought a run: it wakes the engine.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        build: BuildId,
+        on_accepted: Arc<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self { store, clock, build, on_accepted }
+    }
+
+    /// Time and chance.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The store, to read.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where a cursor is; `None`: it was never moved.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn cursor(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.store.cursor(name).await
+    }
+
+    /// Puts events on disk with their runs, and moves a cursor, in one transaction; then wakes the engine. See
+    /// [`accept_all`](crate::accept::accept_all).
+    ///
+    /// # Durability
+    /// On `Ok`, all of it is on disk. On an error none of it is. After a crash before the answer either holds: the cursor
+    /// tells which.
+    ///
+    /// # Errors
+    /// `Conflict` if the cursor is not where it was expected: another node was there first. What else
+    /// [`Store::accept`] refuses.
+    pub async fn accept_all(
+        &self,
+        events: Vec<(VerifiedEvent, Vec<WorkflowName>)>,
+        cursor: Option<CursorMove>,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let receipts = accept_all(&*self.store, &*self.clock, &self.build, events, cursor).await?;
+        let is_work = |receipt: &Receipt| match &receipt.accepted {
+            Accepted::New { runs, .. } => !runs.is_empty(),
+            Accepted::Duplicate { .. } => false,
+        };
+        if receipts.iter().any(is_work) {
+            (self.on_accepted)();
+        }
+        Ok(receipts)
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").field("build", &self.build).finish_non_exhaustive()
+    }
+}
+
+/// What kind of trigger it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerKind {
+    /// Time brings its events.
+    Schedule,
+    /// It asks a remote for news.
+    Poll,
+    /// It looks into a folder.
+    Inbox,
+}
+
+impl TriggerKind {
+    /// What people read, and what its cursors and sources begin with.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Poll => "poll",
+            Self::Inbox => "inbox",
+        }
+    }
+
+    /// What the cursor of the trigger of that name is called, and what its events have as their source.
+    ///
+    /// ```
+    /// # use bowline_ingress::TriggerKind;
+    /// assert_eq!(TriggerKind::Schedule.source("nightly report"), "schedule/nightly report");
+    /// ```
+    pub fn source(self, name: &str) -> String {
+        format!("{}/{name}", self.as_str())
+    }
+}
+
+impl fmt::Display for TriggerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How one trigger does, on this node and since its process began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TriggerState {
+    /// What kind it is.
+    pub kind: TriggerKind,
+    /// Its name.
+    pub name: String,
+    /// When it acts next, if it will.
+    pub next: Option<Timestamp>,
+    /// When it last acted well.
+    pub last: Option<Timestamp>,
+    /// Events that it brought.
+    pub started: u64,
+    /// What it left out, as its policy says: ticks of a schedule.
+    pub skipped: u64,
+    /// Failures since it last acted well.
+    pub failures_in_a_row: u32,
+    /// What the last failure was, until it acts well again.
+    pub last_error: Option<String>,
+}
+
+/// How all triggers of this process do: written by them, read by pages and health checks. In memory; clones are the
+/// same board.
+#[derive(Debug, Clone, Default)]
+pub struct TriggerBoard {
+    lines: Arc<Mutex<Vec<Arc<Mutex<TriggerState>>>>>,
+}
+
+impl TriggerBoard {
+    /// A trigger's line on the board, for the trigger to write.
+    pub fn add(&self, kind: TriggerKind, name: impl Into<String>) -> TriggerLine {
+        let line = Arc::new(Mutex::new(TriggerState {
+            kind,
+            name: name.into(),
+            next: None,
+            last: None,
+            started: 0,
+            skipped: 0,
+            failures_in_a_row: 0,
+            last_error: None,
+        }));
+        lock(&self.lines).push(line.clone());
+        TriggerLine(line)
+    }
+
+    /// Every trigger as it stands now, in the order in which they were added.
+    pub fn all(&self) -> Vec<TriggerState> {
+        lock(&self.lines).iter().map(|line| lock(line).clone()).collect()
+    }
+}
+
+/// One trigger's line on the [`TriggerBoard`].
+#[derive(Debug, Clone)]
+pub struct TriggerLine(Arc<Mutex<TriggerState>>);
+
+impl TriggerLine {
+    /// It acts next then; `None`: never again.
+    pub fn next(&self, at: Option<Timestamp>) {
+        lock(&self.0).next = at;
+    }
+
+    /// It acted well, brought `started` events and left `skipped` out.
+    pub fn acted(&self, at: Timestamp, started: u64, skipped: u64) {
+        let mut state = lock(&self.0);
+        state.last = Some(at);
+        state.started = state.started.saturating_add(started);
+        state.skipped = state.skipped.saturating_add(skipped);
+        state.failures_in_a_row = 0;
+        state.last_error = None;
+    }
+
+    /// It failed; answers how often in a row. `error` names no secret and no value of a body.
+    pub fn failed(&self, error: &dyn fmt::Display) -> u32 {
+        let mut error = error.to_string();
+        error.truncate(error.floor_char_boundary(LAST_ERROR_BYTES_MAX));
+        let mut state = lock(&self.0);
+        state.failures_in_a_row = state.failures_in_a_row.saturating_add(1);
+        state.last_error = Some(error);
+        state.failures_in_a_row
+    }
+
+    /// How it stands now.
+    pub fn state(&self) -> TriggerState {
+        lock(&self.0).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_shown_until_it_goes_well_again() {
+        let board = TriggerBoard::default();
+        let line = board.add(TriggerKind::Poll, "new orders");
+        assert_eq!((line.failed(&"the store is full"), line.failed(&"x".repeat(5_000))), (1, 2));
+        let shown = board.all().remove(0);
+        assert_eq!(shown.failures_in_a_row, 2);
+        assert_eq!(shown.last_error.map(|error| error.len()), Some(LAST_ERROR_BYTES_MAX));
+        line.acted(Timestamp::UNIX_EPOCH, 3, 1);
+        let shown = board.all().remove(0);
+        assert_eq!((shown.failures_in_a_row, shown.last_error), (0, None));
+        assert_eq!((shown.started, shown.skipped, shown.last), (3, 1, Some(Timestamp::UNIX_EPOCH)));
+    }
+}
