@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::EmptySecret;
+
 /// Why a request was not taken for genuine. Holds nothing of the secret, of the body, or of the signature that would
 /// have been right: its text may be logged and sent back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +16,12 @@ pub enum Error {
         header: String,
         /// What to check.
         hint: &'static str,
+    },
+    /// A header came twice: whoever reads the one and whoever reads the other would not agree on what was signed.
+    #[error("{header} header came twice; a genuine sender sends it once")]
+    HeaderTwice {
+        /// The header's name.
+        header: String,
     },
     /// A header is longer than any that a genuine sender sends.
     #[error("{header} header is {bytes} bytes long (limit {bytes_max}); a genuine sender's is shorter")]
@@ -83,4 +91,50 @@ pub enum Error {
         /// The most allowed.
         ahead_max: Duration,
     },
+    /// The body, in which the signature stands, does not have its form.
+    #[error("the body {problem}; expected the form {form}")]
+    BodyMalformed {
+        /// What is wrong with it.
+        problem: &'static str,
+        /// The form it should have.
+        form: &'static str,
+    },
+    /// The sender signs the address it sends to, and nobody said how it knows this one.
+    #[error(
+        "the sender signs the address it sends to, which is not known here; set the public URL of this server"
+    )]
+    UrlUnknown,
+    /// What was signed can be checked with this certificate only, which is not known yet: it may be fetched, its host is
+    /// the sender's.
+    #[error("the certificate {url} is not known yet")]
+    CertificateUnknown {
+        /// Where it is: a URL whose host was checked.
+        url: String,
+    },
+    /// The certificate cannot be used.
+    #[error("the signing certificate {problem}")]
+    Certificate {
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Why a text is not the key that a scheme needs. Shows nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct BadKey {
+    problem: String,
+}
+
+impl BadKey {
+    /// Fact and hint, and nothing of the key.
+    pub fn new(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into() }
+    }
+}
+
+impl From<EmptySecret> for BadKey {
+    fn from(empty: EmptySecret) -> Self {
+        Self::new(empty.to_string())
+    }
 }

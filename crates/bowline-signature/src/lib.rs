@@ -31,6 +31,8 @@
 mod age;
 mod header;
 mod hmac;
+mod request;
+mod scheme;
 mod secret;
 
 pub mod authorization;
@@ -41,9 +43,11 @@ pub mod shared_key;
 pub mod standard_webhooks;
 pub mod stripe;
 
-pub use error::Error;
+pub use error::{BadKey, Error};
 pub use generic::Hmac;
 pub use github::GitHub;
+pub use request::{Headers, Request};
+pub use scheme::{CannotSign, Scheme, Signed, Unsigned};
 pub use secret::{EmptySecret, SigningSecret};
 pub use shared_key::{ApiKey, Basic, Bearer};
 pub use standard_webhooks::StandardWebhooks;

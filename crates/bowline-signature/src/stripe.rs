@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
 use jiff::Timestamp;
 
 use crate::{
-    Error, SigningSecret,
+    CannotSign, Error, Request, Scheme, Signed, SigningSecret, Unsigned,
     age::{self, Unit},
     header::{self, Candidates},
     hmac::{self, Algorithm},
@@ -76,6 +77,21 @@ impl Stripe {
         let timestamp = Unit::Seconds.text(now);
         let mac = hmac::sign(Algorithm::Sha256, &self.secrets[0], &[timestamp.as_bytes(), b".", body]);
         format!("t={timestamp},v1={}", hex::encode(mac))
+    }
+}
+
+impl Scheme for Stripe {
+    fn verify(&self, request: &Request<'_>, now: Timestamp) -> Result<(), Error> {
+        let header = request.required(HEADER, "Stripe always sends it")?;
+        Stripe::verify(self, header, request.body, now).map(|_signed_at| ())
+    }
+
+    fn sign(&self, unsigned: &Unsigned<'_>, now: Timestamp) -> Result<Signed, CannotSign> {
+        Signed::new([(HEADER, Stripe::sign(self, unsigned.body, now))], unsigned.body)
+    }
+
+    fn headers(&self) -> Vec<HeaderName> {
+        vec![HeaderName::from_static(HEADER)]
     }
 }
 
