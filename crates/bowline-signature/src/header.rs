@@ -1,5 +1,7 @@
 //! What the parsers of headers share: limits, and the signatures found.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+
 use crate::Error;
 
 /// Longest header that is looked at. Genuine ones are shorter than 300 bytes.
@@ -50,4 +52,9 @@ impl Candidates {
 /// Hex in either case, of exactly that many bytes.
 pub(crate) fn hex(text: &[u8], bytes: usize) -> Option<Vec<u8>> {
     hex::decode(text).ok().filter(|decoded| decoded.len() == bytes)
+}
+
+/// Base64 with padding, of exactly that many bytes.
+pub(crate) fn base64(text: &[u8], bytes: usize) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok().filter(|decoded| decoded.len() == bytes)
 }

@@ -6,13 +6,23 @@
 //! What must never happen here: IO, a clock of its own, a secret or an expected signature in a message, a comparison
 //! whose duration tells how much of a signature was right, work without bound for a stranger's header.
 //!
-//! | Sender | Headers | Signed | Algorithm | Age | Rotation |
-//! |---|---|---|---|---|---|
-//! | [`Stripe`] | `stripe-signature: t=…,v1=…` | `t.body` | HMAC-SHA256, hex | [300 s, past only](stripe::TOLERANCE) | several secrets here, several `v1` there |
-//! | [`StandardWebhooks`], Svix | `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,…`, or `svix-*` | `id.timestamp.body` | HMAC-SHA256, base64 | [300 s, both ways](standard_webhooks::TOLERANCE) | several secrets here, several `v1` there |
-//! | [`GitHub`] | `x-hub-signature-256: sha256=…` | body | HMAC-SHA256, hex | – | several secrets here |
-//! | [`Hmac`]: any other | one for the signature, one for the time if there is one | body, or time and body | HMAC-SHA256, -SHA512, -SHA1; hex or base64 | [300 s, both ways](generic::TOLERANCE) | several secrets here, several signatures there |
-//! | [`ApiKey`], [`Bearer`], [`Basic`] | one of your choice; `authorization` | nothing | – | – | several keys here |
+//! | Sender | Headers | Signed | Algorithm | Age | Rotation | Checked against |
+//! |---|---|---|---|---|---|---|
+//! | [`Stripe`] | `stripe-signature: t=…,v1=…` | `t.body` | HMAC-SHA256, hex | [300 s, past only](stripe::TOLERANCE) | several secrets here, several `v1` there | vectors made with Python's `hmac` |
+//! | [`StandardWebhooks`], Svix | `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,…`, or `svix-*` | `id.timestamp.body` | HMAC-SHA256, base64 | [300 s, both ways](standard_webhooks::TOLERANCE) | several secrets here, several `v1` there | standardwebhooks 1.1.0 and svix 2.9.1 (PyPI) |
+//! | [`GitHub`] | `x-hub-signature-256: sha256=…` | body | HMAC-SHA256, hex | – | several secrets here | [published vector](https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries#testing-the-webhook-payload-validation) |
+//! | [`GitLab`] | `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,…` | `id.timestamp.body` | HMAC-SHA256, base64 | [300 s, both ways](gitlab::TOLERANCE) | several signing tokens here | standardwebhooks 1.1.0 (PyPI) |
+//! | [`GitLab`], older | `x-gitlab-token` | nothing | – | – | several secret tokens here | – (compared as it stands) |
+//! | [`Bitbucket`] | `x-hub-signature: sha256=…` | body | HMAC-SHA256, hex | – | several secrets here | [published vector](https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/#Examples), @octokit/webhooks-methods 6.0.0 (npm) |
+//! | [`Linear`] | `linear-signature` | body | HMAC-SHA256, hex | [60 s, both ways](linear::TOLERANCE), by the body | several secrets here | @linear/sdk 98.0.0 (npm) |
+//! | [`Intercom`] | `x-hub-signature: sha1=…` | body | HMAC-SHA1, hex | – | several secrets here | Python's `hmac` after the documentation |
+//! | [`Typeform`] | `typeform-signature: sha256=…` | body | HMAC-SHA256, base64 | – | several secrets here | Python's `hmac` after the documentation's examples |
+//! | [`Calendly`] | `calendly-webhook-signature: t=…,v1=…` | `t.body` | HMAC-SHA256, hex | [180 s, past only](calendly::TOLERANCE) | several keys here | Python's `hmac` after the documentation's examples |
+//! | [`Zendesk`] | `x-zendesk-webhook-signature`, `x-zendesk-webhook-signature-timestamp` | timestamp, body | HMAC-SHA256, base64 | [300 s, both ways](zendesk::TOLERANCE) | several secrets here | Python's `hmac` after the documentation's example |
+//! | [`Xero`] | `x-xero-signature` | body | HMAC-SHA256, base64 | – | several keys here | Python's `hmac` after the documentation |
+//! | [`Meta`] | `x-hub-signature-256: sha256=…` | body | HMAC-SHA256, hex | – | several app secrets here | pywa 4.5.0 (PyPI), @octokit/webhooks-methods 6.0.0 (npm) |
+//! | [`Hmac`]: any other | one for the signature, one for the time if there is one | body, or time and body | HMAC-SHA256, -SHA512, -SHA1; hex or base64 | [300 s, both ways](generic::TOLERANCE) | several secrets here, several signatures there | – |
+//! | [`ApiKey`], [`Bearer`], [`Basic`] | one of your choice; `authorization` | nothing | – | – | several keys here | – |
 //!
 //! # Example: a webhook, signed and verified
 //! ```
@@ -29,26 +39,46 @@
 //! ```
 
 mod age;
+mod body_signature;
 mod header;
 mod hmac;
 mod request;
 mod scheme;
 mod secret;
+mod stamped;
 
 pub mod authorization;
+pub mod bitbucket;
+pub mod calendly;
 pub mod error;
 pub mod generic;
 pub mod github;
+pub mod gitlab;
+pub mod intercom;
+pub mod linear;
+pub mod meta;
 pub mod shared_key;
 pub mod standard_webhooks;
 pub mod stripe;
+pub mod typeform;
+pub mod xero;
+pub mod zendesk;
 
+pub use bitbucket::Bitbucket;
+pub use calendly::Calendly;
 pub use error::{BadKey, Error};
 pub use generic::Hmac;
 pub use github::GitHub;
+pub use gitlab::GitLab;
+pub use intercom::Intercom;
+pub use linear::Linear;
+pub use meta::Meta;
 pub use request::{Headers, Request};
 pub use scheme::{CannotSign, Scheme, Signed, Unsigned};
 pub use secret::{EmptySecret, SigningSecret};
 pub use shared_key::{ApiKey, Basic, Bearer};
 pub use standard_webhooks::StandardWebhooks;
 pub use stripe::Stripe;
+pub use typeform::Typeform;
+pub use xero::Xero;
+pub use zendesk::Zendesk;

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use crate::{
     CannotSign, Error, Request, Scheme, Signed, SigningSecret, Unsigned,
     age::{self, Unit},
-    header::{self, Candidates},
+    header,
     hmac::{self, Algorithm},
+    stamped::Stamped,
 };
 
 /// The header that carries the signature.
@@ -24,8 +25,6 @@ pub const HEADER_BYTES_MAX: usize = header::BYTES_MAX;
 /// Most `v1` signatures that are compared. Stripe sends one for each secret that is valid at the time: two while one
 /// is being replaced.
 pub const SIGNATURES_MAX: usize = header::SIGNATURES_MAX;
-
-const FORM: &str = "t=<seconds>,v1=<64 hex digits>";
 
 /// Verifies what Stripe sends, and signs as Stripe would.
 #[derive(Debug, Clone)]
@@ -62,7 +61,7 @@ impl Stripe {
     /// # Errors
     /// [`Error`], whose text may be logged and sent back.
     pub fn verify(&self, header: impl AsRef<[u8]>, body: &[u8], now: Timestamp) -> Result<Timestamp, Error> {
-        let header = Header::parse(header.as_ref())?;
+        let header = Stamped::parse(HEADER, header.as_ref())?;
         let signed = [header.timestamp_text, b".", body];
         if !hmac::any_matches(Algorithm::Sha256, &self.secrets, &signed, &header.signatures) {
             return Err(Error::Mismatch { secrets: self.secrets.len() });
@@ -93,49 +92,4 @@ impl Scheme for Stripe {
     fn headers(&self) -> Vec<HeaderName> {
         vec![HeaderName::from_static(HEADER)]
     }
-}
-
-/// A header taken apart; nothing in it is trusted yet.
-struct Header<'a> {
-    timestamp_text: &'a [u8],
-    timestamp: Timestamp,
-    signatures: Vec<Vec<u8>>,
-}
-
-impl<'a> Header<'a> {
-    fn parse(header: &'a [u8]) -> Result<Self, Error> {
-        let header = header::bounded(HEADER, header)?;
-        let mut timestamp_text = None;
-        let mut signatures = Candidates::new();
-        for item in header.split(|byte| *byte == b',') {
-            match split_once(item.trim_ascii()) {
-                Some((b"t", value)) => {
-                    if timestamp_text.replace(value).is_some() {
-                        return Err(malformed("has more than one timestamp"));
-                    }
-                }
-                Some((b"v1", value)) => {
-                    signatures.push(HEADER, header::hex(value, Algorithm::Sha256.bytes()))?;
-                }
-                // `v0` is for Stripe's test tools, and others may come: the docs say to ignore them, so that nobody
-                // can make a receiver fall back to a weaker scheme.
-                Some(_) | None => {}
-            }
-        }
-        let timestamp_text = timestamp_text.ok_or_else(|| malformed("has no timestamp"))?;
-        let timestamp =
-            Unit::Seconds.parse(timestamp_text).ok_or_else(|| malformed(Unit::Seconds.problem()))?;
-        let signatures =
-            signatures.decoded().ok_or_else(|| malformed("has no v1 signature of 64 hex digits"))?;
-        Ok(Self { timestamp_text, timestamp, signatures })
-    }
-}
-
-fn split_once(item: &[u8]) -> Option<(&[u8], &[u8])> {
-    let equals = item.iter().position(|byte| *byte == b'=')?;
-    Some((&item[..equals], &item[equals + 1..]))
-}
-
-fn malformed(problem: &'static str) -> Error {
-    Error::HeaderMalformed { header: HEADER.to_owned(), problem, form: FORM.into() }
 }

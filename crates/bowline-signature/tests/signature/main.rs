@@ -5,7 +5,9 @@
 mod gauntlet;
 mod generic;
 mod github;
+mod judges;
 mod official_libraries;
+mod providers;
 mod shared_key;
 mod standard_webhooks;
 mod stripe;

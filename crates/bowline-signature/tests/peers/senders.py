@@ -1,0 +1,197 @@
+"""Webhooks as senders' own and others' libraries sign and judge them; where no library does, as Python's standard
+library does after the example of the sender's documentation.
+
+    python senders.py SENDER sign
+        Prints one JSON object a line: {"name", "secrets", "headers", "body" (base64), "now", "expect"}. `expect` is what
+        a receiver with those secrets should say at `now`: "accepted" or "refused".
+
+    python senders.py SENDER judge
+        Reads such objects (without "expect"), and prints "accepted" or "refused" for each, a line each.
+
+A sender's packages are imported only if it is asked for. Timestamps are of now: use the lines within a minute.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import sys
+import time
+from datetime import datetime, timezone
+
+NOW = int(time.time())
+# The end of the line is signed as well; what is not ASCII is written anew in another way.
+BODY = '{"id":"evt_1","topic":"ping","data":{"item":{"name":"Zoë"}}}\r\n'.encode()
+
+
+def mac(secret, content, digest=hashlib.sha256):
+    return hmac.new(secret.encode(), content, digest)
+
+
+def b64(digest):
+    return base64.b64encode(digest).decode()
+
+
+class Sender:
+    """Signs as the sender does; judges as a receiver with one secret. Any exception is a refusal."""
+
+    secrets = ["the secret", "another secret"]
+    # How old, in seconds, a webhook is that everybody refuses; None where no time is signed.
+    stale = None
+
+    def sign(self, secret, body, at):
+        raise NotImplementedError
+
+    def accepts(self, secret, headers, body):
+        raise NotImplementedError
+
+
+class GitLab(Sender):
+    """The library of Standard Webhooks, with which GitLab's own change was tested."""
+
+    secrets = [
+        "whsec_" + b64(b"the signing token of these tests"),
+        "whsec_" + b64(b"another signing token, 32 bytes."),
+    ]
+    stale = 400
+
+    def sign(self, secret, body, at):
+        from standardwebhooks.webhooks import Webhook
+
+        id = "f5e5f430-f57b-4e6e-9fac-d9128cd7232f"
+        signature = Webhook(secret).sign(id, datetime.fromtimestamp(at, tz=timezone.utc), body.decode())
+        return {"webhook-id": id, "webhook-timestamp": str(at), "webhook-signature": signature}
+
+    def accepts(self, secret, headers, body):
+        from standardwebhooks.webhooks import Webhook
+
+        Webhook(secret).verify(body, headers, json_parse=False)
+        return True
+
+
+class Bitbucket(Sender):
+    """After the example of Bitbucket's documentation."""
+
+    def sign(self, secret, body, at):
+        return {"x-hub-signature": "sha256=" + mac(secret, body).hexdigest()}
+
+    def accepts(self, secret, headers, body):
+        return hmac.compare_digest(self.sign(secret, body, NOW)["x-hub-signature"], headers["x-hub-signature"])
+
+
+class Intercom(Sender):
+    """After Intercom's documentation, with Python's standard library."""
+
+    def sign(self, secret, body, at):
+        return {"x-hub-signature": "sha1=" + mac(secret, body, hashlib.sha1).hexdigest()}
+
+    def accepts(self, secret, headers, body):
+        return hmac.compare_digest(self.sign(secret, body, NOW)["x-hub-signature"], headers["x-hub-signature"])
+
+
+class Typeform(Sender):
+    """After the examples of Typeform's documentation, with Python's standard library."""
+
+    def sign(self, secret, body, at):
+        return {"typeform-signature": "sha256=" + b64(mac(secret, body).digest())}
+
+    def accepts(self, secret, headers, body):
+        return hmac.compare_digest(self.sign(secret, body, NOW)["typeform-signature"], headers["typeform-signature"])
+
+
+class Calendly(Sender):
+    """After the examples of Calendly's documentation, with Python's standard library."""
+
+    stale = 300
+
+    def sign(self, secret, body, at):
+        digest = mac(secret, f"{at}.".encode() + body).hexdigest()
+        return {"calendly-webhook-signature": f"t={at},v1={digest}"}
+
+    def accepts(self, secret, headers, body):
+        parts = dict(part.split("=", 1) for part in headers["calendly-webhook-signature"].split(","))
+        expected = mac(secret, parts["t"].encode() + b"." + body).hexdigest()
+        return hmac.compare_digest(expected, parts["v1"]) and int(parts["t"]) >= time.time() - 180
+
+
+class Zendesk(Sender):
+    """After the example of Zendesk's documentation, with Python's standard library."""
+
+    def sign(self, secret, body, at):
+        timestamp = datetime.fromtimestamp(at, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        signature = b64(mac(secret, timestamp.encode() + body).digest())
+        return {"x-zendesk-webhook-signature": signature, "x-zendesk-webhook-signature-timestamp": timestamp}
+
+    def accepts(self, secret, headers, body):
+        timestamp = headers["x-zendesk-webhook-signature-timestamp"]
+        expected = b64(mac(secret, timestamp.encode() + body).digest())
+        return hmac.compare_digest(expected, headers["x-zendesk-webhook-signature"])
+
+
+class Xero(Sender):
+    """After Xero's documentation, with Python's standard library."""
+
+    def sign(self, secret, body, at):
+        return {"x-xero-signature": b64(mac(secret, body).digest())}
+
+    def accepts(self, secret, headers, body):
+        return hmac.compare_digest(b64(mac(secret, body).digest()), headers["x-xero-signature"])
+
+
+class Meta(Sender):
+    """pywa, the client of WhatsApp's API, judges; Python's standard library signs."""
+
+    def sign(self, secret, body, at):
+        return {"x-hub-signature-256": "sha256=" + mac(secret, body).hexdigest()}
+
+    def accepts(self, secret, headers, body):
+        from pywa.utils import webhook_updates_validator
+
+        return webhook_updates_validator(secret, body, headers["x-hub-signature-256"])
+
+
+SENDERS = {sender.__name__.lower(): sender for sender in Sender.__subclasses__()}
+
+
+def cases(sender):
+    secret, other = sender.secrets
+    for name, body in (("genuine", BODY), ("big", b'{"topic":"ping","data":{"item":"' + b"x" * 100_000 + b'"}}')):
+        yield name, [secret], sender.sign(secret, body, NOW), body, "accepted"
+    signed = sender.sign(secret, BODY, NOW)
+    yield "of the old secret", [other, secret], signed, BODY, "accepted"
+    yield "of another secret", [other], signed, BODY, "refused"
+    yield "another body", [secret], signed, BODY.replace(b"ping", b"pong"), "refused"
+    yield "a body without its end", [secret], signed, BODY.rstrip(), "refused"
+    yield "a body written anew", [secret], signed, json.dumps(json.loads(BODY)).encode(), "refused"
+    for name in signed:
+        yield f"without {name}", [secret], {n: v for n, v in signed.items() if n != name}, BODY, "refused"
+    if sender.stale:
+        at = NOW - sender.stale
+        yield "stale", [secret], sender.sign(secret, BODY, at), BODY, "refused"
+
+
+def verdict(sender, case):
+    body = base64.b64decode(case["body"])
+    for secret in case["secrets"]:
+        try:
+            if sender.accepts(secret, case["headers"], body):
+                return "accepted"
+        except Exception:
+            pass
+    return "refused"
+
+
+def main(name, mode):
+    sender = SENDERS[name]()
+    if mode == "sign":
+        for case_name, secrets, headers, body, expect in cases(sender):
+            case = {"name": case_name, "secrets": secrets, "headers": headers, "body": b64(body), "now": NOW}
+            said = verdict(sender, case)
+            assert said == expect, f"{case_name}: the library says {said}"
+            print(json.dumps({**case, "expect": expect}))
+    else:
+        for line in sys.stdin:
+            print(verdict(sender, json.loads(line)))
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,140 @@
+//! Libraries of others that sign and judge webhooks, spoken with line by line: `tests/peers/senders.py` and
+//! `tests/peers/senders.mjs`.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bowline_signature::{Request, Scheme, Unsigned};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::{at, peer};
+
+/// Makes a scheme that accepts what these secrets signed; the first one signs.
+pub(crate) type Make = fn(&[&str]) -> Box<dyn Scheme>;
+
+/// Who judges.
+pub(crate) enum Judge {
+    /// Python, with that module.
+    Python(&'static str),
+    /// Node.js, with that package.
+    Node(&'static str),
+}
+
+impl Judge {
+    /// Its program for that sender and mode (`sign`, `judge`); an error says what is missing.
+    fn program(&self, sender: &str, mode: &str) -> Result<(Command, String), String> {
+        match self {
+            Self::Python(module) => {
+                let python = peer::python(module)
+                    .ok_or_else(|| format!("needs Python with {module}: scripts/python makes one"))?;
+                let mut program = Command::new(python);
+                program.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/senders.py"), sender, mode]);
+                Ok((program, String::new()))
+            }
+            Self::Node(package) => {
+                let missing = || format!("needs BOWLINE_NODE with {package}: scripts/node makes one");
+                let node = std::env::var_os("BOWLINE_NODE").ok_or_else(missing)?;
+                // Packages are looked for from the current folder.
+                let home = Path::new(&node).parent().ok_or_else(missing)?;
+                if !home.join("node_modules").join(package).exists() {
+                    return Err(missing());
+                }
+                let mut program = Command::new(&node);
+                program.args(["--input-type=module", "--eval", include_str!("../peers/senders.mjs")]);
+                program.current_dir(home);
+                Ok((program, format!("{}\n", json!({"sender": sender, "mode": mode}))))
+            }
+        }
+    }
+
+    /// The lines it prints.
+    fn ask(&self, sender: &str, mode: &str, lines: &str) -> Result<Vec<String>, String> {
+        let (mut program, first) = self.program(sender, mode)?;
+        let program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = program.spawn().unwrap();
+        running.stdin.take().unwrap().write_all(format!("{first}{lines}").as_bytes()).unwrap();
+        let made = running.wait_with_output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Ok(String::from_utf8(made.stdout).unwrap().lines().map(ToOwned::to_owned).collect())
+    }
+}
+
+/// The library signs, and ours says of each line what the library says; and the other way round. An error says what is
+/// missing here.
+#[expect(clippy::disallowed_methods, reason = "the libraries judge by the machine's clock")]
+pub(crate) fn agree(judge: &Judge, sender: &str, secrets: [&str; 2], make: Make) -> Result<(), String> {
+    let lines = judge.ask(sender, "sign", "")?;
+    for line in &lines {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let now = at(line["now"].as_i64().unwrap());
+        assert_eq!(ours(make, &line, now), line["expect"], "{sender} signed: {}", line["name"]);
+    }
+    assert!(lines.len() >= 6, "{sender}: {} lines", lines.len());
+
+    let now = Timestamp::now();
+    let lines = table(make, secrets, now);
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let said = judge.ask(sender, "judge", &text)?;
+    assert_eq!(said.len(), lines.len());
+    for (line, said) in lines.iter().zip(said) {
+        assert_eq!(said, line["expect"], "what the library says of ours: {sender}, {}", line["name"]);
+        assert_eq!(ours(make, line, now), line["expect"], "{sender}, {}", line["name"]);
+    }
+    Ok(())
+}
+
+/// What ours signs, whole and spoilt.
+fn table(make: Make, secrets: [&str; 2], now: Timestamp) -> Vec<Value> {
+    let [secret, other] = secrets;
+    let body = "{\"action\":\"update\",\"topic\":\"ping\",\"data\":{\"item\":{\"name\":\"Zoë\"}}}".as_bytes();
+    let signed = make(&[secret]).sign(&Unsigned::json("msg_17", body), now).unwrap();
+    let line = |name: &str,
+                secrets: &[&str],
+                headers: &[(HeaderName, HeaderValue)],
+                body: &[u8],
+                expect: &str| {
+        let headers: Map<String, Value> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), json!(value.to_str().unwrap())))
+            .collect();
+        json!({"name": name, "secrets": secrets, "headers": headers, "body": STANDARD.encode(body), "expect": expect})
+    };
+    let changed: Vec<u8> = String::from_utf8(signed.body.clone()).unwrap().replace("Zoë", "Zoe").into();
+    let mut lines = vec![
+        line("genuine", &[secret], &signed.headers, &signed.body, "accepted"),
+        line("of the old secret", &[other, secret], &signed.headers, &signed.body, "accepted"),
+        line("of another secret", &[other], &signed.headers, &signed.body, "refused"),
+        line("another body", &[secret], &signed.headers, &changed, "refused"),
+        line("no signature", &[secret], &[], &signed.body, "refused"),
+    ];
+    for index in 0..signed.headers.len() {
+        let mut headers = signed.headers.clone();
+        let (name, _) = headers.remove(index);
+        lines.push(line(&format!("without {name}"), &[secret], &headers, &signed.body, "refused"));
+    }
+    lines
+}
+
+fn ours(make: Make, line: &Value, now: Timestamp) -> &'static str {
+    let headers: HeaderMap = line["headers"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| {
+            (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value.as_str().unwrap()).unwrap())
+        })
+        .collect();
+    let secrets: Vec<&str> =
+        line["secrets"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect();
+    let body = STANDARD.decode(line["body"].as_str().unwrap()).unwrap();
+    match make(&secrets).verify(&Request::post(&headers, &body), now) {
+        Ok(()) => "accepted",
+        Err(_) => "refused",
+    }
+}
