@@ -22,6 +22,7 @@ use bowline_model::{Failure, Secret};
 use crate::{
     Api, Vault,
     address::segment,
+    policy::waits_for_another,
     proof::Credential,
     settings::{self, Settings},
     vault::TOKEN_KEY_VARIABLE,
@@ -150,12 +151,20 @@ impl Tokens {
         };
         for _ in 0..FLIGHTS_MAX {
             let now = (settings.clock.now(), settings.clock.monotonic());
-            let landing = match slot.look(&standing, refused, now, begin) {
+            let (landing, age) = match slot.look(&standing, refused, now, begin) {
                 Look::Use(token) => return Ok(token),
                 Look::Blocked(no_token) => return Err(no_token),
-                Look::Wait(landing) => landing,
+                Look::Wait(landing, age) => (landing, age),
             };
-            let token = wait(landing).await?;
+            let (held, wait) = waits_for_another(age);
+            let token = tokio::select! {
+                biased;
+                outcome = hear(landing) => outcome?,
+                () = settings.clock.sleep(held) => {
+                    let why = format!("the token of {}", whose(&settings.name, account));
+                    return Err(NoToken::Wait { wait, why });
+                }
+            };
             if refused.is_none_or(|refused| token.version > refused) {
                 return Ok(token);
             }
@@ -175,7 +184,7 @@ impl Tokens {
 }
 
 /// Waits for a renewal.
-async fn wait(mut landing: Landing) -> Outcome {
+async fn hear(mut landing: Landing) -> Outcome {
     let interrupted = || {
         let why = "a renewal of its token was interrupted".to_owned();
         Err(NoToken::Wait { wait: INTERRUPTED_WAIT, why })

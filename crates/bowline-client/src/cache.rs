@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::BoxFuture;
+use bowline_model::{BoxFuture, Clock};
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_LOCATION, LOCATION};
@@ -28,7 +28,7 @@ use self::{
     key::{Key, Place},
     terms::Terms,
 };
-use crate::{Api, verdict::Answer};
+use crate::{Api, policy::waits_for_another, verdict::Answer};
 
 /// All that one account keeps; past it the oldest go.
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -37,11 +37,14 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// What an answer takes beside its body, and a header beside its own bytes.
 const ANSWER_OVERHEAD_BYTES: usize = 512;
 const HEADER_OVERHEAD_BYTES: usize = 96;
+/// After an answer that is of use to nobody else, all who waited for it ask side by side; the last of them comes so late.
+const IN_VAIN_FOR: Duration = Duration::from_secs(11);
 
 /// Answers that are kept.
 impl Api {
     /// Keeps good answers to GETs in memory, for that long by the Api's clock: an equal GET is answered from there and
-    /// sends nothing. Equal GETs at the same time are sent once, and each waits no longer than its own attempt may take.
+    /// sends nothing. Equal GETs at the same time are sent once; the others wait for that answer, longer than a second as
+    /// a durable wait.
     ///
     /// After that time an answer with an `ETag` or `Last-Modified` is not fetched again but asked about: a 304 makes it
     /// good for as long again. With [`Duration::ZERO`] that is so at each call.
@@ -116,7 +119,9 @@ struct State {
     /// What is being asked for, by number; no longer once it was changed meanwhile, for then the answer may be older.
     asked: HashMap<u64, Key>,
     /// Those of them that others wait for.
-    flights: HashMap<Key, (u64, watch::Receiver<Option<Landed>>)>,
+    flights: HashMap<Key, Flight>,
+    /// Those whose answer was of use to nobody else, and until when nobody waits for the next.
+    in_vain: HashMap<Key, Duration>,
 }
 
 struct Slot {
@@ -131,6 +136,14 @@ pub(crate) struct Kept {
     terms: Terms,
 }
 
+/// A request that others wait for.
+#[derive(Clone)]
+struct Flight {
+    number: u64,
+    began: Duration,
+    landing: watch::Receiver<Option<Landed>>,
+}
+
 /// How a flight ended: with an answer that others can use, or without.
 type Landed = Option<Arc<Kept>>;
 
@@ -140,8 +153,8 @@ enum Found<'c> {
     Kept(Arc<Kept>),
     /// Ask the remote; perhaps only whether this one still holds.
     Ask(Asking<'c>, Option<Arc<Kept>>),
-    /// The caller's time was over before another's request was answered.
-    TimedOut,
+    /// Another's request is not answered yet. The caller is to come again.
+    Later(Duration),
 }
 
 impl Cache {
@@ -158,7 +171,7 @@ impl Cache {
 enum Turn<'c> {
     Kept(Arc<Kept>),
     First(Asking<'c>, Option<Arc<Kept>>),
-    Next(watch::Receiver<Option<Landed>>),
+    Next(Flight),
 }
 
 impl Cache {
@@ -166,18 +179,21 @@ impl Cache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for an answer; waits, until `deadline` ends, for one that is on its way.
-    async fn find(&self, key: Key, now: Timestamp, deadline: &mut BoxFuture<'static, ()>) -> Found<'_> {
+    /// Looks for an answer; waits a little, until `deadline` ends at most, for one that is on its way.
+    async fn find(&self, key: Key, clock: &dyn Clock, deadline: &mut BoxFuture<'static, ()>) -> Found<'_> {
         loop {
-            let mut landing = match self.turn(key, now) {
+            let now = clock.monotonic();
+            let mut flight = match self.turn(key, clock.now(), now) {
                 Turn::Kept(kept) => return Found::Kept(kept),
                 Turn::First(asking, old) => return Found::Ask(asking, old),
-                Turn::Next(landing) => landing,
+                Turn::Next(flight) => flight,
             };
+            let (held, wait) = waits_for_another(now.saturating_sub(flight.began));
             let landed = tokio::select! {
                 biased;
-                landed = landing.wait_for(Option::is_some) => landed,
-                () = &mut *deadline => return Found::TimedOut,
+                landed = flight.landing.wait_for(Option::is_some) => landed,
+                () = &mut *deadline => return Found::Later(wait),
+                () = clock.sleep(held) => return Found::Later(wait),
             };
             match landed.as_deref() {
                 Ok(Some(Some(kept))) => return Found::Kept(kept.clone()),
@@ -192,19 +208,24 @@ impl Cache {
         }
     }
 
-    fn turn(&self, key: Key, now: Timestamp) -> Turn<'_> {
+    /// `now` by the wall, and by the clock that nobody sets.
+    fn turn(&self, key: Key, wall: Timestamp, now: Duration) -> Turn<'_> {
         let mut state = self.lock();
         let kept = state.get(key);
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.terms.is_fresh(now)) {
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.terms.is_fresh(wall)) {
             return Turn::Kept(kept.clone());
         }
-        if let Some((_, landing)) = state.flights.get(&key) {
-            return Turn::Next(landing.clone());
+        if let Some(flight) = state.flights.get(&key) {
+            return Turn::Next(flight.clone());
         }
-        let (tell, landing) = watch::channel(None);
         let number = state.begin(key);
-        state.flights.insert(key, (number, landing));
-        Turn::First(Asking { cache: self, key, number, tell: Some(tell) }, kept)
+        // Those who went away to wait come back one by one: they are not to wait for one another.
+        let tell = state.in_vain.get(&key).is_none_or(|until| *until <= now).then(|| {
+            let (tell, landing) = watch::channel(None);
+            state.flights.insert(key, Flight { number, began: now, landing });
+            tell
+        });
+        Turn::First(Asking { cache: self, key, number, tell }, kept)
     }
 
     /// A request that nobody else waits for, and what is kept for it.
@@ -317,6 +338,17 @@ impl Asking<'_> {
         self.cache.lock().remove(self.key);
     }
 
+    /// Notes that the answer is of no use to others.
+    fn was_in_vain(&self, now: Duration) {
+        let mut state = self.cache.lock();
+        state.in_vain.retain(|_, until| *until > now);
+        let mine = state.flights.get(&self.key).filter(|flight| flight.number == self.number);
+        // Shorter ones nobody went away from.
+        if mine.is_some_and(|flight| waits_for_another(now.saturating_sub(flight.began)).0.is_zero()) {
+            state.in_vain.insert(self.key, now + IN_VAIN_FOR);
+        }
+    }
+
     /// Tells those who wait.
     fn land(self, answer: Landed) {
         if let Some(tell) = &self.tell {
@@ -329,7 +361,7 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         let mut state = self.cache.lock();
         state.asked.remove(&self.number);
-        if state.flights.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+        if state.flights.get(&self.key).is_some_and(|flight| flight.number == self.number) {
             state.flights.remove(&self.key);
         }
     }

@@ -45,7 +45,7 @@ use tokio::sync::Notify;
 use self::{
     declared::RateLimit,
     gates::{Gates, Mark},
-    line::Line,
+    line::{Line, Place},
 };
 use crate::Api;
 
@@ -56,6 +56,8 @@ pub use self::{breaker::Breaker, budget::RetryBudget};
 const SHORT_WAIT_MAX: Duration = Duration::from_millis(100);
 /// All that one ask sleeps in memory.
 const SLEPT_MAX: Duration = Duration::from_secs(1);
+/// Nobody waits longer for what another call is doing before it looks again.
+const LOOK_MAX: Duration = Duration::from_secs(10);
 /// Who cannot go now is not asked again earlier than this.
 const WAIT_MIN: Duration = Duration::from_millis(2);
 
@@ -179,6 +181,13 @@ impl Api {
     }
 }
 
+/// How to wait for what another call has been doing for `age`: so long in memory, and then so long as the caller's durable
+/// wait. Nobody knows when it will be done: it is looked at again when it took twice as long.
+pub(crate) fn waits_for_another(age: Duration) -> (Duration, Duration) {
+    let held = SLEPT_MAX.saturating_sub(age);
+    (held, (age + held).min(LOOK_MAX))
+}
+
 /// The limits of one account of an Api.
 pub(crate) struct Policy {
     shared: Arc<Shared>,
@@ -232,7 +241,7 @@ pub(crate) enum Seen<'a> {
 
 /// What became of an ask.
 enum Answer {
-    Go(Mark),
+    Go(Mark, Place),
     Wait { until: Duration, why: &'static str, wake: Option<Arc<Notify>> },
 }
 
@@ -253,9 +262,9 @@ impl Policy {
             let now = clock.monotonic();
             let answer = self.shared.lock().ask(&ask, now);
             let (until, why, wake) = match answer {
-                Answer::Go(mark) => {
+                Answer::Go(mark, place) => {
                     waiting.until = None;
-                    return Ok(Permit::new(self.shared.clone(), clock.clone(), mark));
+                    return Ok(Permit::new(self.shared.clone(), clock.clone(), mark, place));
                 }
                 Answer::Wait { until, why, wake } => (until, why, wake),
             };
@@ -285,13 +294,13 @@ impl State {
         };
         let paid_at = if pays { self.paid_at(ask.ticket, now) } else { now };
         if paid_at <= now && self.line.is_within(place, room) {
-            self.line.leave(place);
+            self.line.go(place);
             if pays {
                 self.pay(ask.ticket, now);
             }
             let mark = self.gates.take(pays, now);
             self.wake(now);
-            return Answer::Go(mark);
+            return Answer::Go(mark, place);
         }
         let (until, why) = if self.line.is_within(place, room) {
             (now, "")

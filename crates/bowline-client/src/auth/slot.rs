@@ -37,7 +37,8 @@ pub(crate) struct Slot {
 #[derive(Default)]
 struct State {
     held: Option<Held>,
-    flight: Option<Landing>,
+    /// And when it began.
+    flight: Option<(Landing, Duration)>,
     failures: u32,
     blocked: Option<Blocked>,
     unsaved: Option<Unsaved>,
@@ -72,8 +73,8 @@ pub(crate) struct Unsaved {
 /// What a caller gets.
 pub(crate) enum Look {
     Use(AccessToken),
-    /// Somebody renews it: wait for that.
-    Wait(Landing),
+    /// Somebody renews it, for so long already: wait for that.
+    Wait(Landing, Duration),
     /// It is too early to ask again.
     Blocked(NoToken),
 }
@@ -112,10 +113,13 @@ impl Slot {
         match state.find(standing, refused, now, elapsed) {
             Found::Use(token) => Look::Use(token),
             Found::UseAndRenew(token) => {
-                state.join(begin);
+                state.join(elapsed, begin);
                 Look::Use(token)
             }
-            Found::Renew => Look::Wait(state.join(begin)),
+            Found::Renew => {
+                let (landing, began) = state.join(elapsed, begin);
+                Look::Wait(landing, elapsed.saturating_sub(began))
+            }
             Found::Blocked(why) => Look::Blocked(why),
         }
     }
@@ -205,15 +209,19 @@ impl State {
         blocked.map_or(Found::Renew, |blocked| Found::Blocked(blocked.why.later(blocked.until, elapsed)))
     }
 
-    fn join(&mut self, begin: impl FnOnce(watch::Sender<Option<Outcome>>)) -> Landing {
+    fn join(
+        &mut self,
+        now: Duration,
+        begin: impl FnOnce(watch::Sender<Option<Outcome>>),
+    ) -> (Landing, Duration) {
         // One whose task ended without a word is none.
-        if let Some(landing) = self.flight.as_ref().filter(|landing| landing.has_changed().is_ok()) {
-            return landing.clone();
+        if let Some(flight) = self.flight.as_ref().filter(|(landing, _)| landing.has_changed().is_ok()) {
+            return flight.clone();
         }
         let (tell, landing) = watch::channel(None);
-        self.flight = Some(landing.clone());
+        self.flight = Some((landing.clone(), now));
         begin(tell);
-        landing
+        (landing, now)
     }
 
     fn is_refused(&self, held: &Held, refused: Option<i64>, elapsed: Duration) -> bool {
@@ -256,7 +264,7 @@ mod tests {
         match (look, renews) {
             (Look::Use(token), false) => format!("use {}", token.version),
             (Look::Use(token), true) => format!("use {} and renew", token.version),
-            (Look::Wait(_), _) => "renew".into(),
+            (Look::Wait(..), _) => "renew".into(),
             (Look::Blocked(NoToken::Later(failure)), _) => {
                 format!("blocked for {:?}", failure.retry_after.unwrap())
             }
@@ -294,7 +302,7 @@ mod tests {
         fail(&slot, now);
         assert_eq!(look(&slot, None, now + 10), "blocked for 50s");
         let other = Standing { identity: "another client".into(), seed: None };
-        assert!(matches!(slot.look(&other, None, (at(0), seconds(now)), drop), Look::Wait(_)));
+        assert!(matches!(slot.look(&other, None, (at(0), seconds(now)), drop), Look::Wait(..)));
     }
 
     #[test]
@@ -315,7 +323,7 @@ mod tests {
         let mut begun = vec![];
         for _ in 0..50 {
             let look = slot.look(&standing(), None, (at(0), seconds(0)), |tell| begun.push(tell));
-            assert!(matches!(look, Look::Wait(_)));
+            assert!(matches!(look, Look::Wait(..)));
         }
         assert_eq!(begun.len(), 1);
         drop(begun);

@@ -40,7 +40,7 @@ impl Api {
             }
             Wish::None => return self.exchange(outgoing, read, |_| {}).await,
         };
-        match cache.find(key, outgoing.asked.now, &mut outgoing.deadline).await {
+        match cache.find(key, &*self.settings().clock, &mut outgoing.deadline).await {
             Found::Kept(kept) => {
                 if let Ok(value) = read.good(&kept.answer, &outgoing.asked.scrub) {
                     tell_found(&outgoing.asked);
@@ -51,7 +51,10 @@ impl Api {
                 self.ask(asking, old, outgoing, read).await
             }
             Found::Ask(asking, old) => self.ask(asking, old, outgoing, read).await,
-            Found::TimedOut => Verdict::Unknown(outgoing.asked.timed_out()),
+            Found::Later(wait) => {
+                let why = format!("another's equal call ({})", self.settings().name);
+                Verdict::Wait { wait, why }
+            }
         }
     }
 
@@ -72,12 +75,12 @@ impl Api {
             forbidden = terms::forbid_reuse(&answer.headers);
         };
         let verdict = self.exchange_or_confirm(old.as_deref(), outgoing, read, keep).await;
-        match &verdict {
+        let landed = match &verdict {
             Verdict::Done(_) => {
                 if forbidden {
                     tell_forbidden(asking.cache, &outgoing.asked);
                 }
-                asking.land(kept.filter(|kept| kept.terms.is_fresh(clock.now())));
+                kept.filter(|kept| kept.terms.is_fresh(clock.now()))
             }
             Verdict::RetryAfter(failure) | Verdict::Unknown(failure) if is_outage(failure) => {
                 let stands_in = |old: &Arc<Kept>| old.terms.stands_in(clock.now());
@@ -88,15 +91,20 @@ impl Api {
                     asking.land(Some(old));
                     return Verdict::Done(value);
                 }
-                asking.land(None);
+                None
             }
-            Verdict::RetryAfter(_) | Verdict::Unknown(_) | Verdict::Wait { .. } => asking.land(None),
+            Verdict::RetryAfter(_) | Verdict::Unknown(_) | Verdict::Wait { .. } => None,
             // It says no where it once said something: that is over.
             Verdict::Refused(_) => {
                 asking.forget();
-                asking.land(None);
+                None
             }
+        };
+        // Who had to wait asked nothing yet.
+        if landed.is_none() && !matches!(verdict, Verdict::Wait { .. }) {
+            asking.was_in_vain(clock.monotonic());
         }
+        asking.land(landed);
         verdict
     }
 

@@ -6,6 +6,29 @@ use super::*;
 use crate::{settings::Settings, verdict::BodyEnd};
 
 const TTL: Duration = Duration::from_secs(100);
+/// Some time of the clock that nobody sets.
+const MIDNIGHT: Duration = Duration::ZERO;
+
+/// A clock that has stopped.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        at(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        MIDNIGHT
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn random(&self) -> u64 {
+        0
+    }
+}
 
 fn settings() -> Settings {
     Settings::new("a".into(), bowline_model::Variables::new(|_| None))
@@ -47,7 +70,7 @@ fn keep(cache: &Cache, key: Key, answer: &Answer, now: Timestamp) {
 
 /// Which of the first keys have an answer.
 fn fresh(cache: &Cache, now: Timestamp) -> Vec<u8> {
-    (0..9).filter(|number| matches!(cache.turn(key(*number), now), Turn::Kept(_))).collect()
+    (0..9).filter(|number| matches!(cache.turn(key(*number), now, MIDNIGHT), Turn::Kept(_))).collect()
 }
 
 fn whole(cache: &Cache) {
@@ -94,12 +117,12 @@ fn what_can_be_asked_about_is_kept_for_longer_than_it_is_given() {
     let cache = Cache::new(Caching::For(TTL));
     keep(&cache, key(0), &tagged(), at(0));
     keep(&cache, key(1), &answer(1), at(1000));
-    assert!(matches!(cache.turn(key(0), at(1000)), Turn::First(_, Some(_))));
+    assert!(matches!(cache.turn(key(0), at(1000), MIDNIGHT), Turn::First(_, Some(_))));
     let told = Cache::new(Caching::AsTold);
     keep(&told, key(0), &answer(1), at(0));
     assert_eq!(told.lock().order.len(), 0, "of no use");
     keep(&told, key(0), &tagged(), at(0));
-    assert!(matches!(told.turn(key(0), at(0)), Turn::First(_, Some(_))));
+    assert!(matches!(told.turn(key(0), at(0), MIDNIGHT), Turn::First(_, Some(_))));
 }
 
 #[test]
@@ -109,7 +132,8 @@ fn a_change_ends_what_is_kept_of_its_path_and_what_was_asked_before_it_ended() {
     for path in paths {
         keep(&cache, key_of(path), &answer(1), at(0));
     }
-    let kept = |cache: &Cache| paths.map(|path| matches!(cache.turn(key_of(path), at(0)), Turn::Kept(_)));
+    let kept =
+        |cache: &Cache| paths.map(|path| matches!(cache.turn(key_of(path), at(0), MIDNIGHT), Turn::Kept(_)));
     let place = Place::of(&url("/a"));
     cache.change(place).did_nothing();
     assert_eq!(kept(&cache), [true; 4]);
@@ -133,11 +157,16 @@ fn a_change_ends_what_is_kept_of_its_path_and_what_was_asked_before_it_ended() {
 #[test]
 fn who_asks_after_a_change_does_not_wait_for_what_was_asked_before() {
     let cache = Cache::new(Caching::For(TTL));
-    let Turn::First(first, _) = cache.turn(key(0), at(0)) else { panic!("nobody was here before") };
+    let Turn::First(first, _) = cache.turn(key(0), at(0), MIDNIGHT) else { panic!("nobody was here before") };
     drop(cache.change(key(0).place));
-    let Turn::First(second, _) = cache.turn(key(0), at(0)) else { panic!("the first may be too old") };
+    let Turn::First(second, _) = cache.turn(key(0), at(0), MIDNIGHT) else {
+        panic!("the first may be too old")
+    };
     drop(first);
-    assert!(matches!(cache.turn(key(0), at(0)), Turn::Next(_)), "the first took the second's place with it");
+    assert!(
+        matches!(cache.turn(key(0), at(0), MIDNIGHT), Turn::Next(_)),
+        "the first took the second's place with it"
+    );
     drop(second);
     idle(&cache);
 }
@@ -145,12 +174,36 @@ fn who_asks_after_a_change_does_not_wait_for_what_was_asked_before() {
 #[test]
 fn a_dropped_flight_leaves_nothing_behind() {
     let cache = Cache::new(Caching::For(TTL));
-    let find =
-        |deadline: &mut BoxFuture<'static, ()>| cache.find(key(0), at(0), deadline).now_or_never().is_some();
+    let find = |deadline: &mut BoxFuture<'static, ()>| {
+        cache.find(key(0), &Stopped, deadline).now_or_never().is_some()
+    };
     let mut never: BoxFuture<'static, ()> = Box::pin(std::future::pending());
-    let Turn::First(flight, None) = cache.turn(key(0), at(0)) else { panic!("nobody was here before") };
+    let Turn::First(flight, None) = cache.turn(key(0), at(0), MIDNIGHT) else {
+        panic!("nobody was here before")
+    };
     assert!(!find(&mut never), "another is on its way");
     drop(flight);
     idle(&cache);
     assert!(find(&mut never));
+}
+
+#[test]
+fn after_a_long_wait_in_vain_nobody_waits_for_the_next() {
+    let cache = Cache::new(Caching::For(TTL));
+    let is_alone = |now| match cache.turn(key(0), at(0), now) {
+        Turn::First(asking, _) => asking.tell.is_none(),
+        Turn::Next(_) | Turn::Kept(_) => panic!("nobody is asking"),
+    };
+    for (took, alone) in [(Duration::from_millis(999), false), (Duration::from_secs(1), true)] {
+        let Turn::First(flight, None) = cache.turn(key(0), at(0), MIDNIGHT) else {
+            panic!("nobody was here")
+        };
+        flight.was_in_vain(took);
+        flight.land(None);
+        assert_eq!(is_alone(took), alone, "who was here longer than a second went away, and comes back");
+    }
+    assert!(!is_alone(Duration::from_secs(1) + IN_VAIN_FOR));
+    cache.ask(key(1)).0.was_in_vain(Duration::from_secs(60));
+    assert!(cache.lock().in_vain.is_empty(), "what is over is forgotten");
+    idle(&cache);
 }

@@ -53,7 +53,15 @@ pub(super) struct Mark {
     answered_before: u64,
     is_unanswered: bool,
     has_shown: bool,
+    went_well: bool,
     is_repetition: bool,
+}
+
+impl Mark {
+    /// Whether it was answered, and not with "too many" or a failure.
+    pub(super) fn went_well(&self) -> bool {
+        self.went_well
+    }
 }
 
 #[cfg(test)]
@@ -136,7 +144,7 @@ impl Gates {
         self.start.take(now);
         self.throttle.take(now);
         if let Some(lanes) = &mut self.lanes {
-            lanes.take();
+            lanes.take(now);
         }
         if let Some(circuit) = &mut self.circuit {
             circuit.take(id, now);
@@ -147,6 +155,7 @@ impl Gates {
             answered_before: self.answered,
             is_unanswered: true,
             has_shown: false,
+            went_well: false,
             is_repetition,
         }
     }
@@ -180,6 +189,7 @@ impl Gates {
                 } else if is_failure(*status) {
                     return self.failed(mark, now, chance);
                 } else {
+                    mark.went_well = true;
                     self.succeeded(mark, now);
                 }
             }
@@ -261,7 +271,7 @@ impl Gates {
         self.is_answered(mark);
         self.learned.iter_mut().for_each(|limit| limit.gone(mark.id, now));
         if let Some(lanes) = &mut self.lanes {
-            lanes.gone(now.saturating_sub(mark.sent));
+            lanes.gone(mark.sent, now);
         }
         if !mark.has_shown {
             self.neither(mark);

@@ -1,7 +1,8 @@
 //! Places in line: whoever came first goes first, though it goes away while it waits.
 //!
 //! What comes in: tickets (the same over all attempts of one call) and times since some fixed point. What goes out: who
-//! is ahead of whom. What must never happen here: a place that is kept for ever for someone who does not come.
+//! is ahead of whom. What must never happen here: a place that is kept for ever for someone who does not come, or an old
+//! call behind younger ones because it went, and failed.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Most places that are kept. Who comes then waits without one.
+/// Most places that are kept, of those who wait and of those who went. Who comes then waits without one.
 const PLACES_MAX: usize = 100_000;
 /// How long a place is kept after its time, for someone who was told to come then.
 const CLAIM_GRACE: Duration = Duration::from_secs(5);
@@ -25,6 +26,8 @@ pub(super) struct Line {
     next: Place,
     by_ticket: HashMap<Arc<str>, Place>,
     waiting: BTreeMap<Place, Waiter>,
+    /// Those who went, and may come back to go again.
+    gone: BTreeMap<Place, Arc<str>>,
     /// Those who are here, and those whose time has come and who are awaited.
     claimants: BTreeSet<Place>,
     /// Those who were told to come later, by that time.
@@ -51,7 +54,8 @@ impl Line {
     /// is full.
     pub(super) fn enter(&mut self, ticket: &str, now: Duration) -> Option<Place> {
         self.pass(now);
-        if let Some(place) = self.by_ticket.get(ticket).copied() {
+        let known = self.by_ticket.get(ticket).copied();
+        if let Some(place) = known.filter(|place| self.waiting.contains_key(place)) {
             self.forget_state(place);
             self.set_state(place, State::Here(Arc::default()));
             return Some(place);
@@ -59,13 +63,20 @@ impl Line {
         if self.waiting.len() >= PLACES_MAX {
             return None;
         }
-        let place = self.next;
-        self.next += 1;
-        let ticket: Arc<str> = ticket.into();
-        self.by_ticket.insert(ticket.clone(), place);
+        let (place, ticket) = match known.and_then(|place| self.gone.remove_entry(&place)) {
+            Some(back) => back,
+            None => self.new_place(ticket),
+        };
         self.waiting.insert(place, Waiter { ticket, state: State::Here(Arc::default()) });
         self.claimants.insert(place);
         Some(place)
+    }
+
+    fn new_place(&mut self, ticket: &str) -> (Place, Arc<str>) {
+        let (place, ticket): (_, Arc<str>) = (self.next, ticket.into());
+        self.next += 1;
+        self.by_ticket.insert(ticket.clone(), place);
+        (place, ticket)
     }
 
     /// How many wait, whoever they are.
@@ -97,10 +108,32 @@ impl Line {
 
     /// The owner of that ticket goes away, and was told to come back at `due`.
     pub(super) fn step_aside(&mut self, ticket: &str, due: Duration, now: Duration) {
-        if let Some(place) = self.by_ticket.get(ticket).copied() {
+        let known = self.by_ticket.get(ticket).copied();
+        if let Some(place) = known.filter(|place| self.waiting.contains_key(place)) {
             self.forget_state(place);
             self.set_state(place, State::Away { due });
             self.pass(now);
+        }
+    }
+
+    /// The owner goes. Should it come back, as its call failed, it has its place again.
+    pub(super) fn go(&mut self, place: Place) {
+        self.forget_state(place);
+        if let Some(waiter) = self.waiting.remove(&place) {
+            self.gone.insert(place, waiter.ticket);
+        }
+        // The oldest are the likeliest not to come back.
+        if self.gone.len() > PLACES_MAX
+            && let Some((_, ticket)) = self.gone.pop_first()
+        {
+            self.by_ticket.remove(&ticket);
+        }
+    }
+
+    /// Who went from that place does not come back.
+    pub(super) fn is_done(&mut self, place: Place) {
+        if let Some(ticket) = self.gone.remove(&place) {
+            self.by_ticket.remove(&ticket);
         }
     }
 
@@ -201,6 +234,31 @@ mod tests {
         assert!(line.is_within(other, 1));
         assert_eq!(line.len(), 1);
         assert!(line.enter("gone", s(16)).unwrap() > other, "comes back as anybody else");
+    }
+
+    #[test]
+    fn who_went_and_failed_is_ahead_of_who_came_later() {
+        let mut line = Line::default();
+        let (first, second) = (line.enter("first", s(0)).unwrap(), line.enter("second", s(0)).unwrap());
+        line.go(first);
+        assert_eq!((line.ahead(second), line.len()), (0, 1));
+        line.step_aside("first", s(5), s(0));
+        assert_eq!(line.len(), 1, "who went does not wait");
+        assert_eq!(line.enter("first", s(1)), Some(first));
+        assert_eq!(line.ahead(second), 1);
+        line.go(first);
+        line.is_done(first);
+        assert!(line.enter("first", s(1)).unwrap() > second, "another call of that name");
+    }
+
+    #[test]
+    fn places_of_those_who_went_are_not_kept_without_end() {
+        let mut line = Line::default();
+        for ticket in 0..PLACES_MAX + 10 {
+            let place = line.enter(&ticket.to_string(), s(0)).unwrap();
+            line.go(place);
+        }
+        assert_eq!((line.gone.len(), line.by_ticket.len()), (PLACES_MAX, PLACES_MAX));
     }
 
     #[test]

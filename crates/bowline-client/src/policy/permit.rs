@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{
     Seen, Shared,
     gates::{Mark, News},
+    line::Place,
 };
 use crate::read::Cost;
 
@@ -16,11 +17,12 @@ pub(crate) struct Permit {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     mark: Mark,
+    place: Place,
 }
 
 impl Permit {
-    pub(super) fn new(shared: Arc<Shared>, clock: Arc<dyn Clock>, mark: Mark) -> Self {
-        Self { shared, clock, mark }
+    pub(super) fn new(shared: Arc<Shared>, clock: Arc<dyn Clock>, mark: Mark, place: Place) -> Self {
+        Self { shared, clock, mark, place }
     }
 
     /// Learns from the head of an answer, or from its absence.
@@ -29,6 +31,9 @@ impl Permit {
         let news = {
             let mut state = self.shared.lock();
             let news = state.gates.saw(&mut self.mark, &seen, monotonic, now, chance);
+            if self.mark.went_well() {
+                state.line.is_done(self.place);
+            }
             state.wake(monotonic);
             news
         };

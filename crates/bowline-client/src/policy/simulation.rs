@@ -372,7 +372,7 @@ impl Simulation {
         self.here.remove(&ticket);
         *self.asked.entry(ticket).or_default() = nth + 1;
         match self.state.ask(&ask, now) {
-            Answer::Go(mark) => {
+            Answer::Go(mark, _) => {
                 self.marks.insert(ticket, mark);
                 let way = self.way();
                 self.at(now + way, Event::Arrives { ticket });

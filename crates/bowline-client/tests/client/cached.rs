@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bowline_client::{Api, Call, Response as Answer};
-use bowline_model::{Attempt, Clock, Effect, Secret, Verdict};
+use bowline_model::{Clock, Secret, Verdict};
 use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
-use crate::remote::{Hand, Remote, answer, api_at, done, later, once, raw, read_request, unknown, write};
+use crate::remote::{Hand, Remote, answer, api_at, done, later, once, raw, read_request, write};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -153,6 +153,7 @@ async fn in_time<T>(waits: impl Future<Output = T>) -> T {
 /// A server that tells of every request, and answers it with the next status that it is given.
 struct Slow {
     api: Api,
+    wait_over: Arc<Notify>,
     arrived: mpsc::UnboundedReceiver<usize>,
     answers: mpsc::UnboundedSender<&'static str>,
 }
@@ -174,7 +175,9 @@ impl Slow {
             }
         })
         .await;
-        Self { api: api_at(address).clock(Hand::new()).cache(DAY), arrived, answers }
+        let wait_over = Arc::<Notify>::default();
+        let api = api_at(address).clock(Hand::still(wait_over.clone())).cache(DAY);
+        Self { api, wait_over, arrived, answers }
     }
 
     fn call(&self) -> tokio::task::JoinHandle<Verdict<Answer>> {
@@ -271,14 +274,14 @@ async fn what_may_not_be_given_again_is_the_senders_own_too() {
 }
 
 #[tokio::test]
-async fn who_waits_gives_up_at_its_own_time() {
+async fn who_would_wait_long_goes_away_to_wait_and_nothing_was_sent() {
     let mut slow = Slow::new().await;
     let first = slow.call();
     assert_eq!(slow.arrival().await, 1);
-    // With this clock any other time than `LONG` is over at once.
-    let short = Attempt::new("key-2", 1, Duration::from_millis(1500));
-    let failure = unknown(in_time(slow.api.get("/").attempt(short)).await);
-    assert_eq!(failure.message, "GET crm /: no answer within 1.5 s");
+    slow.wait_over.notify_one();
+    let Verdict::Wait { wait, why } = in_time(once(slow.api.get("/"))).await else { panic!("sent") };
+    assert_eq!((wait.as_secs(), why.as_str()), (1, "another's equal call (crm)"));
     slow.answer("200 OK");
     assert_eq!(done(first.await.unwrap()).text(), "01");
+    assert_eq!(done(in_time(once(slow.api.get("/"))).await).text(), "01");
 }

@@ -18,6 +18,7 @@ mod graphql;
 mod idle;
 mod interplay;
 mod limited;
+mod limited_by_cost;
 mod limits;
 mod oauth;
 mod oauth_authlib;

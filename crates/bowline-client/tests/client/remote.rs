@@ -202,12 +202,24 @@ pub(crate) async fn write(stream: &mut TcpStream, bytes: &str) {
 /// A clock in the test's hand: attempts time out when the test says so, retry waits end at once and move the time.
 pub(crate) struct Hand {
     pub(crate) time_up: Arc<Notify>,
+    /// Where it is there, waits other than `LONG` end by it, and not at once.
+    wait_over: Option<Arc<Notify>>,
     state: Mutex<(Timestamp, Vec<Duration>)>,
 }
 
 impl Hand {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { time_up: Arc::default(), state: Mutex::new((Timestamp::UNIX_EPOCH, vec![])) })
+        Arc::new(Self::begin(None))
+    }
+
+    /// As [`new`](Self::new), but nothing that is waited for is over before the test says so.
+    pub(crate) fn still(wait_over: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self::begin(Some(wait_over)))
+    }
+
+    fn begin(wait_over: Option<Arc<Notify>>) -> Self {
+        let state = Mutex::new((Timestamp::UNIX_EPOCH, vec![]));
+        Self { time_up: Arc::default(), wait_over, state }
     }
 
     /// The retry waits so far.
@@ -229,6 +241,9 @@ impl Clock for Hand {
         if wait == LONG {
             let time_up = self.time_up.clone();
             return Box::pin(async move { time_up.notified().await });
+        }
+        if let Some(over) = self.wait_over.clone() {
+            return Box::pin(async move { over.notified().await });
         }
         let mut state = self.state.lock().unwrap();
         state.0 += wait;

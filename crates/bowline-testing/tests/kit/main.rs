@@ -9,6 +9,7 @@ mod paced;
 mod planted;
 mod shop;
 mod time;
+mod waits;
 
 /// The message with which it panics.
 #[track_caller]
