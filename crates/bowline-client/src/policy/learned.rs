@@ -55,8 +55,10 @@ pub(super) struct Learned {
     limit: f64,
     /// Calls that nobody has used or is about to, as far as is believed.
     left: f64,
-    /// What one call costs: one, unless the remote says otherwise.
+    /// What one call may cost: one, unless the remote says otherwise.
     price: f64,
+    /// What it costs usually.
+    usual_price: f64,
     /// How long answers take.
     answers_take: Duration,
     kind: Kind,
@@ -109,6 +111,7 @@ impl Learned {
             limit,
             left,
             price: price.max(1.0),
+            usual_price: price.max(1.0),
             answers_take: ANSWER_TAKES,
             kind,
         };
@@ -120,6 +123,7 @@ impl Learned {
     pub(super) fn learn(&mut self, reading: &Reading, price: f64, sent: Sent, now: Duration) {
         // The dearest of the last ones: who guesses low is throttled.
         self.price = (self.price + (price - self.price) * PRICE_FORGOTTEN_SHARE).max(price).max(1.0);
+        self.usual_price += (price - self.usual_price) * PRICE_FORGOTTEN_SHARE;
         self.limit = reading.limit.unwrap_or(self.limit.max(reading.remaining + 1.0)).max(1.0);
         let took = now.saturating_sub(sent.at);
         self.answers_take =
@@ -156,14 +160,21 @@ impl Learned {
 
     /// What may be used, in calls.
     fn usable(&self, now: Duration) -> f64 {
-        let left = match &self.kind {
+        self.left_at(now) / self.price - self.kept_back()
+    }
+
+    fn left_at(&self, now: Duration) -> f64 {
+        match &self.kind {
             Kind::Window(_) => self.left,
             Kind::Steady { per_second, at } => {
                 (self.left + now.saturating_sub(*at).as_secs_f64() * per_second).min(self.limit)
             }
-        };
-        let kept_back = if self.limit >= KEPT_BACK_LIMIT_MIN { 1.0 } else { 0.0 };
-        left / self.price - kept_back
+        }
+    }
+
+    /// How many calls are not used.
+    fn kept_back(&self) -> f64 {
+        if self.limit >= KEPT_BACK_LIMIT_MIN { 1.0 } else { 0.0 }
     }
 
     /// How many may go now.
@@ -192,7 +203,9 @@ impl Learned {
         let nth = f64::from(nth);
         let window = match &self.kind {
             Kind::Steady { per_second, .. } => {
-                let short = (nth - usable).max(0.0) * self.price;
+                // Who goes must be able to pay much; those before pay what is usual.
+                let needed = (nth - 1.0) * self.usual_price + (1.0 + self.kept_back()) * self.price;
+                let short = (needed - self.left_at(now)).max(0.0);
                 return now + Duration::from_secs_f64((short / per_second.max(1e-6)).min(WAIT_MAX_S));
             }
             Kind::Window(window) => window,
