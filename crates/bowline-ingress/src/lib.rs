@@ -13,6 +13,7 @@
 //! | [`route`] | one webhook's path, provider, subscriptions and limits |
 //! | [`waiting`] | answers with a run's result |
 //! | [`provider`], [`providers`] | who sent it, and is it genuine |
+//! | [`poll`] | a remote without webhooks is asked for news |
 //! | [`trigger`] | what schedules, polls and inboxes share: the way in, and the board that shows them |
 //! | [`verified`] | the proof that somebody was asked |
 //! | [`scrub`](mod@scrub) | which headers are kept with an event |
@@ -27,6 +28,7 @@ mod request_id;
 
 pub mod accept;
 pub mod door;
+pub mod poll;
 pub mod provider;
 pub mod providers;
 pub mod route;
