@@ -6,7 +6,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -173,6 +176,14 @@ pub struct TriggerState {
 #[derive(Debug, Clone, Default)]
 pub struct TriggerBoard {
     lines: Arc<Mutex<Vec<Arc<Mutex<TriggerState>>>>>,
+    activity: Arc<Activity>,
+}
+
+/// How many triggers do something at this moment.
+#[derive(Debug, Default)]
+struct Activity {
+    at_work: AtomicUsize,
+    asking: AtomicUsize,
 }
 
 impl TriggerBoard {
@@ -189,7 +200,17 @@ impl TriggerBoard {
             last_error: None,
         }));
         lock(&self.lines).push(line.clone());
-        TriggerLine(line)
+        TriggerLine { state: line, activity: self.activity.clone() }
+    }
+
+    /// How many are at work: not asleep, and not waiting for a remote.
+    pub fn at_work(&self) -> usize {
+        self.activity.at_work.load(Ordering::SeqCst)
+    }
+
+    /// How many wait for a remote that they asked.
+    pub fn asking(&self) -> usize {
+        self.activity.asking.load(Ordering::SeqCst)
     }
 
     /// Every trigger as it stands now, in the order in which they were added.
@@ -200,17 +221,48 @@ impl TriggerBoard {
 
 /// One trigger's line on the [`TriggerBoard`].
 #[derive(Debug, Clone)]
-pub struct TriggerLine(Arc<Mutex<TriggerState>>);
+pub struct TriggerLine {
+    state: Arc<Mutex<TriggerState>>,
+    activity: Arc<Activity>,
+}
+
+/// Counts one trigger as [at work](TriggerBoard::at_work), or as [asking](TriggerBoard::asking), while it lives.
+#[derive(Debug)]
+pub struct Busy {
+    activity: Arc<Activity>,
+    count: fn(&Activity) -> &AtomicUsize,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        (self.count)(&self.activity).fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 impl TriggerLine {
+    /// It is at work until the guard is dropped: taken when it wakes.
+    pub fn at_work(&self) -> Busy {
+        self.busy(|activity| &activity.at_work)
+    }
+
+    /// It waits for a remote until the guard is dropped.
+    pub fn asking(&self) -> Busy {
+        self.busy(|activity| &activity.asking)
+    }
+
+    fn busy(&self, count: fn(&Activity) -> &AtomicUsize) -> Busy {
+        count(&self.activity).fetch_add(1, Ordering::SeqCst);
+        Busy { activity: self.activity.clone(), count }
+    }
+
     /// It acts next then; `None`: never again.
     pub fn next(&self, at: Option<Timestamp>) {
-        lock(&self.0).next = at;
+        lock(&self.state).next = at;
     }
 
     /// It acted well, brought `started` events and left `skipped` out.
     pub fn acted(&self, at: Timestamp, started: u64, skipped: u64) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.last = Some(at);
         state.started = state.started.saturating_add(started);
         state.skipped = state.skipped.saturating_add(skipped);
@@ -222,7 +274,7 @@ impl TriggerLine {
     pub fn failed(&self, error: &dyn fmt::Display) -> u32 {
         let mut error = error.to_string();
         error.truncate(error.floor_char_boundary(LAST_ERROR_BYTES_MAX));
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.failures_in_a_row = state.failures_in_a_row.saturating_add(1);
         state.last_error = Some(error);
         state.failures_in_a_row
@@ -230,7 +282,7 @@ impl TriggerLine {
 
     /// How it stands now.
     pub fn state(&self) -> TriggerState {
-        lock(&self.0).clone()
+        lock(&self.state).clone()
     }
 }
 

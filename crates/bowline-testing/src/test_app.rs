@@ -39,7 +39,7 @@ use std::{
     time::Duration,
 };
 
-use bowline::{App, Workflow};
+use bowline::{App, TriggerState, Workflow};
 use bowline_ingress::Route;
 use bowline_model::{RunId, RunState};
 use bowline_store::{RunFilter, Store};
@@ -278,6 +278,11 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// At the end of the test, if it never came to that.
     pub fn crash_before_recording(&self, step: &str) {
         self.world.disk.die_at_step(When::Before, step);
+    }
+
+    /// How the app's schedules, polls and inboxes do, since its process was last started.
+    pub fn triggers(&self) -> Vec<TriggerState> {
+        self.alive().process.app().triggers()
     }
 
     /// The timelines of all runs, as `show` draws them.

@@ -9,8 +9,8 @@ use bowline_ingress::Route;
 use bowline_model::{BuildId, Clock, Variables, WorkflowName};
 
 use crate::{
-    OpenOptions, PostRoute, Setup, Source, Workflow, build_id::build_id, config::Config,
-    server::ServeOptions, start, time::days, workflow::Declared,
+    OpenOptions, PostRoute, Setup, Source, Workflow, build_id::build_id, config::Config, poll::DeclaredPoll,
+    server::ServeOptions, start, time::days, triggers::Trigger, workflow::Declared,
 };
 
 type MakeSystems<S> = dyn Fn(&mut Setup) -> S + Send + Sync;
@@ -49,6 +49,7 @@ pub struct App<S> {
     systems: Box<MakeSystems<S>>,
     webhooks: Vec<(String, Source<S>)>,
     posts: Vec<(String, PostRoute<S>)>,
+    pub(crate) polls: Vec<DeclaredPoll<S>>,
     workflows: Vec<Declared<S>>,
     serve: ServeOptions,
 }
@@ -67,6 +68,7 @@ impl<S: Send + Sync + 'static> App<S> {
             systems: Box::new(systems),
             webhooks: vec![],
             posts: vec![],
+            polls: vec![],
             workflows: vec![],
             serve: ServeOptions { retention: RETENTION, ..ServeOptions::default() },
         }
@@ -151,6 +153,7 @@ impl<S: Send + Sync + 'static> App<S> {
         let systems = Arc::new((self.systems)(&mut setup));
         self.tell_twins(variables);
         let mut workflows = Workflows::default();
+        let triggers = self.bound_polls(&systems, variables);
         for (name, workflow) in self.declared_workflows() {
             tracing::debug!(workflow = %name, "declared");
             workflows.insert(workflow.bind(systems.clone()));
@@ -169,6 +172,7 @@ impl<S: Send + Sync + 'static> App<S> {
             name: self.name.clone(),
             workflows,
             routes,
+            triggers,
             left_open: self.left_open(variables),
             clock: options.clock.clone(),
             serve: self.serve.clone(),
@@ -193,7 +197,8 @@ impl<S: Send + Sync + 'static> App<S> {
 
     fn every_declared(&self) -> impl Iterator<Item = &Declared<S>> {
         let webhooks = self.webhooks.iter().flat_map(|(_, source)| source.workflows());
-        webhooks.chain(self.posts.iter().map(|(_, post)| post.workflow())).chain(&self.workflows)
+        let polls = self.polls.iter().map(DeclaredPoll::workflow);
+        webhooks.chain(self.posts.iter().map(|(_, post)| post.workflow())).chain(polls).chain(&self.workflows)
     }
 
     /// Two workflows of one name are one only if they are the same value.
@@ -228,6 +233,7 @@ pub(crate) struct BuiltApp {
     pub(crate) api_alerts: ApiAlerts,
     pub(crate) workflows: Workflows,
     pub(crate) routes: Vec<Route>,
+    pub(crate) triggers: Vec<Trigger>,
     /// Routes that are open because a variable is not set: the path, and the variable.
     pub(crate) left_open: Vec<(String, String)>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -20,6 +20,7 @@ mod housekeeping;
 mod input;
 mod logs;
 mod open;
+mod poll;
 mod post;
 mod routes;
 mod run;
@@ -29,6 +30,7 @@ mod source;
 mod start;
 mod starting;
 pub mod time;
+mod triggers;
 mod workflow;
 
 pub use app::App;
@@ -37,6 +39,10 @@ pub use bowline_client as client;
 pub use bowline_client::{Api, Call, Cursor, GraphQl, OAuth, Page, Pages, Paging, Response, segment};
 pub use bowline_dashboard::Admin;
 pub use bowline_engine::{Context, Step};
+pub use bowline_ingress::{
+    TriggerKind, TriggerState,
+    poll::{Every, Found, Poll},
+};
 pub use bowline_model::{
     Attempt, Certainty, Error, Event, Failure, Result, RetryPolicy, RunId, RunState, Secret,
 };
@@ -57,8 +63,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Api, App, Attempt, Call, Context, Cursor, Error, GitHub, Hmac, OAuth, Page, Paging, Post, Response,
-        Result, RetryPolicy, Secret, Setup, StandardWebhooks, Stripe,
+        Api, App, Attempt, Call, Context, Cursor, Error, Every, Found, GitHub, Hmac, OAuth, Page, Paging,
+        Poll, Post, Response, Result, RetryPolicy, Secret, Setup, StandardWebhooks, Stripe,
         time::{days, hours, minutes, secs},
         workflow,
     };

@@ -10,7 +10,7 @@ use axum::Router;
 use bowline_client::Vault;
 use bowline_dashboard::{Admin, alerts::ApiAlerts};
 use bowline_engine::Engine;
-use bowline_ingress::{Door, RouteErrors};
+use bowline_ingress::{Door, Intake, RouteErrors, TriggerBoard, TriggerState};
 use bowline_model::{BuildId, Clock, Progress, RunId, SystemClock, Variables};
 use bowline_store::{Store, StoreError};
 use reqwest::Url;
@@ -241,6 +241,7 @@ impl<S: Send + Sync + 'static> App<S> {
             }
         };
         let node = Node::start(&built, store, ours).await?;
+        node.start_triggers(&built);
         if options.housekeeping == Housekeeping::On {
             node.keep_house(&built);
         }
@@ -293,9 +294,15 @@ impl<S> OpenApp<S> {
         self.node.engine.poke();
     }
 
-    /// How the engine is doing.
+    /// How the engine is doing. A poll that asks counts as an attempt under way.
     pub fn progress(&self) -> Progress {
-        self.node.engine.progress()
+        let (engine, board) = (self.node.engine.progress(), &self.node.board);
+        Progress { busy: engine.busy + board.at_work(), attempts: engine.attempts + board.asking(), ..engine }
+    }
+
+    /// How the app's schedules, polls and inboxes do, on this node and since its process began.
+    pub fn triggers(&self) -> Vec<TriggerState> {
+        self.node.board.all()
     }
 
     /// Answers everybody who waits for a run's result that it goes on: with 202, as if their patience were over. Call it
@@ -331,6 +338,7 @@ pub(crate) struct Node {
     pub(crate) build: BuildId,
     pub(crate) engine: Arc<Engine>,
     pub(crate) door: Door,
+    board: TriggerBoard,
     vault: Vault,
     api_alerts: ApiAlerts,
     admin_url: Option<Url>,
@@ -372,6 +380,7 @@ impl Node {
             build: app.build.clone(),
             engine,
             door,
+            board: TriggerBoard::default(),
             vault: app.vault.clone(),
             api_alerts: app.api_alerts.clone(),
             admin_url: app.config.alerts.admin_url.as_deref().and_then(|url| Url::parse(url).ok()),
@@ -379,6 +388,16 @@ impl Node {
             stopping: watch::Sender::new(false),
             tasks: Mutex::default(),
         })
+    }
+
+    /// Begins what starts runs without a request.
+    pub(crate) fn start_triggers(&self, app: &BuiltApp) {
+        let poked = self.engine.clone();
+        let poke = Arc::new(move || poked.poke());
+        let intake = Intake::new(self.store.clone(), self.clock.clone(), self.build.clone(), poke);
+        for trigger in &app.triggers {
+            self.spawn(trigger(intake.clone(), &self.board, self.stopping.subscribe()));
+        }
     }
 
     /// Begins what goes on beside the runs.

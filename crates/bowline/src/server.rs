@@ -51,6 +51,7 @@ pub(crate) async fn run(app: BuiltApp) -> Result<(), ServeError> {
     let (events_at, admin_at) = (address(&events, app.config.listen), address(&admin, app.config.admin));
     sqlite.set_admin_address(admin_at)?;
     let node = Node::start(&app, Arc::new(sqlite), Owner::Us).await?;
+    node.start_triggers(&app);
     node.keep_house(&app);
     tracing::info!(
         app = %app.name, build = %app.build, store = %app.config.store.path.display(),

@@ -14,7 +14,10 @@ use super::{
     page::{Page, page},
     place::Row,
 };
-use crate::{Intake, Receipt, TriggerKind, trigger::TriggerLine};
+use crate::{
+    Intake, Receipt, TriggerKind,
+    trigger::{Busy, TriggerLine},
+};
 
 /// When a poll begins, counted from the start of its process: those of a program that starts again and again are not
 /// asked each time, and a test can say what its remotes answer.
@@ -50,8 +53,11 @@ pub async fn run(spec: PollSpec, intake: Intake, line: TriggerLine, mut stopped:
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = clock.sleep_until(next) => {}
         }
+        let mut busy = line.at_work();
         let begun = clock.monotonic();
-        let Some(turn) = take_turn(&spec, &intake, &pace, &mut stopped).await else { return };
+        let Some(turn) = take_turn(&spec, &intake, &line, &mut busy, &pace, &mut stopped).await else {
+            return;
+        };
         let outcome = match turn {
             Turn::Found { started, more, waited } => {
                 line.acted(clock.now(), started, 0);
@@ -71,6 +77,7 @@ pub async fn run(spec: PollSpec, intake: Intake, line: TriggerLine, mut stopped:
             Turn::Broken(why) => {
                 line.failed(&why);
                 line.next(None);
+                drop(busy);
                 tracing::error!(poll = spec.name, error = why, "a poll has stopped");
                 let _ = stopped.wait_for(|stopped| *stopped).await;
                 return;
@@ -78,6 +85,7 @@ pub async fn run(spec: PollSpec, intake: Intake, line: TriggerLine, mut stopped:
         };
         let took = clock.monotonic().saturating_sub(begun);
         wait = pace.wait_after(outcome, took, clock.random());
+        drop(busy);
     }
 }
 
@@ -85,6 +93,8 @@ pub async fn run(spec: PollSpec, intake: Intake, line: TriggerLine, mut stopped:
 async fn take_turn(
     spec: &PollSpec,
     intake: &Intake,
+    line: &TriggerLine,
+    busy: &mut Busy,
     pace: &Pace,
     stopped: &mut watch::Receiver<bool>,
 ) -> Option<Turn> {
@@ -99,6 +109,7 @@ async fn take_turn(
     let clock = intake.clock();
     let poll = Poll::new(&spec.name, clock.clone(), spec.every.within, pace.failures_in_a_row());
     let asking = AssertUnwindSafe(spec.asking.ask(poll.clone(), row.cursor())).catch_unwind();
+    *busy = line.asking();
     let answer = tokio::select! {
         biased;
         // It only read: nothing is lost.
@@ -106,6 +117,7 @@ async fn take_turn(
         answer = asking => answer,
         () = clock.sleep(spec.every.within) => return Some(too_late(spec.every.within)),
     };
+    *busy = line.at_work();
     let answer = match answer {
         Ok(Ok(answer)) => answer,
         Ok(Err(NoAnswer::Cursor(what))) => return Some(Turn::Broken(broken_cursor(&name, &what))),

@@ -92,6 +92,13 @@ impl StillClock {
         self.lock().sleepers.keys().next().map(|(at, _)| *at)
     }
 
+    /// When the next one wakes who sleeps until a point in time.
+    pub(crate) fn next_point(&self) -> Option<Timestamp> {
+        let state = self.lock();
+        let mut points = state.sleepers.iter().filter(|(_, sleeper)| sleeper.manner == Manner::Point);
+        points.next().map(|((at, _), _)| *at)
+    }
+
     /// How many sleep for a span of time.
     pub(crate) fn spans(&self) -> usize {
         self.lock().sleepers.values().filter(|sleeper| sleeper.manner == Manner::Span).count()

@@ -94,6 +94,11 @@ impl<S: Send + Sync + 'static> Life<S> {
         }
     }
 
+    /// Whether something in it starts runs by itself.
+    pub(crate) fn has_triggers(&self) -> bool {
+        !self.process.app().triggers().is_empty()
+    }
+
     pub(crate) fn look(&self, world: &World) -> Look {
         let progress = self.process.app().progress();
         Look {

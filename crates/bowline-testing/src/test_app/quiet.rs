@@ -70,8 +70,10 @@ impl<S: Send + Sync + 'static> TestApp<S> {
             let is_idle = if look.is_moving() {
                 false
             } else if look.all_held() && !self.is_watched_from_outside(look) {
-                // Nothing is on its way, and nobody could be at work whom the engine does not know.
-                (look.attempts == 0 && door == Door::Free) || self.nothing_stirs(&life, seen, look)
+                // Nothing is on its way, and nobody could be at work whom the engine does not know. (Who wakes a trigger
+                // does not count it.)
+                (look.attempts == 0 && door == Door::Free && !life.has_triggers())
+                    || self.nothing_stirs(&life, seen, look)
             } else {
                 is_still() && by_clock() && self.nothing_stirs(&life, seen, look)
             };
@@ -113,7 +115,8 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         let only_disk = look.attempts == 0 && look.held == 0 && door == Door::Free;
         if only_disk && !self.is_any(RunState::Running) {
             // The engine's sweeps find nothing then: time passes over them at once.
-            return self.read(self.world.disk.reads().next_due(self.now()));
+            let due = self.read(self.world.disk.reads().next_due(self.now()));
+            return due.into_iter().chain(self.world.clock.next_point()).min();
         }
         self.world.clock.next_wake()
     }

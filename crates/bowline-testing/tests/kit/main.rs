@@ -7,6 +7,7 @@ mod fixtures;
 mod mocks;
 mod paced;
 mod planted;
+mod polls;
 mod shop;
 mod time;
 mod waits;
