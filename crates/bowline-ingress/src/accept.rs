@@ -18,6 +18,20 @@ pub struct Receipt {
     pub accepted: Accepted,
 }
 
+impl Receipt {
+    /// Whether it is new.
+    pub fn is_new(&self) -> bool {
+        matches!(self.accepted, Accepted::New { .. })
+    }
+
+    /// Its runs: those that it started, now or when it came first.
+    pub fn runs(&self) -> &[RunId] {
+        match &self.accepted {
+            Accepted::New { runs, .. } | Accepted::Duplicate { runs, .. } => runs,
+        }
+    }
+}
+
 /// Puts an event on disk with one run for each of the workflows, or finds that it is there already.
 /// An event to which its sender gives no id gets one, at random: it is new, whatever came before.
 ///

@@ -1,4 +1,4 @@
-//! From a request to an answer: route, limits, signature, subscriptions, disk; and only then the 200.
+//! The webhook routes of an app as one router: which request goes where, and how a refusal is told.
 
 use std::{fmt, sync::Arc};
 
@@ -6,30 +6,26 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     middleware,
-    response::{IntoResponse, Response},
+    response::Response,
     routing::any,
 };
-use bowline_model::{BuildId, Clock, EventId, WorkflowName};
-use bowline_store::{Accepted, Store};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use bowline_model::{BuildId, Clock};
+use bowline_store::Store;
+use tokio::sync::Semaphore;
 
 use crate::{
-    Receipt, Repeat, Route, RouteErrors, VerifiedEvent, accept, body, cors,
-    problem::Refusal,
-    reply::{self, Status},
-    request_id, route,
-    waiting::WaitingRoom,
+    Fetch, Route, RouteErrors, body, cors, desk::Desk, fetch::Fetcher, problem::Refusal, reply, request_id,
+    route,
 };
 
 /// The webhook routes of an app, over one store.
 ///
 /// | Answer | When |
 /// |---|---|
-/// | 200 `accepted`, `duplicate` | the event and its runs are on disk |
+/// | 200 `accepted`, `duplicate` | the event and its runs are on disk; of a batch, all of them. Providers that show the answer to people, or complain of it, get the one they want |
+/// | what a provider prescribes | it asks whether anybody is here |
 /// | 200 `duplicate` alone | the event is on disk, and came to an open route with another body before |
 /// | 200 with a result | the route [waits](Route::wait), and the run has completed |
 /// | 200 `ignored` | genuine, and no workflow subscribes to its type; nothing is stored |
@@ -40,7 +36,7 @@ use crate::{
 /// | 404, 405, 408, 413, 415 | no such route or run, another method, too slow, too large, another content type |
 /// | 410 | the route waits, and the result is no longer kept |
 /// | 422 | genuine, and the body is not valid; or an idempotency key comes again with another body |
-/// | 503 with `Retry-After` | the store is full, busy or away; or too many bodies at once |
+/// | 503 with `Retry-After` | the store is full, busy or away; or too many bodies at once; or a certificate cannot be had |
 /// | 500 with `Location` | the route waits, and the run failed: the event is on disk; ask there again |
 /// | 500 | a fault of this program, which the log shows |
 ///
@@ -53,18 +49,6 @@ use crate::{
 pub struct Door {
     routes: Vec<Arc<Route>>,
     desk: Arc<Desk>,
-}
-
-/// What all routes share.
-struct Desk {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    build: BuildId,
-    waiting: WaitingRoom,
-    on_accepted: Arc<dyn Fn() + Send + Sync>,
-    /// One permit per byte of a body in memory.
-    bodies: Arc<Semaphore>,
-    accepting: TaskTracker,
 }
 
 impl Door {
@@ -86,10 +70,33 @@ impl Door {
         let bodies_bytes_max =
             body::BODIES_BYTES_MAX.max(largest.saturating_mul(2)).min(Semaphore::MAX_PERMITS);
         let bodies = Arc::new(Semaphore::new(bodies_bytes_max));
-        let waiting = WaitingRoom::new(Arc::clone(&store), Arc::clone(&clock));
-        let accepting = TaskTracker::new();
-        let desk = Desk { store, clock, build, waiting, on_accepted, bodies, accepting };
+        let desk = Desk::new(store, clock, build, on_accepted, bodies);
         Ok(Self { routes: routes.into_iter().map(Arc::new).collect(), desk: Arc::new(desk) })
+    }
+
+    /// The URL under which senders reach this server, without a slash at its end: `https://hooks.example.com`, or with the
+    /// prefix that a proxy takes off. What some providers sign begins with it, letter by letter. Without it their events
+    /// are refused.
+    ///
+    /// # Panics
+    /// If the routes were taken already.
+    pub fn public_url(mut self, base: Option<String>) -> Self {
+        self.set_up().public_url = base.map(|base| base.trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// Fetches certificates and confirmations for the providers that need some. Without it their events are refused.
+    ///
+    /// # Panics
+    /// If the routes were taken already.
+    pub fn fetch(mut self, port: Arc<dyn Fetch>) -> Self {
+        let desk = self.set_up();
+        desk.fetcher = Fetcher::new(Some(port), Arc::clone(&desk.clock));
+        self
+    }
+
+    fn set_up(&mut self) -> &mut Desk {
+        Arc::get_mut(&mut self.desk).expect("a door is set up before its routes are taken")
     }
 
     /// The routes, and 404 for every other path.
@@ -114,8 +121,7 @@ impl Door {
     /// Waits for what is being accepted for senders who have hung up. Call it after the server has ended and before the
     /// store is closed.
     pub async fn finish(&self) {
-        self.desk.accepting.close();
-        self.desk.accepting.wait().await;
+        self.desk.finish().await;
     }
 
     fn bare(&self) -> Router {
@@ -143,7 +149,9 @@ impl fmt::Debug for Door {
 
 async fn no_such_route(request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    refuse(Refusal::NoSuchRoute, "none", &parts.headers, &mut body).await
+    let refusal = Refusal::NoSuchRoute;
+    let status = refusal.status();
+    refuse(refusal, status, "none", &parts.headers, &mut body).await
 }
 
 /// What is sent to a route.
@@ -171,8 +179,14 @@ async fn finish(
     let mut response = match answer {
         Ok(response) => response,
         Err(refusal) => {
-            let challenge = refusal.is_unauthentic().then(|| route.provider().challenge()).flatten();
-            let mut response = refuse(refusal, route.path(), &parts.headers, body).await;
+            let provider = route.provider();
+            let challenge = refusal.is_unauthentic().then(|| provider.challenge()).flatten();
+            let status = provider.refuses_with(refusal.status());
+            let mut response = refuse(refusal, status, route.path(), &parts.headers, body).await;
+            if provider.refuses_without_words() {
+                *response.body_mut() = Body::empty();
+                response.headers_mut().remove(header::CONTENT_TYPE);
+            }
             if let Some(challenge) = challenge {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
@@ -184,135 +198,17 @@ async fn finish(
 }
 
 /// Logs the refusal, and lets the sender finish, so that it reads the answer.
-async fn refuse(refusal: Refusal, route: &str, headers: &HeaderMap, body: &mut Body) -> Response {
+async fn refuse(
+    refusal: Refusal,
+    status: StatusCode,
+    route: &str,
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Response {
     refusal.log(route);
     // Who waits for "100 Continue" has not begun to send, and reading the body would ask for it.
     if refusal.leaves_body() && !headers.contains_key(header::EXPECT) {
         body::discard(body).await;
     }
-    refusal.into_response()
-}
-
-impl Desk {
-    async fn receive(&self, route: &Route, parts: &Parts, body: &mut Body) -> Result<Response, Refusal> {
-        if parts.method == Method::OPTIONS {
-            return cors::preflight(route, parts, "POST", Refusal::Method(methods_of(route)));
-        }
-        check_head(route, parts)?;
-        let body::Held { bytes, share } = body::read(body, route.body_limit(), &self.bodies).await?;
-        let now = self.clock.now();
-        let event = VerifiedEvent::verify(&**route.provider(), route.path(), &parts.headers, bytes, now)
-            .map_err(Refusal::Rejected)?;
-
-        let workflows = route.workflows_for(event.kind());
-        if workflows.is_empty() {
-            let (id, kind) = (event.id(), event.kind());
-            let logged = id.filter(|_| route.provider().logs_ids());
-            tracing::debug!(route = route.path(), event = logged, kind, "ignored");
-            return Ok(reply::receipt(Status::Ignored, id, &[]));
-        }
-        let (repeat, body) = (event.envelope.repeat, event.body.clone());
-        let Receipt { id, accepted } = self.accept(event, workflows, share).await?;
-        let (status, runs, told) = match accepted {
-            Accepted::New { runs, .. } => (Status::Accepted, runs, Told::All),
-            Accepted::Duplicate { event, runs } => {
-                (Status::Duplicate, runs, self.judge_repetition(event, repeat, &body).await?)
-            }
-        };
-        // Who waits holds no body.
-        drop(body);
-        let run_ids: Vec<String> = runs.iter().map(ToString::to_string).collect();
-        let event = route.provider().logs_ids().then_some(&id);
-        tracing::info!(route = route.path(), event, runs = run_ids.join(","), "{}", status.as_str());
-        match (told, route.wait_limit(), &runs[..]) {
-            (Told::Known, _, _) => Ok(reply::known()),
-            (Told::All, Some(limit), [run]) => self.waiting.answer(route, parts, *run, limit).await,
-            (Told::All, Some(_) | None, _) => Ok(reply::receipt(status, Some(&id), &runs)),
-        }
-    }
-
-    /// What the sender of an event that is known already is told of it.
-    async fn judge_repetition(&self, known: EventId, repeat: Repeat, body: &[u8]) -> Result<Told, Refusal> {
-        if repeat == Repeat::Redelivery {
-            return Ok(Told::All);
-        }
-        let first = self.store.event(known).await.map_err(Refusal::Store)?;
-        let is_same = first.map(|first| is_same_json(&first.body, body));
-        match (repeat, is_same) {
-            (Repeat::Redelivery, _) | (_, Some(true)) => Ok(Told::All),
-            (Repeat::SameBody, Some(false)) => Err(Refusal::KeyReused),
-            // What is no longer kept cannot be compared.
-            (Repeat::SameBody, None) => Ok(Told::All),
-            (Repeat::ByAnyone, Some(false) | None) => Ok(Told::Known),
-        }
-    }
-
-    /// In a task of its own: a sender who hangs up drops the request, and the engine must be woken all the same once
-    /// the event is on disk.
-    async fn accept(
-        &self,
-        event: VerifiedEvent,
-        workflows: Vec<WorkflowName>,
-        share: Option<OwnedSemaphorePermit>,
-    ) -> Result<Receipt, Refusal> {
-        let (store, clock, build) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.build.clone());
-        let on_accepted = Arc::clone(&self.on_accepted);
-        let accepting = async move {
-            let answer = accept(&*store, &*clock, &build, event, workflows).await;
-            if matches!(answer, Ok(Receipt { accepted: Accepted::New { .. }, .. })) {
-                on_accepted();
-            }
-            drop(share);
-            answer
-        };
-        match self.accepting.spawn(accepting.in_current_span()).await {
-            Ok(answer) => answer.map_err(Refusal::Store),
-            Err(_ended) => Err(Refusal::Lost),
-        }
-    }
-}
-
-/// What a sender is told of an event.
-enum Told {
-    /// Its runs, and their result if the route waits.
-    All,
-    /// That it is known.
-    Known,
-}
-
-/// What can be refused before the body is read.
-fn check_head(route: &Route, parts: &Parts) -> Result<(), Refusal> {
-    if parts.method != Method::POST {
-        return Err(Refusal::Method(methods_of(route)));
-    }
-    let expected = route.provider().media_type();
-    let mut content_types = parts.headers.get_all(header::CONTENT_TYPE).iter();
-    let is_expected = match (content_types.next(), content_types.next()) {
-        (Some(content_type), None) => is_of_type(content_type, expected),
-        (_, Some(_)) | (None, None) => false,
-    };
-    if !is_expected {
-        return Err(Refusal::MediaType { expected });
-    }
-    let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).iter();
-    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Refusal::Encoded);
-    }
-    Ok(())
-}
-
-/// Whatever its parameters are.
-fn is_of_type(content_type: &HeaderValue, expected: &str) -> bool {
-    let media_type = content_type.to_str().ok().and_then(|value| value.split(';').next());
-    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(expected))
-}
-
-fn methods_of(route: &Route) -> &'static str {
-    if route.origins().is_empty() { "POST" } else { "POST, OPTIONS" }
-}
-
-/// Whether both say the same: a client that writes its JSON anew may order the names in another way.
-fn is_same_json(first: &[u8], second: &[u8]) -> bool {
-    let read = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).ok();
-    first == second || matches!((read(first), read(second)), (Some(first), Some(second)) if first == second)
+    refusal.into_response_with(status)
 }

@@ -13,6 +13,8 @@
 //! | [`route`] | one webhook's path, provider, subscriptions and limits |
 //! | [`waiting`] | answers with a run's result |
 //! | [`provider`], [`providers`] | who sent it, and is it genuine |
+//! | [`delivery`] | what a genuine request holds: events, or a handshake |
+//! | [`fetch`] | what has to be fetched to judge a request |
 //! | [`poll`] | a remote without webhooks is asked for news |
 //! | [`trigger`] | what schedules, polls and inboxes share: the way in, and the board that shows them |
 //! | [`verified`] | the proof that somebody was asked |
@@ -22,12 +24,16 @@
 mod address;
 mod body;
 mod cors;
+mod desk;
 mod problem;
 mod reply;
 mod request_id;
+mod sender;
 
 pub mod accept;
+pub mod delivery;
 pub mod door;
+pub mod fetch;
 pub mod poll;
 pub mod provider;
 pub mod providers;
@@ -39,11 +45,14 @@ pub mod verified;
 pub mod waiting;
 
 pub use accept::{Receipt, accept, accept_all, accept_replay, draw_key_seed};
+pub use delivery::{Answer, Arrived, Delivery, Handshake, ReceiptForm};
 pub use door::Door;
+pub use fetch::{Fetch, FetchError};
 pub use provider::{
     CameTwice, Envelope, FieldError, Named, Provider, RawRequest, Rejection, Repeat, SignError,
+    SignedRequest, Unsigned,
 };
 pub use route::{Route, RouteErrors};
 pub use serve::{ServeLimits, serve};
 pub use trigger::{Intake, TriggerBoard, TriggerKind, TriggerState};
-pub use verified::VerifiedEvent;
+pub use verified::{Verified, VerifiedEvent};

@@ -10,7 +10,7 @@ use bowline_model::RunId;
 use bowline_store::StoreError;
 use serde::Serialize;
 
-use crate::{FieldError, Rejection, reply};
+use crate::{FetchError, FieldError, Rejection, reply};
 
 /// Most errors of one body that are told.
 pub(crate) const ERRORS_MAX: usize = 100;
@@ -21,6 +21,9 @@ pub(crate) const ERROR_TEXT_BYTES_MAX: usize = 512;
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// When to come back if only memory is short.
 const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// When to come back if a certificate could not be had.
+const FETCH_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Why a request was not answered 2xx.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub(crate) enum Refusal {
     /// A page of that origin asks whether it may.
     Origin,
     MediaType {
-        expected: &'static str,
+        expected: &'static [&'static str],
     },
     Encoded,
     BodyTooLarge {
@@ -58,6 +61,8 @@ pub(crate) enum Refusal {
     Store(StoreError),
     /// A run cannot be read.
     Unread(StoreError),
+    /// What is needed to judge or to confirm it cannot be fetched.
+    Fetch(FetchError),
     /// The accepting task panicked, or the runtime ends.
     Lost,
 }
@@ -69,13 +74,17 @@ impl Refusal {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Origin => StatusCode::FORBIDDEN,
             Self::MediaType { .. } | Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge { .. } | Self::Rejected(Rejection::TooMany { .. }) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken | Self::Rejected(Rejection::Unroutable { .. }) => StatusCode::BAD_REQUEST,
             Self::Rejected(Rejection::Unauthentic { .. }) => StatusCode::UNAUTHORIZED,
             Self::Rejected(Rejection::Invalid { .. }) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RunGone(_) => StatusCode::GONE,
-            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded | Self::Fetch(_) | Self::Rejected(Rejection::Fetch { .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Store(error) | Self::Unread(error) if error.retry_after().is_some() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -93,6 +102,7 @@ impl Refusal {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Crowded => Some(CROWDED_RETRY_AFTER),
+            Self::Fetch(_) | Self::Rejected(Rejection::Fetch { .. }) => Some(FETCH_RETRY_AFTER),
             Self::Store(error) | Self::Unread(error) => error.retry_after(),
             Self::NoSuchRoute
             | Self::NoSuchRun
@@ -130,6 +140,7 @@ impl Refusal {
             | Self::RunGone(_)
             | Self::Store(_)
             | Self::Unread(_)
+            | Self::Fetch(_)
             | Self::Lost => false,
         }
     }
@@ -154,6 +165,7 @@ impl Refusal {
             | Self::BodyBroken
             | Self::Rejected(_)
             | Self::KeyReused
+            | Self::Fetch(_)
             | Self::Crowded => tracing::warn!(route, status, reason, "refused"),
         }
     }
@@ -161,6 +173,7 @@ impl Refusal {
     fn reason(&self) -> String {
         match self {
             Self::Store(error) | Self::Unread(error) => error.to_string(),
+            Self::Fetch(error) => format!("what the sender's signature needs cannot be fetched: {error}"),
             Self::NoSuchRoute
             | Self::NoSuchRun
             | Self::Method(_)
@@ -190,9 +203,10 @@ impl Refusal {
             Self::Origin => {
                 ("pages of this origin may not send here".into(), "the route's allow_origin says which may")
             }
-            Self::MediaType { expected } => {
-                (format!("the content type is not {expected}"), "send one Content-Type header that says so")
-            }
+            Self::MediaType { expected } => (
+                format!("the content type is not {}", expected.join(" or ")),
+                "send one Content-Type header that says so",
+            ),
             Self::Encoded => ("the body is compressed".into(), "send it without Content-Encoding"),
             Self::BodyTooLarge { bytes_max } => (
                 format!("the body is larger than {bytes_max} bytes"),
@@ -218,6 +232,10 @@ impl Refusal {
                 "an id is remembered for longer than a result; use a new one to do it again",
             ),
             Self::Unread(_) => ("the run cannot be read now".into(), "ask again later"),
+            Self::Fetch(_) => (
+                "what the signature needs cannot be fetched now".into(),
+                "nothing was stored; send it again later",
+            ),
             Self::Store(_) | Self::Lost => ("the event could not be stored".into(), "send it again later"),
         }
     }
@@ -226,6 +244,8 @@ impl Refusal {
 fn hint(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::Unauthentic { .. } => "nothing was stored; send it again with what this route asks for",
+        Rejection::Fetch { .. } => "nothing was stored; send it again later",
+        Rejection::TooMany { .. } => "nothing was stored; send fewer at once",
         Rejection::Unroutable { .. } => "nothing was stored; check what is sent to this path",
         Rejection::Invalid { .. } => "nothing was stored; correct the body and send it again",
     }
@@ -257,9 +277,9 @@ pub(crate) fn body(status: StatusCode, detail: &str, hint: &str, errors: Vec<Tol
     serde_json::to_vec(&problem).expect("text and numbers encode as JSON")
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = self.status();
+impl Refusal {
+    /// As an answer of that status: its own, or the one that the provider understands.
+    pub(crate) fn into_response_with(self, status: StatusCode) -> Response {
         let (detail, hint) = self.words();
         let errors = match &self {
             Self::Rejected(Rejection::Invalid { errors }) => told(errors),

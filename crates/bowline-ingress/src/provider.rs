@@ -2,22 +2,25 @@
 
 use std::{cell::Cell, time::Duration};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::{Answer, Delivery, ReceiptForm};
+
 /// A sender of webhooks: how it signs, and how it names its events.
 ///
-/// [`VerifiedEvent::verify`](crate::VerifiedEvent::verify) asks [`authenticate`](Self::authenticate) first, and [`envelope`](Self::envelope) only of
-/// what is genuine.
+/// The [door](crate::Door) asks [`greet`](Self::greet) before it reads a body, then [`authenticate`](Self::authenticate),
+/// and [`delivery`](Self::delivery) only of what is genuine.
 pub trait Provider: Send + Sync + 'static {
     /// What the event's record calls it, e.g. `stripe`. Never changes.
     fn name(&self) -> &'static str;
 
-    /// The media type of its bodies; others are answered 415.
-    fn media_type(&self) -> &'static str {
-        "application/json"
+    /// The media types of its bodies; others are answered 415.
+    fn media_types(&self) -> &'static [&'static str] {
+        &["application/json"]
     }
 
     /// For how long a redelivery is recognised: longer than the provider retries.
@@ -26,17 +29,60 @@ pub trait Provider: Send + Sync + 'static {
     /// Which part of the body a workflow receives, as a JSON pointer (RFC 6901).
     fn input_pointer(&self) -> &str;
 
+    /// The answer to a question that comes without a signature, before there is anything to sign: a challenge in a GET,
+    /// a token to be echoed. `None` if the request is none. Its body is not read; whatever its method and type are.
+    fn greet(&self, request: &RawRequest<'_>) -> Option<Result<Answer, Rejection>> {
+        let RawRequest { .. } = request;
+        None
+    }
+
     /// Whether this provider sent exactly these bytes, and not too long ago.
     ///
     /// # Errors
-    /// [`Rejection::unauthentic`], with a reason that names no secret.
+    /// [`Rejection::unauthentic`], with a reason that names no secret; [`Rejection::Fetch`] if that cannot be told before
+    /// something is fetched.
     fn authenticate(&self, request: &RawRequest<'_>, now: Timestamp) -> Result<(), Rejection>;
 
-    /// What the provider calls the event.
+    /// Learns what was fetched because [`authenticate`](Self::authenticate) asked for it; it is asked again then, once.
+    ///
+    /// # Errors
+    /// If it is not what it must be.
+    fn fetched(&self, url: &str, bytes: &[u8], now: Timestamp) -> Result<(), Rejection> {
+        let (_, _, _) = (url, bytes, now);
+        Err(Rejection::unauthentic("nothing is fetched for this provider"))
+    }
+
+    /// What a genuine request holds.
     ///
     /// # Errors
     /// [`Rejection::unroutable`] if the request does not say; [`Rejection::Invalid`] if the body is not what it must be.
-    fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection>;
+    fn delivery(&self, request: &RawRequest<'_>) -> Result<Delivery, Rejection>;
+
+    /// How it wants to be told that its events are on disk.
+    fn receipt(&self) -> ReceiptForm {
+        ReceiptForm::Json
+    }
+
+    /// The status with which it is told of a refusal, instead of that one: where a status means something to it that is
+    /// not meant.
+    fn refuses_with(&self, status: StatusCode) -> StatusCode {
+        status
+    }
+
+    /// Whether refusals have no body.
+    fn refuses_without_words(&self) -> bool {
+        false
+    }
+
+    /// Whether it signs the URL as it knows it: then this server must know its own public URL.
+    fn signs_url(&self) -> bool {
+        false
+    }
+
+    /// JSON pointers to what is secret in its bodies: it is not kept.
+    fn struck(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// What a 401 tells the sender to authenticate with (RFC 9110 § 11.6.1), if the scheme has a name.
     fn challenge(&self) -> Option<HeaderValue> {
@@ -62,29 +108,55 @@ pub trait Provider: Send + Sync + 'static {
         vec![]
     }
 
-    /// The headers with which the provider would send this body now, credentials included. Where a header names the
-    /// event, the id is the same for the same body.
+    /// What the provider would send now, credentials included. Where no id is said and the provider names one outside of
+    /// the body, it is the same for the same body.
     ///
     /// # Errors
     /// [`SignError`] if what is known here is not enough to sign.
-    fn sign(&self, body: &[u8], now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError>;
+    fn sign(&self, unsigned: &Unsigned<'_>, now: Timestamp) -> Result<SignedRequest, SignError>;
 
-    /// As [`sign`](Self::sign), under that id and as that type of event, where the provider says these in headers.
-    ///
-    /// # Errors
-    /// As [`sign`](Self::sign).
-    fn sign_as(
-        &self,
-        event: &Named<'_>,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-        let Named { id: _, kind: _ } = event;
-        self.sign(body, now)
+    /// The body with which the provider would send this event, so that a workflow receives `input`: for tests. Where it
+    /// sends forms, [`sign`](Self::sign) takes this JSON all the same.
+    fn body(&self, event: &Named<'_>, input: &Value) -> Value;
+}
+
+/// A request before its provider signs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Unsigned<'a> {
+    /// Where it goes, as the provider knows it; needed where the URL is signed.
+    pub url: Option<&'a str>,
+    /// The event's id, if it is said: for providers that name it in a header.
+    pub id: Option<&'a str>,
+    /// The event's type, as the id.
+    pub kind: Option<&'a str>,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl<'a> Unsigned<'a> {
+    /// That body.
+    pub fn new(body: &'a [u8]) -> Self {
+        Self { url: None, id: None, kind: None, body }
     }
 
-    /// The body with which the provider would send this event, so that a workflow receives `input`: for tests.
-    fn body(&self, event: &Named<'_>, input: &Value) -> Value;
+    /// As that event.
+    pub fn named(self, event: &Named<'a>) -> Self {
+        Self { id: Some(event.id), kind: Some(event.kind), ..self }
+    }
+
+    /// To that URL.
+    pub fn to(self, url: Option<&'a str>) -> Self {
+        Self { url, ..self }
+    }
+}
+
+/// A request as its provider would send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRequest {
+    /// All headers that matter, the body's type included.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body: another one than was given where the signature stands in it.
+    pub body: Bytes,
 }
 
 /// An event's names, as [`Envelope`] has them.
@@ -99,10 +171,35 @@ pub struct Named<'a> {
 /// A request as it came. Nothing in it is trusted.
 #[derive(Clone, Copy)]
 pub struct RawRequest<'a> {
+    /// `POST`; another one only where a provider [greets](Provider::greet).
+    pub method: &'a Method,
+    /// The URL as the sender knows it, if this server's public URL is known.
+    pub url: Option<&'a str>,
+    /// What stands behind the `?`, as it came.
+    pub query: Option<&'a str>,
     /// All headers.
     pub headers: &'a HeaderMap,
     /// The body's bytes exactly as received.
-    pub body: &'a [u8],
+    pub body: &'a Bytes,
+}
+
+impl<'a> RawRequest<'a> {
+    /// A POST of that body, sent to nobody knows where.
+    pub fn post(headers: &'a HeaderMap, body: &'a Bytes) -> Self {
+        Self { method: &Method::POST, url: None, query: None, headers, body }
+    }
+
+    /// As the verifiers of signatures take it.
+    pub fn as_signed(&self) -> bowline_signature::Request<'a> {
+        let method = self.method.as_str();
+        bowline_signature::Request { method, url: self.url, headers: self.headers, body: self.body }
+    }
+
+    /// The first value of that name in the query, decoded.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let mut pairs = url::form_urlencoded::parse(self.query?.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
 }
 
 impl<'a> RawRequest<'a> {
@@ -194,6 +291,20 @@ pub enum Rejection {
         /// Fact, value, hint.
         reason: String,
     },
+    /// It cannot be judged before this is fetched: see [`Provider::fetched`]. Answered 503 if it cannot be.
+    #[error("the sender's certificate cannot be had now")]
+    Fetch {
+        /// Where it is: its host is the provider's.
+        url: String,
+    },
+    /// It is genuine, and holds more events than are taken at once: answered 413.
+    #[error("the request holds {events} events (limit {events_max})")]
+    TooMany {
+        /// How many.
+        events: usize,
+        /// The most that are taken.
+        events_max: usize,
+    },
     /// It is genuine, and does not say what it is: answered 400.
     #[error("{reason}")]
     Unroutable {
@@ -217,6 +328,15 @@ impl Rejection {
     /// It is genuine, and does not say what it is.
     pub fn unroutable(reason: impl Into<String>) -> Self {
         Self::Unroutable { reason: reason.into() }
+    }
+}
+
+impl From<bowline_signature::Error> for Rejection {
+    fn from(error: bowline_signature::Error) -> Self {
+        match error {
+            bowline_signature::Error::CertificateUnknown { url } => Self::Fetch { url },
+            error => Self::unauthentic(error.to_string()),
+        }
     }
 }
 

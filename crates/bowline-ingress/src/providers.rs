@@ -10,7 +10,7 @@
 //!
 //! A header that a provider's verification reads may come once.
 
-mod json;
+pub(crate) mod json;
 
 pub mod github;
 pub mod hmac;

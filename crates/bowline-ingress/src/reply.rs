@@ -10,8 +10,14 @@ use axum::{
 use bowline_model::{Payload, RunId};
 use serde::Serialize;
 
-/// Carries the run's id in every answer about one run.
+use crate::{Answer, Receipt, ReceiptForm};
+
+/// Carries the run's id in every answer about one run, and those of all runs that a request started, separated by commas.
 pub(crate) const RUN: HeaderName = HeaderName::from_static("bowline-run");
+/// Says what became of a request's events, also where the body is one that the provider prescribes.
+pub(crate) const STATUS: HeaderName = HeaderName::from_static("bowline-status");
+/// Most runs that are told in a header.
+const RUNS_TOLD_MAX: usize = 100;
 
 /// When to ask again for a run that is under way.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -31,6 +37,11 @@ pub(crate) enum Status {
 }
 
 impl Status {
+    /// Of an event that was accepted, now or before.
+    pub(crate) fn of(receipt: &Receipt) -> Self {
+        if receipt.is_new() { Self::Accepted } else { Self::Duplicate }
+    }
+
     /// As the answer has it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -41,15 +52,58 @@ impl Status {
     }
 }
 
-/// `{"status":"accepted","event":"evt_1","runs":[17]}`
-pub(crate) fn receipt(status: Status, event: Option<&str>, runs: &[RunId]) -> Response {
-    #[derive(Serialize)]
-    struct Receipt<'a> {
-        status: Status,
-        event: Option<&'a str>,
-        runs: &'a [RunId],
+/// What is told of one event.
+#[derive(Debug, Serialize)]
+pub(crate) struct Item<'a> {
+    status: Status,
+    event: Option<&'a str>,
+    runs: &'a [RunId],
+}
+
+impl<'a> Item<'a> {
+    pub(crate) fn new(status: Status, event: Option<&'a str>, runs: &'a [RunId]) -> Self {
+        Self { status, event, runs }
     }
-    Json(Receipt { status, event, runs }).into_response()
+}
+
+/// `{"status":"accepted","event":"evt_1","runs":[17]}`; of a batch `{"status":"accepted","events":[…]}`, each as the
+/// former. In a form that a provider prescribes, status and runs stand in headers only.
+pub(crate) fn receipt(form: ReceiptForm, status: Status, items: &[Item<'_>]) -> Response {
+    #[derive(Serialize)]
+    struct Batch<'a> {
+        status: Status,
+        events: &'a [Item<'a>],
+    }
+    let mut response = match (form, items) {
+        (ReceiptForm::Json, [one]) => Json(one).into_response(),
+        (ReceiptForm::Json, events) => Json(Batch { status, events }).into_response(),
+        (ReceiptForm::Empty(status), _) => status.into_response(),
+        (ReceiptForm::Text { body, media_type }, _) => {
+            ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], body).into_response()
+        }
+    };
+    response.headers_mut().insert(STATUS, HeaderValue::from_static(status.as_str()));
+    let runs = items.iter().flat_map(|item| item.runs).take(RUNS_TOLD_MAX).map(ToString::to_string);
+    let runs = runs.collect::<Vec<_>>().join(",");
+    if !runs.is_empty() {
+        let runs = HeaderValue::try_from(runs).expect("numbers and commas are a header's value");
+        response.headers_mut().insert(RUN, runs);
+    }
+    response
+}
+
+/// What a provider wants to hear.
+pub(crate) fn prescribed(answer: Answer) -> Response {
+    let mut response = (answer.status, answer.body).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    if !answer.media_type.is_empty() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.media_type));
+        // What is echoed is a stranger's text.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    response
 }
 
 /// `{"status":"duplicate"}`: the event was on disk already, and nothing more is for this sender.

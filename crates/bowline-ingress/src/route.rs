@@ -52,7 +52,7 @@ impl Route {
     }
 
     /// Events of these types start that workflow. `pattern` is a type (`payment_intent.succeeded`), all types below a
-    /// prefix (`payment_intent.*`), or all there are (`*`). An event that fits several patterns of one workflow starts
+    /// prefix (`payment_intent.*`, `orders/*`, `repo:*`), or all there are (`*`). An event that fits several patterns of one workflow starts
     /// it once.
     pub fn on(mut self, pattern: &str, workflow: WorkflowName) -> Self {
         self.subscriptions.push((Pattern::parse(pattern), workflow));
@@ -192,7 +192,7 @@ impl fmt::Debug for Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pattern {
     All,
-    /// With its dot.
+    /// With the `.`, `/` or `:` at its end.
     Prefix(String),
     Exact(String),
     /// Kept, so that all problems of all routes are told at once.
@@ -204,7 +204,9 @@ impl Pattern {
         let below = text.strip_suffix('*');
         match below {
             Some("") => Self::All,
-            Some(prefix) if prefix.ends_with('.') && prefix.len() > 1 && !prefix.contains('*') => {
+            Some(prefix)
+                if prefix.ends_with(['.', '/', ':']) && prefix.len() > 1 && !prefix.contains('*') =>
+            {
                 Self::Prefix(prefix.to_owned())
             }
             Some(_) => Self::Invalid(text.to_owned()),

@@ -2,18 +2,33 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
 use bowline_model::event::DEDUPE_KEY_BYTES_MAX;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::{Envelope, Provider, RawRequest, Rejection, Repeat, scrub::scrub};
+use crate::{
+    Arrived, Delivery, Envelope, Handshake, Provider, RawRequest, Rejection, Repeat, delivery::EVENTS_MAX,
+    providers::json, scrub::scrub, sender::UNKNOWN,
+};
 
 /// Longest type of an event.
 pub const KIND_BYTES_MAX: usize = 256;
 
+/// Headers that are kept with the events of one request, all together: each event of a batch has its own copy, and those
+/// of a batch for which that would be more have none.
+pub const BATCH_HEADERS_BYTES_MAX: usize = 1024 * 1024;
+
 /// What the record of an event calls the program itself.
 pub const PROGRAM: &str = "program";
+
+/// What a genuine request was found to hold.
+#[derive(Debug, Clone)]
+pub enum Verified {
+    /// Events, each to be accepted.
+    Events(Vec<VerifiedEvent>),
+    /// A question of the provider.
+    Handshake(Handshake),
+}
 
 /// An event that its provider vouches for, or that the program itself made. [`verify`](Self::verify) and
 /// [`from_program`](Self::from_program) are the only ways to one: whoever holds it knows where it came from.
@@ -31,7 +46,7 @@ pub struct VerifiedEvent {
 }
 
 impl VerifiedEvent {
-    /// Asks the provider whether the request is genuine and what it is. `source` is the route's path, `received_at`
+    /// Asks the provider whether the request is genuine and what it holds. `source` is the route's path, `received_at`
     /// the time at which the body's last byte was read.
     ///
     /// ```compile_fail
@@ -40,30 +55,48 @@ impl VerifiedEvent {
     /// ```
     ///
     /// # Errors
-    /// [`Rejection`] if the request is not genuine, its body is not valid, or its id or type is missing, empty, too
+    /// [`Rejection`] if the request is not genuine, its body is not valid, or an id or type is missing, empty, too
     /// long, or has control characters.
     pub fn verify(
         provider: &dyn Provider,
         source: &str,
-        headers: &HeaderMap,
-        body: Bytes,
+        request: &RawRequest<'_>,
         received_at: Timestamp,
-    ) -> Result<Self, Rejection> {
-        let request = RawRequest { headers, body: &body };
-        provider.authenticate(&request, received_at)?;
-        let envelope = provider.envelope(&request)?;
-        check(&envelope)?;
-        Ok(Self {
-            source: source.to_owned(),
-            provider: provider.name(),
-            envelope,
-            dedupe_for: provider.dedupe_for(),
-            received_at,
-            headers: scrub(headers, &provider.credential_headers()),
-            input_pointer: provider.input_pointer().to_owned(),
-            body,
-            runs_not_before: None,
-        })
+    ) -> Result<Verified, Rejection> {
+        provider.authenticate(request, received_at)?;
+        let arrived = match provider.delivery(request)? {
+            Delivery::Handshake(handshake) => return Ok(Verified::Handshake(handshake)),
+            Delivery::Events(events) => events,
+        };
+        if arrived.len() > EVENTS_MAX {
+            return Err(Rejection::TooMany { events: arrived.len(), events_max: EVENTS_MAX });
+        }
+        let mut headers = scrub(request.headers, &provider.credential_headers());
+        let header_bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if header_bytes.saturating_mul(arrived.len()) > BATCH_HEADERS_BYTES_MAX {
+            headers.clear();
+        }
+        let is_batch = arrived.len() > 1;
+        let event = |mut arrived: Arrived| {
+            match check(&arrived.envelope) {
+                Ok(()) => {}
+                // One of many must not keep the others out for as long as its sender retries.
+                Err(_) if is_batch => arrived.envelope = Envelope::without_id(UNKNOWN),
+                Err(rejection) => return Err(rejection),
+            }
+            Ok(Self {
+                source: source.to_owned(),
+                provider: provider.name(),
+                envelope: arrived.envelope,
+                dedupe_for: provider.dedupe_for(),
+                received_at,
+                runs_not_before: None,
+                headers: headers.clone(),
+                input_pointer: arrived.input_pointer.into_owned(),
+                body: json::without(&arrived.body, provider.struck()),
+            })
+        };
+        arrived.into_iter().map(event).collect::<Result<_, Rejection>>().map(Verified::Events)
     }
 
     /// What the program itself starts. A `source` that does not begin with `/` never meets a route's. The workflow

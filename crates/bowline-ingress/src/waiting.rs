@@ -79,7 +79,8 @@ impl WaitingRoom {
             Method::OPTIONS => return cors::preflight(route, parts, "GET", others),
             _ => return Err(others),
         }
-        let asked = RawRequest { headers: &parts.headers, body: b"" };
+        let nothing = bytes::Bytes::new();
+        let asked = RawRequest { method: &parts.method, ..RawRequest::post(&parts.headers, &nothing) };
         route.provider().authenticate(&asked, self.clock.now()).map_err(Refusal::Rejected)?;
         let segment = parts.uri.path().rsplit('/').next().unwrap_or_default();
         let address = Address::parse(segment).ok_or(Refusal::NoSuchRun)?;

@@ -9,8 +9,15 @@ use bowline_ingress::Route;
 use bowline_model::{BuildId, Clock, Variables, WorkflowName};
 
 use crate::{
-    OpenOptions, PostRoute, Setup, Source, Workflow, build_id::build_id, config::Config, poll::DeclaredPoll,
-    server::ServeOptions, start, time::days, triggers::Trigger, workflow::Declared,
+    OpenOptions, PostRoute, Setup, Source, Workflow,
+    build_id::build_id,
+    config::{self, Config},
+    poll::DeclaredPoll,
+    server::ServeOptions,
+    start,
+    time::days,
+    triggers::Trigger,
+    workflow::Declared,
 };
 
 type MakeSystems<S> = dyn Fn(&mut Setup) -> S + Send + Sync;
@@ -161,6 +168,17 @@ impl<S: Send + Sync + 'static> App<S> {
         let webhooks = self.webhooks.iter().filter_map(|(path, source)| source.route(path, variables));
         let posts = self.posts.iter().filter_map(|(path, post)| post.route(path, variables));
         let routes: Vec<Route> = webhooks.chain(posts).collect();
+        let config = Config::read(variables);
+        for route in routes.iter().filter(|route| route.provider().signs_url() && config.public_url.is_none())
+        {
+            let (name, path) = (route.provider().name(), route.path());
+            variables.problem(
+                config::PUBLIC_URL_VARIABLE,
+                format!(
+                    "is not set: {name} signs the URL it sends to; say how it knows this app, without {path}"
+                ),
+            );
+        }
         if let Err(errors) = bowline_ingress::route::check(&routes) {
             variables.problem("routes", errors.to_string());
         }
@@ -168,7 +186,7 @@ impl<S: Send + Sync + 'static> App<S> {
             vault: setup.vault,
             api_alerts: setup.alerts,
             build: options.build.clone().unwrap_or_else(|| build_id(&self.version)),
-            config: Config::read(variables),
+            config,
             name: self.name.clone(),
             workflows,
             routes,

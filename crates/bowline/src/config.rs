@@ -3,6 +3,7 @@
 //! | Variable | Default | What |
 //! |---|---|---|
 //! | `BOWLINE_LISTEN` | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` | where webhooks come in |
+//! | `BOWLINE_PUBLIC_URL` | none | where senders reach the app, e.g. `https://hooks.example.com`, with the prefix that a proxy takes off: for providers that sign the URL |
 //! | `BOWLINE_ADMIN` | `127.0.0.1:8081` | the admin API and the health checks |
 //! | `BOWLINE_ALERT_URL` | none | a chat's hook that is told of dead letters and of refused credentials; a secret as a whole |
 //! | `BOWLINE_ADMIN_URL` | none | where people reach the admin pages: for links in alerts, and for providers that send them back there after a consent |
@@ -23,6 +24,8 @@ use crate::alerts::AlertConfig;
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Without a slash at its end.
+    pub(crate) public_url: Option<String>,
     pub(crate) store: StoreConfig,
     pub(crate) alerts: AlertConfig,
     pub(crate) log: LogForm,
@@ -49,6 +52,7 @@ impl Config {
         Self {
             listen: listen(variables),
             admin: address(variables, "BOWLINE_ADMIN", "127.0.0.1:8081"),
+            public_url: public_url(variables),
             store: store(variables),
             alerts: AlertConfig::read(variables),
             log: log(variables),
@@ -69,6 +73,32 @@ fn listen(variables: &Variables) -> SocketAddr {
         _ => "127.0.0.1:8080",
     };
     address(variables, "BOWLINE_LISTEN", default)
+}
+
+/// The variable that says where senders reach the app.
+pub(crate) const PUBLIC_URL_VARIABLE: &str = "BOWLINE_PUBLIC_URL";
+/// Where senders reach an app under test.
+const PUBLIC_URL_IN_TESTS: &str = "https://app.test";
+
+/// A provider signs the text that it was given: nothing of it is normalised but the slash at its end.
+pub(crate) fn public_url(variables: &Variables) -> Option<String> {
+    let stand_in = || variables.is_testing().then(|| PUBLIC_URL_IN_TESTS.to_owned());
+    let text = variables.get(PUBLIC_URL_VARIABLE).or_else(stand_in)?;
+    let url = reqwest::Url::parse(&text).ok();
+    let is_fine = url.is_some_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    if !is_fine {
+        let problem =
+            format!("is not a URL that senders send to: {text:?}; write one as https://hooks.example.com");
+        variables.problem(PUBLIC_URL_VARIABLE, problem);
+        return None;
+    }
+    Some(text.trim_end_matches('/').to_owned())
 }
 
 fn address(variables: &Variables, name: &str, default: &str) -> SocketAddr {

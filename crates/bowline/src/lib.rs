@@ -13,6 +13,7 @@
 mod alerts;
 mod app;
 mod build_id;
+mod certificates;
 pub mod cli;
 pub mod config;
 mod hmac;

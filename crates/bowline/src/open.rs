@@ -20,6 +20,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     App, Workflow, alerts,
     app::{BuiltApp, DeclaredWorkflows},
+    certificates::Certificates,
     housekeeping::tidy,
     run::RunHandle,
     server::open_store,
@@ -372,7 +373,9 @@ impl Node {
             app.build.clone(),
             app.routes.clone(),
             Arc::new(move || poked.poke()),
-        )?;
+        )?
+        .public_url(app.config.public_url.clone())
+        .fetch(Arc::new(Certificates::new()));
         Ok(Self {
             app: app.name.clone(),
             store,

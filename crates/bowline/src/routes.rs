@@ -11,4 +11,9 @@ impl<S: Send + Sync + 'static> App<S> {
     pub fn routes(&self, options: &OpenOptions) -> Vec<Route> {
         self.build(options).routes
     }
+
+    /// The URL under which senders know the app in these surroundings, without a slash at its end: `BOWLINE_PUBLIC_URL`.
+    pub fn public_url(&self, options: &OpenOptions) -> Option<String> {
+        crate::config::public_url(&options.variables)
+    }
 }

@@ -2,12 +2,9 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use bowline_ingress::{
-    Named, Provider, RawRequest,
-    providers::{id_of, post},
-};
+use bowline_ingress::{Provider, RawRequest, SignedRequest, providers::post};
 use bowline_model::{SystemClock, Variables};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 
 use crate::{
     App, OpenError, OpenOptions, alerts,
@@ -147,7 +144,7 @@ fn sign<S: Send + Sync + 'static>(
     event: &Unsigned<'_>,
     body: &[u8],
     now: jiff::Timestamp,
-) -> cli::Result<Vec<(HeaderName, HeaderValue)>> {
+) -> cli::Result<SignedRequest> {
     let built = app.build(&OpenOptions::default().variables(variables.clone()));
     let Some(route) = built.routes.iter().find(|route| route.path() == event.path) else {
         refuse_problems(variables)?;
@@ -158,40 +155,41 @@ fn sign<S: Send + Sync + 'static>(
             known.join(", ")
         )));
     };
-    let headers = sign_named(&**route.provider(), event, body, now)?;
-    check_names(&**route.provider(), event, &headers, body)?;
-    Ok(headers)
+    let url = built.config.public_url.as_ref().map(|base| format!("{base}{}", event.path));
+    let signed = sign_named(&**route.provider(), event, url.as_deref(), body, now)?;
+    check_names(&**route.provider(), event, url.as_deref(), &signed)?;
+    Ok(signed)
 }
 
 /// Under the names that were said. A provider that cannot sign without a type says it in a header.
 fn sign_named(
     provider: &dyn Provider,
     event: &Unsigned<'_>,
+    url: Option<&str>,
     body: &[u8],
     now: jiff::Timestamp,
-) -> cli::Result<Vec<(HeaderName, HeaderValue)>> {
-    let drawn = id_of(body);
-    let signed = match (provider.sign(body, now), event.kind, event.id) {
-        (Ok(headers), _, None) => Ok(headers),
-        (Ok(_), kind, Some(id)) => provider.sign_as(&Named { id, kind: kind.unwrap_or_default() }, body, now),
-        (Err(_), Some(kind), id) => provider.sign_as(&Named { id: id.unwrap_or(&drawn), kind }, body, now),
-        (Err(error), None, _) => {
-            return Err(Error::new(error.to_string()).hint("say it with --type, e.g. --type issues.opened"));
-        }
-    };
-    signed.map_err(|error| Error::new(error.to_string()))
+) -> cli::Result<SignedRequest> {
+    let unsigned = bowline_ingress::Unsigned { url, id: event.id, kind: event.kind, body };
+    provider.sign(&unsigned, now).map_err(|error| match event.kind {
+        Some(_) => Error::new(error.to_string()),
+        None => Error::new(error.to_string()).hint("say it with --type, e.g. --type issues.opened"),
+    })
 }
 
 /// Refuses names that the app would not read: they belong into the body, or are derived from it.
 fn check_names(
     provider: &dyn Provider,
     event: &Unsigned<'_>,
-    headers: &[(HeaderName, HeaderValue)],
-    body: &[u8],
+    url: Option<&str>,
+    signed: &SignedRequest,
 ) -> cli::Result {
-    let headers: HeaderMap = headers.iter().cloned().collect();
+    let headers: HeaderMap = signed.headers.iter().cloned().collect();
     // A body that is not valid is the door's to refuse, in its own words.
-    let Ok(read) = provider.envelope(&RawRequest { headers: &headers, body }) else { return Ok(()) };
+    let Ok(delivery) = provider.delivery(&RawRequest { url, ..RawRequest::post(&headers, &signed.body) })
+    else {
+        return Ok(());
+    };
+    let Some(read) = delivery.only() else { return Ok(()) };
     let differs = |what: &str, read: &str, said: &str| {
         let message = format!("the app would read {what} {read}, not {said}");
         let hint =

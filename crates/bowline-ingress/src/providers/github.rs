@@ -14,11 +14,14 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use bowline_model::Secret;
 use bowline_signature::{EmptySecret, SigningSecret, github::HEADER};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::json;
-use crate::{CameTwice, Envelope, Named, Provider, RawRequest, Rejection, SignError};
+use crate::{
+    CameTwice, Delivery, Envelope, Named, Provider, RawRequest, Rejection, SignError, SignedRequest, Unsigned,
+};
 
 /// For how long a redelivery is recognised: longer than GitHub keeps deliveries.
 pub const DEDUPE_FOR: Duration = Duration::from_hours(30 * 24);
@@ -71,38 +74,34 @@ impl Provider for GitHub {
         request.verified(|header| self.signature.verify(header(HEADER), request.body))
     }
 
-    fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection> {
+    fn delivery(&self, request: &RawRequest<'_>) -> Result<Delivery, Rejection> {
         let (event, id) = (required(request, EVENT)?, required(request, DELIVERY)?);
         let kind = match json::text_at(request.body, ACTION_POINTER)? {
             Some(action) => format!("{event}.{action}"),
             None => event.to_owned(),
         };
-        Ok(Envelope::new(id, kind))
+        Ok(Delivery::one(self, request, Envelope::new(id, kind)))
     }
 
     fn credential_headers(&self) -> Vec<HeaderName> {
         [HEADER, OLD_HEADER].map(HeaderName::from_static).to_vec()
     }
 
-    fn sign(&self, _body: &[u8], _now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-        let reason =
-            "its events are named in a header and not in the body; say the type, such as issues.opened";
-        Err(SignError::new(NAME, reason))
-    }
-
-    fn sign_as(
-        &self,
-        event: &Named<'_>,
-        body: &[u8],
-        _now: Timestamp,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-        let (of, _action) = split(event.kind);
-        Ok(vec![
+    fn sign(&self, unsigned: &Unsigned<'_>, _now: Timestamp) -> Result<SignedRequest, SignError> {
+        let kind = unsigned.kind.ok_or_else(|| {
+            let reason =
+                "its events are named in a header and not in the body; say the type, such as issues.opened";
+            SignError::new(NAME, reason)
+        })?;
+        let (of, _action) = split(kind);
+        let drawn = json::id_of(unsigned.body);
+        let headers = vec![
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             json::header(NAME, EVENT, of)?,
-            json::header(NAME, DELIVERY, event.id)?,
-            json::header(NAME, HEADER, self.signature.sign(body))?,
-        ])
+            json::header(NAME, DELIVERY, unsigned.id.unwrap_or(&drawn))?,
+            json::header(NAME, HEADER, self.signature.sign(unsigned.body))?,
+        ];
+        Ok(SignedRequest { headers, body: Bytes::copy_from_slice(unsigned.body) })
     }
 
     fn body(&self, event: &Named<'_>, input: &Value) -> Value {

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::json;
-use crate::{CameTwice, Envelope, Named, Provider, RawRequest, Rejection, SignError};
+use crate::{
+    CameTwice, Delivery, Envelope, Named, Provider, RawRequest, Rejection, SignError, SignedRequest, Unsigned,
+};
 
 /// For how long a redelivery is recognised, unless set.
 pub const DEDUPE_FOR: Duration = Duration::from_hours(30 * 24);
@@ -112,17 +115,18 @@ impl Provider for Hmac {
         request.verified(|header| self.signature.verify(header, request.body, now)).map(|_signed_at| ())
     }
 
-    fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection> {
+    fn delivery(&self, request: &RawRequest<'_>) -> Result<Delivery, Rejection> {
         let kind = match &self.kind {
             Some(place) => place.read("type", request)?,
             None => KIND.to_owned(),
         };
         // Whatever was signed: a body that is not JSON is of no use to a workflow.
         json::check(request.body)?;
-        match &self.id {
-            Some(place) => Ok(Envelope::new(place.read("id", request)?, kind)),
-            None => Ok(Envelope::without_id(kind)),
-        }
+        let envelope = match &self.id {
+            Some(place) => Envelope::new(place.read("id", request)?, kind),
+            None => Envelope::without_id(kind),
+        };
+        Ok(Delivery::one(self, request, envelope))
     }
 
     fn credential_headers(&self) -> Vec<HeaderName> {
@@ -150,31 +154,24 @@ impl Provider for Hmac {
         names.chain(pointers).collect()
     }
 
-    fn sign(&self, body: &[u8], now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-        if let Some(Place::Header(name)) = &self.kind {
+    fn sign(&self, unsigned: &Unsigned<'_>, now: Timestamp) -> Result<SignedRequest, SignError> {
+        if let (Some(Place::Header(name)), None) = (&self.kind, unsigned.kind) {
             let reason =
                 format!("its events are named in the {name} header and not in the body; say the type");
             return Err(SignError::new(NAME, reason));
         }
-        self.sign_as(&Named { id: &json::id_of(body), kind: KIND }, body, now)
-    }
-
-    fn sign_as(
-        &self,
-        event: &Named<'_>,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
+        let drawn = json::id_of(unsigned.body);
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        for (name, value) in self.signature.sign(body, now) {
+        for (name, value) in self.signature.sign(unsigned.body, now) {
             headers.push(json::header(NAME, &name, value)?);
         }
-        for (place, value) in [(&self.id, event.id), (&self.kind, event.kind)] {
+        let (id, kind) = (unsigned.id.unwrap_or(&drawn), unsigned.kind.unwrap_or(KIND));
+        for (place, value) in [(&self.id, id), (&self.kind, kind)] {
             if let Some(Place::Header(name)) = place {
                 headers.push(json::header(NAME, name, value)?);
             }
         }
-        Ok(headers)
+        Ok(SignedRequest { headers, body: Bytes::copy_from_slice(unsigned.body) })
     }
 
     fn body(&self, event: &Named<'_>, input: &Value) -> Value {

@@ -2,16 +2,17 @@
 
 use axum::http::{HeaderName, HeaderValue};
 use bowline_model::event::{InputError, part};
-use serde_json::{Map, Value};
+use bytes::Bytes;
+use serde_json::{Map, Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
-use crate::{Rejection, SignError};
+use crate::{Rejection, SignError, delivery::EVENTS_MAX};
 
 /// The text or number that `pointer` leads to, as text; `None` if there is nothing, or `null`.
 ///
 /// # Errors
 /// [`Rejection::Unroutable`] if the body is not JSON, or has something else there. The reason quotes nothing of it.
-pub(super) fn text_at(body: &[u8], pointer: &str) -> Result<Option<String>, Rejection> {
+pub(crate) fn text_at(body: &[u8], pointer: &str) -> Result<Option<String>, Rejection> {
     let found = match part(body, pointer) {
         Ok(found) => found.get(),
         Err(InputError::Missing { .. }) => return Ok(None),
@@ -29,12 +30,55 @@ pub(super) fn text_at(body: &[u8], pointer: &str) -> Result<Option<String>, Reje
 ///
 /// # Errors
 /// [`Rejection::Unroutable`], which quotes nothing of it.
-pub(super) fn check(body: &[u8]) -> Result<(), Rejection> {
+pub(crate) fn check(body: &[u8]) -> Result<(), Rejection> {
     match part(body, "") {
         Ok(_json) => Ok(()),
         Err(InputError::NotJson(error)) => Err(not_json(&error)),
         Err(InputError::Missing { .. }) => unreachable!("the whole body is always there"),
     }
+}
+
+/// The items of the array that `pointer` leads to, each as its text in the body; an object is an array of itself.
+///
+/// # Errors
+/// [`Rejection::Unroutable`] if the body is not JSON, or has something else there; [`Rejection::TooMany`].
+pub(crate) fn items_at<'a>(body: &'a [u8], pointer: &str) -> Result<Vec<&'a RawValue>, Rejection> {
+    let found = match part(body, pointer) {
+        Ok(found) => found,
+        Err(InputError::Missing { .. }) => {
+            return Err(Rejection::unroutable(format!(
+                "the body has nothing at {pointer:?}; expected an array"
+            )));
+        }
+        Err(InputError::NotJson(error)) => return Err(not_json(&error)),
+    };
+    match found.get().as_bytes().first() {
+        Some(b'[') => {}
+        Some(b'{') => return Ok(vec![found]),
+        _other => {
+            return Err(Rejection::unroutable(format!("what the body has at {pointer:?} is not an array")));
+        }
+    }
+    let items: Vec<&RawValue> = serde_json::from_str(found.get()).map_err(|error| not_json(&error))?;
+    match items.len() {
+        events if events > EVENTS_MAX => Err(Rejection::TooMany { events, events_max: EVENTS_MAX }),
+        _few => Ok(items),
+    }
+}
+
+/// The body without what the pointers lead to; as it is if nothing is there, or if it is not JSON.
+pub(crate) fn without(body: &Bytes, pointers: &[&str]) -> Bytes {
+    if pointers.iter().all(|pointer| part(body, pointer).is_err()) {
+        return body.clone();
+    }
+    let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return body.clone() };
+    for pointer in pointers {
+        let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
+        if let Some(Value::Object(object)) = value.pointer_mut(parent) {
+            object.remove(&name.replace("~1", "/").replace("~0", "~"));
+        }
+    }
+    value.to_string().into()
 }
 
 fn not_text(pointer: &str) -> Rejection {
@@ -49,7 +93,7 @@ fn not_json(error: &serde_json::Error) -> Rejection {
 }
 
 /// Puts `value` where `pointer` leads, into objects made on the way.
-pub(super) fn put(into: &mut Value, pointer: &str, value: Value) {
+pub(crate) fn put(into: &mut Value, pointer: &str, value: Value) {
     let mut place = into;
     for name in pointer.split('/').skip(1) {
         let name = name.replace("~1", "/").replace("~0", "~");
@@ -70,7 +114,7 @@ pub fn id_of(body: &[u8]) -> String {
 }
 
 /// A header as text.
-pub(super) fn header(
+pub(crate) fn header(
     provider: &'static str,
     name: &str,
     value: impl AsRef<[u8]>,

@@ -15,11 +15,14 @@ mod idempotency_key;
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::json;
-use crate::{Envelope, Named, Provider, RawRequest, Rejection, Repeat, SignError};
+use crate::{
+    Delivery, Envelope, Named, Provider, RawRequest, Rejection, Repeat, SignError, SignedRequest, Unsigned,
+};
 
 pub use auth::{Auth, InvalidAuth};
 pub use idempotency_key::{HEADER as IDEMPOTENCY_KEY, KEY_BYTES_MAX};
@@ -82,6 +85,23 @@ impl Post {
     pub fn auth(&self) -> &Auth {
         &self.auth
     }
+
+    fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection> {
+        if let Some(key) = (self.reads)(request.body)? {
+            // Where nobody shows who they are, whoever says Ada's address is not therefore Ada.
+            let repeat = if self.auth.is_open() { Repeat::ByAnyone } else { Repeat::Redelivery };
+            return Ok(Envelope { repeat, ..Envelope::new(key, KIND) });
+        }
+        let header = request.header(IDEMPOTENCY_KEY);
+        match header.map_err(|twice| Rejection::unroutable(twice.to_string()))? {
+            Some(value) => {
+                let key = idempotency_key::parse(value)?;
+                let id = format!("{KEY_PREFIX}{key}");
+                Ok(Envelope { repeat: Repeat::SameBody, ..Envelope::new(id, KIND) })
+            }
+            None => Ok(Envelope::without_id(KIND)),
+        }
+    }
 }
 
 impl Provider for Post {
@@ -101,22 +121,9 @@ impl Provider for Post {
         self.auth.check(request)
     }
 
-    fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection> {
+    fn delivery(&self, request: &RawRequest<'_>) -> Result<Delivery, Rejection> {
         json::check(request.body)?;
-        if let Some(key) = (self.reads)(request.body)? {
-            // Where nobody shows who they are, whoever says Ada's address is not therefore Ada.
-            let repeat = if self.auth.is_open() { Repeat::ByAnyone } else { Repeat::Redelivery };
-            return Ok(Envelope { repeat, ..Envelope::new(key, KIND) });
-        }
-        let header = request.header(IDEMPOTENCY_KEY);
-        match header.map_err(|twice| Rejection::unroutable(twice.to_string()))? {
-            Some(value) => {
-                let key = idempotency_key::parse(value)?;
-                let id = format!("{KEY_PREFIX}{key}");
-                Ok(Envelope { repeat: Repeat::SameBody, ..Envelope::new(id, KIND) })
-            }
-            None => Ok(Envelope::without_id(KIND)),
-        }
+        Ok(Delivery::one(self, request, self.envelope(request)?))
     }
 
     fn credential_headers(&self) -> Vec<HeaderName> {
@@ -137,23 +144,15 @@ impl Provider for Post {
         names
     }
 
-    fn sign(&self, _body: &[u8], _now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
+    fn sign(&self, unsigned: &Unsigned<'_>, _now: Timestamp) -> Result<SignedRequest, SignError> {
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         if let (Some(name), Some(value)) = (self.auth.header(), self.auth.present()) {
             headers.push(json::header(NAME, name.as_str(), value)?);
         }
-        Ok(headers)
-    }
-
-    fn sign_as(
-        &self,
-        event: &Named<'_>,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-        let mut headers = self.sign(body, now)?;
-        headers.push(json::header(NAME, IDEMPOTENCY_KEY, format!("{:?}", event.id))?);
-        Ok(headers)
+        if let Some(id) = unsigned.id {
+            headers.push(json::header(NAME, IDEMPOTENCY_KEY, format!("{id:?}"))?);
+        }
+        Ok(SignedRequest { headers, body: Bytes::copy_from_slice(unsigned.body) })
     }
 
     fn body(&self, _event: &Named<'_>, input: &Value) -> Value {

@@ -12,11 +12,12 @@ use bowline_signature::{
     SigningSecret,
     standard_webhooks::{HEADERS, InvalidSecret, SVIX_HEADERS},
 };
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::json;
-use crate::{Envelope, Named, Provider, RawRequest, Rejection, SignError};
+use crate::{Delivery, Envelope, Named, Provider, RawRequest, Rejection, SignError, SignedRequest, Unsigned};
 
 /// For how long a redelivery is recognised: also of those that people ask for by hand.
 pub const DEDUPE_FOR: Duration = Duration::from_hours(30 * 24);
@@ -78,14 +79,15 @@ impl Provider for StandardWebhooks {
         request.verified(|header| self.signature.verify(header, request.body, now)).map(|_genuine| ())
     }
 
-    fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection> {
+    fn delivery(&self, request: &RawRequest<'_>) -> Result<Delivery, Rejection> {
         // Those that were verified: whoever sends some of each has sent either all of the one or all of the other.
         let is_ours = HEADERS.iter().all(|name| request.headers.contains_key(*name));
         let [id, ..] = if is_ours { HEADERS } else { SVIX_HEADERS };
         let value = request.header(id).map_err(|error| Rejection::unauthentic(error.to_string()))?;
         let id = value.and_then(|id| std::str::from_utf8(id.trim_ascii()).ok()).unwrap_or_default();
         let kind = json::text_at(request.body, KIND_POINTER)?;
-        Ok(Envelope::new(id, kind.unwrap_or_else(|| KIND.to_owned())))
+        let envelope = Envelope::new(id, kind.unwrap_or_else(|| KIND.to_owned()));
+        Ok(Delivery::one(self, request, envelope))
     }
 
     fn credential_headers(&self) -> Vec<HeaderName> {
@@ -93,23 +95,15 @@ impl Provider for StandardWebhooks {
         [ours, svix].map(HeaderName::from_static).to_vec()
     }
 
-    fn sign(&self, body: &[u8], now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-        self.sign_as(&Named { id: &format!("msg_{}", json::id_of(body)), kind: KIND }, body, now)
-    }
-
-    fn sign_as(
-        &self,
-        event: &Named<'_>,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-        let signed = self.signature.sign(event.id, body, now);
+    fn sign(&self, unsigned: &Unsigned<'_>, now: Timestamp) -> Result<SignedRequest, SignError> {
+        let drawn = format!("msg_{}", json::id_of(unsigned.body));
+        let signed = self.signature.sign(unsigned.id.unwrap_or(&drawn), unsigned.body, now);
         let signed = signed.map_err(|error| SignError::new(NAME, error.to_string()))?;
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         for (name, value) in signed {
             headers.push(json::header(NAME, name, value)?);
         }
-        Ok(headers)
+        Ok(SignedRequest { headers, body: Bytes::copy_from_slice(unsigned.body) })
     }
 
     fn body(&self, event: &Named<'_>, input: &Value) -> Value {

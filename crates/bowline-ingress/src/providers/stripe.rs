@@ -8,11 +8,12 @@ use std::{borrow::Cow, time::Duration};
 use axum::http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use bowline_model::Secret;
 use bowline_signature::{EmptySecret, SigningSecret, stripe::HEADER};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Envelope, Named, Provider, RawRequest, Rejection, SignError};
+use crate::{Delivery, Envelope, Named, Provider, RawRequest, Rejection, SignError, SignedRequest, Unsigned};
 
 /// For how long a redelivery is recognised. Stripe retries for 3 days; it keeps events for 30, in which people resend
 /// them by hand.
@@ -86,7 +87,7 @@ impl Provider for Stripe {
         }
     }
 
-    fn envelope(&self, request: &RawRequest<'_>) -> Result<Envelope, Rejection> {
+    fn delivery(&self, request: &RawRequest<'_>) -> Result<Delivery, Rejection> {
         // serde also reads a struct from an array, field by field; an event is an object.
         if request.body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Rejection::unroutable("the body is not a JSON object; Stripe's events are"));
@@ -97,20 +98,21 @@ impl Provider for Stripe {
                 place(&error)
             ))
         })?;
-        Ok(Envelope::new(event.id, event.kind))
+        Ok(Delivery::one(self, request, Envelope::new(event.id, event.kind)))
     }
 
     fn credential_headers(&self) -> Vec<HeaderName> {
         vec![HeaderName::from_static(HEADER)]
     }
 
-    fn sign(&self, body: &[u8], now: Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-        let signature = HeaderValue::try_from(self.signature.sign(body, now))
+    fn sign(&self, unsigned: &Unsigned<'_>, now: Timestamp) -> Result<SignedRequest, SignError> {
+        let signature = HeaderValue::try_from(self.signature.sign(unsigned.body, now))
             .map_err(|_| SignError::new("stripe", "the signature is not a header's value"))?;
-        Ok(vec![
+        let headers = vec![
             (CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8")),
             (HeaderName::from_static(HEADER), signature),
-        ])
+        ];
+        Ok(SignedRequest { headers, body: Bytes::copy_from_slice(unsigned.body) })
     }
 
     fn body(&self, event: &Named<'_>, input: &Value) -> Value {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue};
 use bowline_ingress::{
-    Named, Provider, Route,
+    Named, Provider, Route, Unsigned,
     providers::{GitHub, Hmac, StandardWebhooks, Stripe},
 };
 use bowline_model::{Clock, Secret, SystemClock};
@@ -84,7 +84,7 @@ fn contact() -> Value {
 fn sent(provider: &dyn Provider, id: &str, at: Timestamp) -> (Vec<(String, String)>, Vec<u8>) {
     let event = Named { id, kind: KIND };
     let body = serde_json::to_vec(&provider.body(&event, &contact())).expect("sound");
-    let headers = provider.sign_as(&event, &body, at).expect("sound");
+    let headers = provider.sign(&Unsigned::new(&body).named(&event), at).expect("sound").headers;
     (texts(&headers), body)
 }
 
@@ -182,7 +182,8 @@ async fn what_is_genuine_and_no_json_or_of_no_type_is_400() {
         let provider = (kind.make)(&[SECRET]);
         for body in [&b"a-private-word"[..], b"{\"id\": \"evt_1\"", b"\xff\xfe", b""] {
             let event = Named { id: "evt_1", kind: KIND };
-            let headers = provider.sign_as(&event, body, SystemClock.now()).unwrap();
+            let headers =
+                provider.sign(&Unsigned::new(body).named(&event), SystemClock.now()).unwrap().headers;
             let headers: Vec<_> = headers
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
@@ -204,13 +205,14 @@ async fn a_body_that_says_all_is_signed_by_itself_and_is_one_event_however_often
     ] {
         let site = open(kind, &[SECRET]).await;
         for expected in ["accepted", "duplicate"] {
-            let signed = (kind.make)(&[SECRET]).sign(body.as_bytes(), SystemClock.now()).unwrap();
+            let unsigned = Unsigned::new(body.as_bytes());
+            let signed = (kind.make)(&[SECRET]).sign(&unsigned, SystemClock.now()).unwrap().headers;
             let reply = deliver(&site, &texts(&signed), body.as_bytes()).await;
             assert_eq!(reply.status_word(), expected, "{}", kind.name);
         }
     }
     for kind in [&KINDS[2], &KINDS[3]] {
-        let error = (kind.make)(&[SECRET]).sign(b"{}", SystemClock.now()).unwrap_err();
+        let error = (kind.make)(&[SECRET]).sign(&Unsigned::new(b"{}"), SystemClock.now()).unwrap_err();
         assert!(error.to_string().contains("in the body; say the type"), "{error}");
     }
 }
@@ -266,8 +268,8 @@ async fn a_standard_webhook_without_a_type_is_a_message() {
         let (mut headers, _) = sent(&*standard_webhooks(&[SECRET]), "unused", SystemClock.now());
         let id = format!("msg_{run}");
         let event = Named { id: &id, kind: "message" };
-        let signed =
-            standard_webhooks(&[SECRET]).sign_as(&event, body.as_bytes(), SystemClock.now()).unwrap();
+        let unsigned = Unsigned::new(body.as_bytes()).named(&event);
+        let signed = standard_webhooks(&[SECRET]).sign(&unsigned, SystemClock.now()).unwrap().headers;
         headers.clear();
         for (name, value) in signed {
             headers.push((name.to_string(), value.to_str().unwrap().to_owned()));
@@ -286,7 +288,8 @@ async fn githubs_types_are_its_header_and_the_bodys_action() {
     let provider = github(&[SECRET]);
     let send = async |id: &str, kind: &str, body: Value| {
         let body = serde_json::to_vec(&body).unwrap();
-        let headers = provider.sign_as(&Named { id, kind }, &body, SystemClock.now()).unwrap();
+        let unsigned = Unsigned::new(&body).named(&Named { id, kind });
+        let headers = provider.sign(&unsigned, SystemClock.now()).unwrap().headers;
         let headers: Vec<_> = headers
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bowline_ingress::{Provider, Route, providers::Stripe};
+use bowline_ingress::{Provider, Route, Unsigned, providers::Stripe};
 use bowline_model::{Clock, Secret, SystemClock};
 use bowline_store::{SqliteOptions, SqliteStore};
 
@@ -38,7 +38,7 @@ async fn a_bad_signature_is_401_and_says_why() {
     let site = open().await;
     let (body, now) = (payment("evt_1"), SystemClock.now());
     let sign = |provider: &Stripe, body: &str, now| {
-        provider.sign(body.as_bytes(), now).unwrap()[1].1.to_str().unwrap().to_owned()
+        provider.sign(&Unsigned::new(body.as_bytes()), now).unwrap().headers[1].1.to_str().unwrap().to_owned()
     };
     let other = Stripe::new(&Secret::new("whsec_of_somebody_else")).unwrap();
     let good = sign(&stripe(), &body, now);

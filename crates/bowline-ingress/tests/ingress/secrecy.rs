@@ -1,6 +1,6 @@
 //! What is logged about a request: its route, its reason, its id. No body, no secret, no signature.
 
-use bowline_ingress::{Provider, providers::Stripe};
+use bowline_ingress::{Provider, Unsigned, providers::Stripe};
 use bowline_model::{Clock, Secret, SystemClock};
 use bowline_store::SqliteOptions;
 
@@ -55,7 +55,11 @@ async fn neither_body_nor_secret_nor_signature_is_ever_logged_or_answered() {
         format!(r#"{{"id":"evt_cut","type":"payment_intent.succeeded","note":"{word}"#),
     ] {
         for provider in [stripe(), other.clone()] {
-            let signature = provider.sign(body.as_bytes(), now).unwrap()[1].1.to_str().unwrap().to_owned();
+            let signature = provider.sign(&Unsigned::new(body.as_bytes()), now).unwrap().headers[1]
+                .1
+                .to_str()
+                .unwrap()
+                .to_owned();
             for signature in [signature.clone(), signature.replace("v1=", "v1=0")] {
                 let headers = [
                     ("content-type", "application/json"),

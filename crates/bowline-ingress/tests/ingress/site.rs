@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::Router;
-use bowline_ingress::{Door, Provider, Route, ServeLimits, providers::Stripe, serve};
+use bowline_ingress::{Door, Provider, Route, ServeLimits, Unsigned, providers::Stripe, serve};
 use bowline_model::{BuildId, Clock, Event, EventId, Run, Secret, SystemClock};
 use bowline_store::{RunFilter, SqliteOptions, SqliteStore, Store};
 use jiff::Timestamp;
@@ -136,7 +136,7 @@ impl Site {
 
 /// The headers with which Stripe would send this.
 pub(crate) fn signed(body: &[u8], now: Timestamp) -> Vec<(String, String)> {
-    let headers = stripe().sign(body, now).expect("Stripe's secret signs");
+    let headers = stripe().sign(&Unsigned::new(body), now).expect("Stripe's secret signs").headers;
     let text = |(name, value): (axum::http::HeaderName, axum::http::HeaderValue)| {
         (name.to_string(), value.to_str().expect("text").to_owned())
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline_ingress::Named;
+use bowline_ingress::{Named, Unsigned};
 use bowline_model::{Clock, SystemClock};
 
 use crate::{
@@ -310,7 +310,8 @@ fn headers(
     age: Duration,
 ) -> Headers {
     let event = Named { id, kind: door.kind };
-    let signed = provider.sign_as(&event, body, SystemClock.now() - age).expect("it signs");
+    let unsigned = Unsigned::new(body).named(&event);
+    let signed = provider.sign(&unsigned, SystemClock.now() - age).expect("it signs").headers;
     let mut headers: Headers = vec![("host".into(), b"localhost".to_vec())];
     for (name, value) in signed {
         // Posts have a key of their own in half of the cases only.

@@ -1,9 +1,9 @@
 //! What senders send: to the app's router, within this process.
 
 use axum::{Router, body::Body};
-use bowline_ingress::{Named, Route};
+use bowline_ingress::{Named, Route, Unsigned};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use serde_json::Value;
@@ -39,8 +39,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     #[track_caller]
     pub fn send(&self, path: &str, event: impl Serialize) -> Reply<'_, S> {
         let body: Bytes = serde_json::to_vec(&event).expect("an event is JSON").into();
-        let signed = self.route(path).provider().sign(&body, self.now());
-        self.post_to(path, signed.unwrap_or_else(|error| panic!("{error}")), body)
+        self.post_signed(path, &Unsigned::new(&body))
     }
 
     /// Sends an event of that type, of which the workflow receives `input`, in the form that the route's provider gives
@@ -63,8 +62,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         let event = Named { id: &id, kind };
         let input: Value = serde_json::to_value(&input).expect("an input is JSON");
         let body: Bytes = provider.body(&event, &input).to_string().into();
-        let signed = provider.sign_as(&event, &body, self.now());
-        self.post_to(path, signed.unwrap_or_else(|error| panic!("{error}")), body)
+        self.post_signed(path, &Unsigned::new(&body).named(&event))
     }
 
     /// Posts JSON to a first-party route, with the credentials that it wants.
@@ -98,11 +96,14 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     }
 
     #[track_caller]
-    fn post_to(&self, path: &str, headers: Vec<(HeaderName, HeaderValue)>, body: Bytes) -> Reply<'_, S> {
-        let mut request = Request::new(body);
+    fn post_signed(&self, path: &str, unsigned: &Unsigned<'_>) -> Reply<'_, S> {
+        let url = self.app.public_url(&surroundings(&self.variables, &self.world)).map(|base| base + path);
+        let signed = self.route(path).provider().sign(&unsigned.to(url.as_deref()), self.now());
+        let signed = signed.unwrap_or_else(|error| panic!("{error}"));
+        let mut request = Request::new(signed.body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = path.parse().expect("the path of a route");
-        request.headers_mut().extend(headers);
+        request.headers_mut().extend(signed.headers);
         self.request(request)
     }
 }

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use bowline_ingress::SignedRequest;
 use bowline_model::RunId;
-use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use jiff::Timestamp;
 use reqwest::{Client, redirect};
 use serde::{Deserialize, Deserializer};
@@ -38,10 +39,8 @@ pub struct Unsigned<'a> {
     pub id: Option<&'a str>,
 }
 
-/// Signs an event with that body with the app's own secret, as its provider would at that time: returns the headers to
-/// send.
-pub type Sign =
-    dyn Fn(&Unsigned<'_>, &[u8], Timestamp) -> Result<Vec<(HeaderName, HeaderValue)>> + Send + Sync;
+/// Signs an event with that body with the app's own secret, as its provider would at that time: returns what to send.
+pub type Sign = dyn Fn(&Unsigned<'_>, &[u8], Timestamp) -> Result<SignedRequest> + Send + Sync;
 
 /// What the door answers if it takes the event.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -97,22 +96,36 @@ pub(super) async fn send(context: &CliContext, args: &SendArgs) -> Result {
     let body = read(&args.file)?;
     let url = target(context, args)?;
     let event = Unsigned { path: &args.path, kind: args.kind.as_deref(), id: args.id.as_deref() };
-    let headers = (context.sign)(&event, &body, context.clock.now())?;
-    let (status, answer) = post(&url, headers, body).await?;
-    if !status.is_success() {
-        return Err(refused(status, &answer));
+    let signed = (context.sign)(&event, &body, context.clock.now())?;
+    let (head, answer) = post(&url, signed).await?;
+    if !head.status.is_success() {
+        return Err(refused(head.status, &answer));
     }
-    match serde_json::from_slice::<Receipt>(&answer) {
-        Ok(receipt) => print(&render::receipt(&receipt, Paint::Colour)),
-        Err(_) => print(&format!("{status}: {}\n", render::excerpt(&answer))),
+    match serde_json::from_slice::<Receipt>(&answer).ok().or_else(|| receipt_of(&head.headers)) {
+        Some(receipt) => print(&render::receipt(&receipt, Paint::Colour)),
+        None => print(&format!("{}: {}\n", head.status, render::excerpt(&answer))),
     }
 }
 
-async fn post(
-    url: &str,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    body: Vec<u8>,
-) -> Result<(StatusCode, Vec<u8>)> {
+/// Of an answer whose body is one that the provider prescribes, or of a batch: the headers say it.
+fn receipt_of(headers: &HeaderMap) -> Option<Receipt> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let runs = text("bowline-run").unwrap_or_default().split(',');
+    Some(Receipt {
+        status: text("bowline-status")?.to_owned(),
+        event: None,
+        runs: runs.filter_map(|run| run.parse().ok().map(RunId)).collect(),
+    })
+}
+
+/// What is known of an answer before its body.
+struct Head {
+    status: StatusCode,
+    headers: HeaderMap,
+}
+
+async fn post(url: &str, signed: SignedRequest) -> Result<(Head, Vec<u8>)> {
+    let SignedRequest { headers, body } = signed;
     let no_client = |error| Error::new(format!("cannot set up an HTTP client: {error}"));
     let mut builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -135,9 +148,9 @@ async fn post(
             .hint("is the app running? `serve` starts it; --to says where it listens")
     };
     let response = request.send().await.map_err(no_answer)?;
-    let status = response.status();
+    let head = Head { status: response.status(), headers: response.headers().clone() };
     let answer = response.bytes().await.map_err(no_answer)?;
-    Ok((status, answer.to_vec()))
+    Ok((head, answer.to_vec()))
 }
 
 /// The app's own words, and its own hint if it gives one.

@@ -53,13 +53,13 @@ fn sent(
     id: Option<&str>,
 ) -> cli::Result<(String, Option<String>)> {
     let now = SystemClock.now();
-    let headers = sign(&app(), &variables(), &Unsigned { path, kind, id }, body.as_bytes(), now)?;
-    let headers: HeaderMap = headers.into_iter().collect();
+    let signed = sign(&app(), &variables(), &Unsigned { path, kind, id }, body.as_bytes(), now)?;
+    let headers: HeaderMap = signed.headers.into_iter().collect();
     let built = app().build(&OpenOptions::default().variables(variables()));
     let provider = built.routes.iter().find(|route| route.path() == path).unwrap().provider().clone();
-    let request = RawRequest { headers: &headers, body: body.as_bytes() };
+    let request = RawRequest::post(&headers, &signed.body);
     provider.authenticate(&request, now).expect("it is genuine");
-    let read = provider.envelope(&request).expect("it has its names");
+    let read = provider.delivery(&request).expect("it has its names").only().expect("one event").clone();
     Ok((read.kind, read.id))
 }
 

@@ -34,7 +34,8 @@ fn context(folder: &TempDir) -> CliContext {
         check: Box::new(Vec::new),
         sign: Arc::new(|_, body, _| {
             let value = format!("{} bytes", body.len()).parse().expect("a header's value");
-            Ok(vec![(http::HeaderName::from_static("x-signature"), value)])
+            let headers = vec![(http::HeaderName::from_static("x-signature"), value)];
+            Ok(bowline_ingress::SignedRequest { headers, body: bytes::Bytes::copy_from_slice(body) })
         }),
     }
 }
