@@ -37,6 +37,8 @@
 //! assert!(stripe.verify(&header, b"{ }", now).is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Receivers with axum and with hyper, and what they have to do besides: the crate's `README.md`, and `examples/`.
 
 mod age;
 mod body_signature;
@@ -82,3 +84,8 @@ pub use stripe::Stripe;
 pub use typeform::Typeform;
 pub use xero::Xero;
 pub use zendesk::Zendesk;
+
+/// Its examples compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
