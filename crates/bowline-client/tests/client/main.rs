@@ -41,6 +41,8 @@ mod signed_aws;
 #[cfg(feature = "soap")]
 mod soap_calls;
 #[cfg(feature = "soap")]
+mod soap_operations;
+#[cfg(feature = "soap")]
 mod soap_rpc;
 #[cfg(feature = "soap")]
 mod soap_spyne;

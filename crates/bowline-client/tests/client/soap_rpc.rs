@@ -14,6 +14,8 @@ use bowline_model::{RetryPolicy, Secret};
 use bowline_testing::{Process, peer};
 use serde_json::{Value, json};
 
+use crate::soap_operations;
+
 const STOCK: &str = include_str!("soap/stock.wsdl");
 const NO_SOAP: &str = "BOWLINE_NODE has no soap: scripts/node makes one that has";
 const PASSWORD: &str = "s3cret&<pass>";
@@ -123,6 +125,29 @@ async fn rpc_requests_answers_and_faults_agree_with_zeep() {
     }
     let missing = call("Add", json!({"a": 1})).decode::<i32>().send().await.unwrap_err();
     assert!(missing.to_string().contains("Add: b is missing: int"), "{missing}");
+}
+
+#[tokio::test]
+async fn operations_are_listed_as_the_package_tells_them_and_as_zeep_finds_them() {
+    const NAME: &str = "operations_are_listed_as_the_package_tells_them_and_as_zeep_finds_them";
+    let Some(service) = Service::start() else { bowline_testing::skip!(NAME, NO_SOAP) };
+    let Some(python) = peer::python("lxml, zeep") else {
+        bowline_testing::skip!(NAME, "BOWLINE_PYTHON has no zeep");
+    };
+    let expected = [
+        json!(["Stock", "Stock", "Add", "rpc", ["a", "b"]]),
+        json!([
+            "Stock",
+            "Stock",
+            "Move",
+            "rpc",
+            ["item", "item.@checked", "item.sku", "item.quantity", "item.place", "to"]
+        ]),
+        json!(["Stock", "Stock", "Refuse", "rpc", ["why"]]),
+    ];
+    let ours = soap_operations::listed(&service.api().wsdl("/stock?wsdl").await.unwrap());
+    assert_eq!(ours, expected);
+    assert_eq!(ours, soap_operations::of_zeep(&python, &format!("{}/stock?wsdl", service.url)));
 }
 
 #[tokio::test]

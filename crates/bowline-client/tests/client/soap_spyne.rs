@@ -9,11 +9,13 @@ use std::{
 
 use bowline_client::{
     Api,
-    soap::{SoapFault, TokenKind},
+    soap::{SoapFault, SoapVersion, TokenKind},
 };
 use bowline_model::{Error, RetryPolicy, Secret};
 use bowline_testing::{Process, Program, peer};
 use serde_json::{Map, Value, json};
+
+use crate::soap_operations;
 
 const NO_SPYNE: &str = "BOWLINE_PYTHON has no spyne and zeep: scripts/python makes one that has";
 const PASSWORD: &str = "s3cret&<pass>";
@@ -215,6 +217,69 @@ fn action(content_type: &Value) -> Vec<String> {
         .collect();
     parts.sort();
     parts
+}
+
+#[tokio::test]
+async fn operations_are_listed_as_the_service_defines_them_and_as_zeep_finds_them() {
+    let Some(service) = Service::start() else {
+        bowline_testing::skip!(
+            "operations_are_listed_as_the_service_defines_them_and_as_zeep_finds_them",
+            NO_SPYNE
+        );
+    };
+    // Spyne gives each of its services all operations of the application.
+    const SERVICES: [&str; 3] = ["OrderService", "BareService", "HeaderService"];
+    let inputs = |ways: &[&str]| ways.iter().map(|way| (*way).to_owned()).collect::<Vec<_>>();
+    let order = [
+        "@version",
+        "id",
+        "state",
+        "customer",
+        "customer.name",
+        "customer.born",
+        "line",
+        "line.@number",
+        "line.sku",
+        "line.quantity",
+        "line.price",
+        "line.price.@currency",
+        "line.price.$text",
+        "line.gift",
+        "tags",
+        "tags.string",
+        "placed",
+        "at",
+        "weight",
+        "total",
+        "big",
+        "photo",
+        "card",
+        "iban",
+    ];
+    let echo: Vec<String> =
+        ["order".to_owned()].into_iter().chain(order.iter().map(|way| format!("order.{way}"))).collect();
+    let operations = [
+        ("Echo", echo),
+        ("Several", inputs(&["id", "name", "loud"])),
+        ("Lines", vec![]),
+        ("Empty", vec![]),
+        ("Fail", inputs(&["code", "number"])),
+        ("Bare", inputs(&order)),
+        ("BareText", vec![]),
+        ("Whose", inputs(&["prefix"])),
+    ];
+    let of_service = |service| {
+        operations.iter().map(move |(name, ways)| json!([service, "Orders", name, "document", ways]))
+    };
+    let expected: Vec<Value> = SERVICES.iter().flat_map(of_service).collect();
+    for (path, version) in [("soap11", SoapVersion::V1_1), ("soap12", SoapVersion::V1_2)] {
+        let address = format!("/{path}/?wsdl");
+        let wsdl = service.api().wsdl(&address).await.unwrap();
+        assert!(wsdl.operations().iter().all(|operation| operation.version() == version));
+        let ours = soap_operations::listed(&wsdl);
+        assert_eq!(ours, expected, "{path}");
+        assert_eq!(ours, soap_operations::of_zeep(&service.python, &format!("{}{address}", service.url)));
+    }
 }
 
 #[tokio::test]
