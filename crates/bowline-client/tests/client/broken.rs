@@ -1,6 +1,7 @@
 //! A remote that fails for a while: it is left alone, asked carefully, and every call is done in the end.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -8,12 +9,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::Request, routing::any};
-use bowline_model::{Alert, AlertKind, Alerts, RetryPolicy};
+use axum::{Router, body::Body, extract::Request, http::Response, routing::any};
+use bowline_client::Api;
+use bowline_model::{Alert, AlertKind, Alerts, Clock, RetryPolicy};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
 use crate::{
-    quick::Quick,
+    idle::Idle,
     remote::{LONG, Remote, answer, api_at, once},
 };
 
@@ -26,41 +28,109 @@ impl Alerts for Told {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// A remote that fails for so long, and what it saw: each request's call, when it came and when its answer went.
+struct Outage {
+    clock: Arc<Idle>,
+    seen: Mutex<Vec<Served>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Served {
+    call: usize,
+    came: Duration,
+    went: Duration,
+}
+
+const OUTAGE: Duration = Duration::from_secs(30);
+const ANSWER_TAKES: Duration = Duration::from_millis(20);
+
+impl Outage {
+    async fn new(clock: Arc<Idle>) -> (Api, Arc<Self>) {
+        let outage = Arc::new(Self { clock: clock.clone(), seen: Mutex::default() });
+        let server = outage.clone();
+        let app = Router::new().fallback(any(move |request: Request| {
+            let server = server.clone();
+            async move { server.serve(request.uri().path()[1..].parse().unwrap()).await }
+        }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (api_at(address).clock(clock), outage)
+    }
+
+    async fn serve(&self, call: usize) -> Response<Body> {
+        let came = self.clock.monotonic();
+        self.clock.sleep(ANSWER_TAKES).await;
+        let went = self.clock.monotonic();
+        self.seen.lock().unwrap().push(Served { call, came, went });
+        answer(if came < OUTAGE { 500 } else { 200 }, "{}")
+    }
+}
+
+/// Whether each came when the one before was answered.
+fn are_one_by_one(served: &[Served]) -> bool {
+    served.windows(2).all(|pair| pair[0].went <= pair[1].came)
+}
+
+#[tokio::test]
 async fn a_remote_that_fails_for_half_a_minute_is_left_alone_and_a_thousand_calls_are_done() {
-    const OUTAGE: Duration = Duration::from_secs(30);
-    let clock = Quick::new(5);
-    let arrived = Arc::new(Mutex::new(Vec::<(Duration, usize)>::new()));
-    let log = arrived.clone();
-    let remote = Remote::new(move |_, seen| {
-        let now = clock.passed();
-        log.lock().unwrap().push((now, seen.uri.path()[1..].parse().unwrap()));
-        answer(if now < OUTAGE { 500 } else { 200 }, "{}")
-    })
-    .await;
+    const CALLS: usize = 1000;
+    let clock = Idle::new();
+    let (api, outage) = Outage::new(clock.clone()).await;
     let told = Arc::new(Told::default());
     let patient = RetryPolicy::default().delay_max(Duration::from_secs(10));
-    let api = remote.api().clock(Arc::new(clock)).alerts(told.clone()).retry(patient);
-    let api = api.attempt_timeout(100 * Duration::from_secs(1));
+    let api = api.alerts(told.clone()).retry(patient).attempt_timeout(100 * Duration::from_secs(1));
+    let began = clock.now() - clock.monotonic();
     let mut tasks = JoinSet::new();
-    for number in 0..1000 {
+    for number in 0..CALLS {
         let call = api.get(&format!("/{number}"));
         tasks.spawn(async move { call.send().await.unwrap() });
     }
     tasks.join_all().await;
 
-    let arrived = arrived.lock().unwrap();
-    let during = arrived.iter().filter(|(at, _)| *at < OUTAGE).count();
-    let after: Vec<_> = arrived.iter().filter(|(at, _)| *at >= OUTAGE).copied().collect();
-    println!("{during} requests while it failed, {} after; the last at {:?}", after.len(), arrived.last());
-    assert!(during <= 200, "{during}: a few, not a thousand");
-    assert_eq!(after.len(), 1000, "each once");
-    assert!(after.last().unwrap().0 < Duration::from_secs(90), "{:?}", after.last());
-    let first_second = after.iter().filter(|(at, _)| *at < after[0].0 + Duration::from_secs(1)).count();
-    assert!(first_second < 100, "{first_second}: not all at once");
-
+    let mut seen = outage.seen.lock().unwrap().clone();
+    seen.sort_by_key(|served| served.came);
+    let (during, after) = seen.split_at(seen.partition_point(|served| served.came < OUTAGE));
     let alerts = told.0.lock().unwrap();
-    assert!((1..=6).contains(&alerts.len()), "{alerts:?}");
+    let opened: Vec<Duration> =
+        alerts.iter().map(|alert| Duration::try_from(alert.at.duration_since(began)).unwrap()).collect();
+
+    // It opened at the twentieth failure. What came later and failed was sent to look whether the remote is back: one at
+    // a time, and each that failed opened it again.
+    let looks = &during[during.partition_point(|served| served.came <= opened[0])..];
+    println!(
+        "{} requests while it failed, {} of them to look; opened at {opened:.1?}",
+        during.len(),
+        looks.len()
+    );
+    assert!(opened[0] < Duration::from_secs(1), "{opened:?}");
+    assert_eq!(looks.len(), opened.len() - 1);
+    assert!((1..=4).contains(&looks.len()) && are_one_by_one(looks), "{looks:?}");
+
+    // Who repeats draws on the budget: a hundred, and one each second.
+    let distinct = during.iter().map(|served| served.call).collect::<BTreeSet<_>>().len();
+    let repeated = during.len() - distinct;
+    assert!(repeated <= 100 + OUTAGE.as_secs() as usize, "{repeated}");
+    assert!(
+        distinct < 70,
+        "{distinct} of the calls were tried: those under way until it opened, and the looks"
+    );
+
+    // Three good looks one by one, then more and more, and it opens no more.
+    let (probes, rest) = after.split_at(3);
+    assert!(are_one_by_one(probes) && probes[2].went <= rest[0].came, "{probes:?} {:?}", rest[0]);
+    assert!(opened.iter().all(|at| *at < OUTAGE + ANSWER_TAKES), "{opened:?}");
+    assert_eq!(after.len(), CALLS, "each once");
+    let in_span = |from: u64, to: u64| {
+        let since = |served: &&Served| served.came - rest[0].came;
+        let span = Duration::from_secs(from)..Duration::from_secs(to);
+        rest.iter().filter(|served| span.contains(&since(served))).count()
+    };
+    let rise = [in_span(0, 1), in_span(1, 2), in_span(2, 3)];
+    println!("then {rise:?} in its first seconds; the last at {:?}", rest.last());
+    assert!(rise[0] <= 12 && rise[1] <= 24 && rise[2] <= 48, "{rise:?}: not all at once");
+    assert!(rest.last().unwrap().came < Duration::from_secs(90), "{:?}", rest.last());
+
     assert!(alerts.iter().all(|alert| alert.kind == AlertKind::BreakerOpen && alert.api == "crm"));
     assert!(alerts[0].message.starts_with("crm fails again and again: it is left alone for "), "{alerts:?}");
 }
