@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bowline_model::Secret;
+use bowline_model::{Secret, certificate};
 use jiff::Timestamp;
 use rustls::{
     AlertDescription, Error, InconsistentKeys, SignatureScheme,
@@ -23,8 +23,6 @@ use crate::{
     settings::Source,
     transport,
 };
-
-mod validity;
 
 /// A certificate with its key, as they are now.
 pub(crate) struct Certificate {
@@ -50,7 +48,7 @@ impl Certificate {
     fn new(chain: LiveSecret, key: LiveSecret) -> Result<(Self, Timestamp), Unfit> {
         let from = live::together([&chain, &key]);
         let certified = Arc::new(read(&from)?);
-        let ends = validity::not_after(&certified.cert[0])
+        let ends = certificate::not_after(&certified.cert[0])
             .ok_or_else(|| Unfit::Chain("holds a certificate that says not how long it holds".into()))?;
         Ok((Self { chain, key, loaded: Mutex::new(Loaded { from, certified }) }, ends))
     }

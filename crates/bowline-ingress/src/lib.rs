@@ -53,6 +53,6 @@ pub use provider::{
     SignedRequest, Unsigned,
 };
 pub use route::{Route, RouteErrors};
-pub use serve::{ServeLimits, serve};
+pub use serve::{ServeLimits, Server, Tls, TlsError, serve};
 pub use trigger::{Intake, TriggerBoard, TriggerKind, TriggerState};
 pub use verified::{Verified, VerifiedEvent};

@@ -18,7 +18,7 @@ pub(crate) const ERRORS_MAX: usize = 100;
 pub(crate) const ERROR_TEXT_BYTES_MAX: usize = 512;
 
 /// The media type of every refusal.
-const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// When to come back if only memory is short.
 const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
 

@@ -15,12 +15,14 @@
 //! | [`retry`] | the one retry schedule, decided purely |
 //! | [`progress`] | whether the engine makes progress, as readiness asks |
 //! | [`error`] | failures as data |
+//! | [`certificate`](mod@certificate) | when a certificate ends |
 //! | [`alert`] | what a person should hear of at once |
 //! | [`clock`] | the one source of time and randomness |
 //! | [`credential`] | where refreshed tokens live |
 //! | [`secret`], [`variables`] | values that cannot be printed, and where they come from |
 
 pub mod alert;
+pub mod certificate;
 pub mod clock;
 pub mod credential;
 pub mod effect;

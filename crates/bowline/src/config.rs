@@ -5,6 +5,7 @@
 //! | `BOWLINE_LISTEN` | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` | where webhooks come in |
 //! | `BOWLINE_PUBLIC_URL` | none | where senders reach the app, e.g. `https://hooks.example.com`, with the prefix that a proxy takes off: for providers that sign the URL |
 //! | `BOWLINE_ADMIN` | `127.0.0.1:8081` | the admin API and the health checks |
+//! | `BOWLINE_TLS_CERT`, `BOWLINE_TLS_KEY` | none | files in PEM, a chain and its key: webhooks come in by TLS, and only so. Both or neither; read anew when they change. The admin address never speaks TLS |
 //! | `BOWLINE_ALERT_URL` | none | a chat's hook that is told of dead letters and of refused credentials; a secret as a whole |
 //! | `BOWLINE_ADMIN_URL` | none | where people reach the admin pages: for links in alerts, and for providers that send them back there after a consent |
 //! | `BOWLINE_TOKEN_KEY` | none | the key that tokens are sealed with in the store (`openssl rand -base64 32`); needed by Apis whose tokens must outlive the process. Several, separated by commas: the first seals, all open. `BOWLINE_TOKEN_KEY_FILE` names a file with it |
@@ -12,12 +13,18 @@
 //! | `BOWLINE_LOG` | `pretty` on a terminal, else `json` | the form of the logs |
 //! | `BOWLINE_LOG_LEVEL` | `info` | which logs: a level, or directives as `bowline_client=debug,info` |
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use bowline_model::Variables;
+use bowline_ingress::{Tls, TlsError};
+use bowline_model::{SystemClock, Variables};
 use bowline_store::sqlite::{SqliteOptions, Synchronous};
 
 use crate::alerts::AlertConfig;
+
+/// Names the file of the certificate chain.
+pub(crate) const TLS_CERT_VARIABLE: &str = "BOWLINE_TLS_CERT";
+/// Names the file of its key.
+pub(crate) const TLS_KEY_VARIABLE: &str = "BOWLINE_TLS_KEY";
 
 /// An app's configuration.
 #[derive(Debug, Clone)]
@@ -26,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) admin: SocketAddr,
     /// Without a slash at its end.
     pub(crate) public_url: Option<String>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) store: StoreConfig,
     pub(crate) alerts: AlertConfig,
     pub(crate) log: LogForm,
@@ -53,6 +61,7 @@ impl Config {
             listen: listen(variables),
             admin: address(variables, "BOWLINE_ADMIN", "127.0.0.1:8081"),
             public_url: public_url(variables),
+            tls: tls(variables),
             store: store(variables),
             alerts: AlertConfig::read(variables),
             log: log(variables),
@@ -107,6 +116,37 @@ fn address(variables: &Variables, name: &str, default: &str) -> SocketAddr {
         variables.problem(name, format!("is not an address: {text:?}; write one as {default}"));
         default.parse().expect("defaults are addresses")
     })
+}
+
+fn tls(variables: &Variables) -> Option<Tls> {
+    let (certificate, key) = match (variables.get(TLS_CERT_VARIABLE), variables.get(TLS_KEY_VARIABLE)) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(_), None) => {
+            variables
+                .problem(TLS_KEY_VARIABLE, format!("is not set: the file of the key of {TLS_CERT_VARIABLE}"));
+            return None;
+        }
+        (None, Some(_)) => {
+            variables.problem(
+                TLS_CERT_VARIABLE,
+                format!("is not set: the file of the chain of {TLS_KEY_VARIABLE}"),
+            );
+            return None;
+        }
+        (None, None) => return None,
+    };
+    // Certificates end by the machine's clock, as their clients see it.
+    match Tls::from_files(certificate, key, Arc::new(SystemClock)) {
+        Ok(tls) => Some(tls),
+        Err(TlsError::Certificate(what)) => {
+            variables.problem(TLS_CERT_VARIABLE, format!("is of no use: {what}"));
+            None
+        }
+        Err(TlsError::Key(what)) => {
+            variables.problem(TLS_KEY_VARIABLE, format!("is of no use: {what}"));
+            None
+        }
+    }
 }
 
 fn store(variables: &Variables) -> StoreConfig {
@@ -170,5 +210,31 @@ fn log(variables: &Variables) -> LogForm {
                 .problem("BOWLINE_LOG", format!("is not a form of logs: {other:?}; write pretty or json"));
             LogForm::Json
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(set: &[(&str, &str)], name: &str, what: &str) {
+        let set: Vec<(String, String)> =
+            set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let variables = Variables::new(move |asked| {
+            set.iter().find(|(name, _)| name == asked).map(|(_, value)| value.clone())
+        });
+        Config::read(&variables);
+        let problems = variables.problems();
+        let told = problems.iter().find(|(wrong, _)| wrong == name).map(|(_, told)| told.as_str());
+        assert!(told.is_some_and(|told| told.contains(what)), "{name} {what}: {problems:?}");
+    }
+
+    #[test]
+    fn a_certificate_comes_with_its_key_and_both_are_files() {
+        check(&[("BOWLINE_TLS_CERT", "a.pem")], "BOWLINE_TLS_KEY", "is not set");
+        check(&[("BOWLINE_TLS_KEY", "a.pem")], "BOWLINE_TLS_CERT", "is not set");
+        let nowhere = [("BOWLINE_TLS_CERT", "/nowhere/a.pem"), ("BOWLINE_TLS_KEY", "/nowhere/b.pem")];
+        check(&nowhere, "BOWLINE_TLS_CERT", "is of no use: /nowhere/a.pem cannot be read");
     }
 }

@@ -4,7 +4,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bowline_engine::EngineOptions;
-use bowline_ingress::{ServeLimits, serve};
+use bowline_ingress::{ServeLimits, Server, serve};
 use bowline_model::Clock;
 use bowline_store::{SqliteStore, StoreError};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -55,11 +55,13 @@ pub(crate) async fn run(app: BuiltApp) -> Result<(), ServeError> {
     node.keep_house(&app);
     tracing::info!(
         app = %app.name, build = %app.build, store = %app.config.store.path.display(),
-        "listening on http://{events_at}, admin on http://{admin_at}"
+        "listening on {}://{events_at}, admin on http://{admin_at}",
+        if app.config.tls.is_some() { "https" } else { "http" },
     );
     let limits = app.serve.limits;
     let (events_stopping, events_stopped) = watch::channel(false);
-    let events = tokio::spawn(serve(events, node.door.router(), limits, told(events_stopped)));
+    let door = Server::new(node.door.router()).limits(limits).tls(app.config.tls.clone());
+    let events = tokio::spawn(door.serve(events, told(events_stopped)));
     // Whoever bound it to an address of this machine reaches it by that address.
     let desk = node.admin().allow_host(app.config.admin.ip().to_string()).router();
     let (admin_stopping, admin_stopped) = watch::channel(false);

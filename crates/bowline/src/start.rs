@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use bowline_ingress::{Provider, RawRequest, SignedRequest, providers::post};
-use bowline_model::{SystemClock, Variables};
+use bowline_model::{Clock as _, SystemClock, Variables};
 use http::HeaderMap;
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     app::BuiltApp,
     build_id::build_id,
     cli::{self, Checked, CliContext, Error, send::Unsigned},
-    config::Config,
+    config::{Config, TLS_CERT_VARIABLE, TLS_KEY_VARIABLE},
     logs, server,
     setup::{TOKEN_KEY_FILE_VARIABLE, TOKEN_KEY_VARIABLE},
 };
@@ -106,6 +106,10 @@ fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<C
     }
     fine("BOWLINE_LISTEN", built.config.listen.to_string());
     fine("BOWLINE_ADMIN", built.config.admin.to_string());
+    if let Some(tls) = &built.config.tls {
+        fine(TLS_CERT_VARIABLE, told_of_end(tls.ends(), SystemClock.now()));
+        fine(TLS_KEY_VARIABLE, "is the certificate's key".to_owned());
+    }
     if built.config.alerts.hook.is_some() {
         fine(alerts::HOOK_VARIABLE, "is set".to_owned());
     }
@@ -136,6 +140,14 @@ fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<C
         fine(route.path(), told);
     }
     checked
+}
+
+fn told_of_end(ends: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    if ends <= now {
+        format!("is a certificate that ended at {ends}: clients refuse it; renew it")
+    } else {
+        format!("is a certificate until {ends}")
+    }
 }
 
 fn sign<S: Send + Sync + 'static>(

@@ -60,6 +60,16 @@ impl Phases {
         });
     }
 
+    /// Whether nothing has come at all.
+    pub(super) fn is_fresh(&self) -> bool {
+        *self.0.borrow() == Phase::Fresh
+    }
+
+    /// Whether what came last is not yet a request.
+    pub(super) fn is_in_head(&self) -> bool {
+        *self.0.borrow() == Phase::Head
+    }
+
     /// Ends when the connection has been in one phase for longer than it may.
     pub(super) async fn overdue(&self, limits: &ServeLimits) {
         self.too_long(|phase| match phase {

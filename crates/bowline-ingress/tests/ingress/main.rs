@@ -5,6 +5,7 @@ mod clock;
 mod doors;
 mod duplicates;
 mod durable;
+mod encrypted;
 mod gate;
 mod hand;
 mod log;

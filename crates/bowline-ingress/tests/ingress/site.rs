@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::Router;
-use bowline_ingress::{Door, Provider, Route, ServeLimits, Unsigned, providers::Stripe, serve};
+use bowline_ingress::{Door, Provider, Route, ServeLimits, Server, Unsigned, providers::Stripe};
 use bowline_model::{BuildId, Clock, Event, EventId, Run, Secret, SystemClock};
 use bowline_store::{RunFilter, SqliteOptions, SqliteStore, Store};
 use jiff::Timestamp;
@@ -29,6 +29,7 @@ pub(crate) struct Plan {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: ServeLimits,
     pub(crate) around: fn(Router) -> Router,
+    pub(crate) server: Box<dyn FnOnce(Server) -> Server + Send>,
 }
 
 /// A listening site, until it is dropped.
@@ -60,6 +61,7 @@ pub(crate) fn plan() -> Plan {
         clock,
         limits: ServeLimits::default(),
         around: |router| router,
+        server: Box::new(|server| server),
     }
 }
 
@@ -86,7 +88,8 @@ impl Plan {
         let at = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
         let router = (self.around)(door.router());
-        let served = tokio::spawn(serve(listener, router, self.limits, async {
+        let server = (self.server)(Server::new(router).limits(self.limits));
+        let served = tokio::spawn(server.serve(listener, async {
             let _ = stopped.await;
         }));
         Site { at, store: self.store, door, woken, stop: Some(stop), served }

@@ -33,10 +33,17 @@ async fn a_socket_that_never_sends_a_byte_is_closed() {
 }
 
 #[tokio::test]
-async fn a_half_sent_head_is_closed() {
+async fn a_half_sent_head_is_408() {
     let site = site(ServeLimits { head_read_max: SHORT, ..ServeLimits::default() }).await;
-    // The beginning of HTTP/2's preface too, which is not yet a version.
-    for half in ["P", "PRI * HTTP/2.0\r\n", "POST /webhooks/stripe HTTP/1.1\r\nhost: a\r\n"] {
+    for half in ["G", "POST /webhooks/stripe HTTP/1.1\r\nhost: a\r\n"] {
+        let mut wire = Wire::to(site.at).await;
+        wire.send(half).await;
+        let reply = wire.reply().await;
+        assert_eq!((reply.status, reply.header("connection")), (408, Some("close")));
+        wire.closed().await;
+    }
+    // The beginning of HTTP/2's preface, which is not yet a version.
+    for half in ["P", "PRI * HTTP/2.0\r\n"] {
         let mut wire = Wire::to(site.at).await;
         wire.send(half).await;
         wire.closed().await;
@@ -112,18 +119,28 @@ async fn a_client_that_hangs_up_in_the_middle_of_a_body_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn connections_over_the_cap_wait_for_a_slot() {
-    let site = site(ServeLimits { connections_max: 2, ..ServeLimits::default() }).await;
+async fn connections_over_the_cap_are_503_and_those_over_that_wait() {
+    let limits = ServeLimits { connections_max: 2, turned_away_max: 1, ..ServeLimits::default() };
+    let site = site(limits).await;
     let (mut first, mut second) = (Wire::to(site.at).await, Wire::to(site.at).await);
     for (wire, id) in [(&mut first, "evt_1"), (&mut second, "evt_2")] {
         send(wire, &payment(id)).await;
         assert_eq!(wire.reply().await.status, 200);
     }
-    let mut third = Wire::to(site.at).await;
-    send(&mut third, &payment("evt_3")).await;
-    assert!(!third.stirs_within(SHORT).await, "the cap is 2");
+    for id in ["evt_3", "evt_4"] {
+        let mut third = Wire::to(site.at).await;
+        send(&mut third, &payment(id)).await;
+        let reply = third.reply().await;
+        assert_eq!(reply.status, 503, "{reply:?}");
+        assert_eq!((reply.header("retry-after"), reply.header("connection")), (Some("5"), Some("close")));
+        third.closed().await;
+    }
+    let _silent = Wire::to(site.at).await;
+    let mut fourth = Wire::to(site.at).await;
+    send(&mut fourth, &payment("evt_5")).await;
+    assert!(!fourth.stirs_within(SHORT).await, "who is turned away has not gone yet");
     drop(first);
-    assert_eq!(third.reply().await.status_word(), "accepted");
+    assert_eq!(fourth.reply().await.status_word(), "accepted");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! When a certificate ends (RFC 5280 §4.1): the one field of it that is read here.
+//! When a certificate ends (RFC 5280 §4.1): the one field of it that is read here, of clients' and of servers' own.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
@@ -7,8 +7,8 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// The end of its validity; `None` if it is no certificate.
-pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+/// The end of a certificate's validity, from its DER; `None` if it is no certificate.
+pub fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     let (certificate, _) = take(certificate, SEQUENCE)?;
     let (mut fields, _) = take(certificate, SEQUENCE)?;
     if fields.first() == Some(&VERSION) {
