@@ -6,6 +6,7 @@ mod doors;
 mod fixtures;
 mod mocks;
 mod paced;
+mod paged;
 mod planted;
 mod polls;
 mod shop;
