@@ -54,7 +54,17 @@ pub(crate) fn hex(text: &[u8], bytes: usize) -> Option<Vec<u8>> {
     hex::decode(text).ok().filter(|decoded| decoded.len() == bytes)
 }
 
-/// Base64 with padding, of exactly that many bytes.
+/// Base64 (RFC 4648 §4, padded) of exactly that many bytes.
 pub(crate) fn base64(text: &[u8], bytes: usize) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok().filter(|decoded| decoded.len() == bytes)
+}
+
+/// Base64 (RFC 4648 §4, padded).
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// A header that does not have its form.
+pub(crate) fn malformed(header: &str, problem: &'static str, form: &str) -> Error {
+    Error::HeaderMalformed { header: header.to_owned(), problem, form: form.to_owned() }
 }

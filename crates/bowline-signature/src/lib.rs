@@ -11,6 +11,13 @@
 //! | [`Stripe`] | `stripe-signature: t=…,v1=…` | `t.body` | HMAC-SHA256, hex | [300 s, past only](stripe::TOLERANCE) | several secrets here, several `v1` there | vectors made with Python's `hmac` |
 //! | [`StandardWebhooks`], Svix | `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,…`, or `svix-*` | `id.timestamp.body` | HMAC-SHA256, base64 | [300 s, both ways](standard_webhooks::TOLERANCE) | several secrets here, several `v1` there | standardwebhooks 1.1.0 and svix 2.9.1 (PyPI) |
 //! | [`GitHub`] | `x-hub-signature-256: sha256=…` | body | HMAC-SHA256, hex | – | several secrets here | [published vector](https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries#testing-the-webhook-payload-validation) |
+//! | [`Slack`] | `x-slack-signature: v0=…`, `x-slack-request-timestamp` | `v0:timestamp:body` | HMAC-SHA256, hex | [300 s, both ways](slack::TOLERANCE) | several secrets here | slack_sdk 3.47.0 (PyPI), [vector](https://docs.slack.dev/authentication/verifying-requests-from-slack/) |
+//! | [`Shopify`] | `x-shopify-hmac-sha256`, or `shopify-hmac-sha256` | body | HMAC-SHA256, base64 | – | several secrets here | @shopify/shopify-api 13.1.0 (npm) |
+//! | [`HubSpot`] v3 | `x-hubspot-signature-v3`, `x-hubspot-request-timestamp` | method, URL, body, timestamp | HMAC-SHA256, base64 | [300 s, past only](hubspot::TOLERANCE) | several secrets here | hubspot-api-client 12.0.0 (PyPI), [vectors](https://github.com/HubSpot/hubspot-api-python/blob/master/tests/spec/utils/test_signature.py) |
+//! | [`Twilio`] | `x-twilio-signature` | URL, and the form's fields or a digest in the URL | HMAC-SHA1 or -SHA256, base64 | – | several secrets here | twilio 9.13.0 (PyPI), [vectors](https://github.com/twilio/twilio-python/blob/main/tests/unit/test_request_validator.py) |
+//! | [`Square`] | `x-square-hmacsha256-signature` | URL, body | HMAC-SHA256, base64 | – | several secrets here | squareup 46.0.0 (PyPI) |
+//! | [`Paddle`] | `paddle-signature: ts=…;h1=…` | `ts:body` | HMAC-SHA256, hex | [5 s, both ways](paddle::TOLERANCE) | several secrets here, several `h1` there | paddle-python-sdk 1.16.1 (PyPI), [vector](https://github.com/PaddleHQ/paddle-python-sdk/blob/main/tests/Unit/Notification/test_Verifier.py) |
+//! | [`Zoom`] | `x-zm-signature: v0=…`, `x-zm-request-timestamp` | `v0:timestamp:body` | HMAC-SHA256, hex | – | several secrets here | @zoom/rivet 0.4.0 (npm) |
 //! | [`GitLab`] | `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,…` | `id.timestamp.body` | HMAC-SHA256, base64 | [300 s, both ways](gitlab::TOLERANCE) | several signing tokens here | standardwebhooks 1.1.0 (PyPI) |
 //! | [`GitLab`], older | `x-gitlab-token` | nothing | – | – | several secret tokens here | – (compared as it stands) |
 //! | [`Bitbucket`] | `x-hub-signature: sha256=…` | body | HMAC-SHA256, hex | – | several secrets here | [published vector](https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/#Examples), @octokit/webhooks-methods 6.0.0 (npm) |
@@ -47,24 +54,33 @@ mod hmac;
 mod request;
 mod scheme;
 mod secret;
+mod secrets;
 mod stamped;
 
 pub mod authorization;
 pub mod bitbucket;
 pub mod calendly;
 pub mod error;
+pub mod form;
 pub mod generic;
 pub mod github;
 pub mod gitlab;
+pub mod hubspot;
 pub mod intercom;
 pub mod linear;
 pub mod meta;
+pub mod paddle;
 pub mod shared_key;
+pub mod shopify;
+pub mod slack;
+pub mod square;
 pub mod standard_webhooks;
 pub mod stripe;
+pub mod twilio;
 pub mod typeform;
 pub mod xero;
 pub mod zendesk;
+pub mod zoom;
 
 pub use bitbucket::Bitbucket;
 pub use calendly::Calendly;
@@ -72,18 +88,25 @@ pub use error::{BadKey, Error};
 pub use generic::Hmac;
 pub use github::GitHub;
 pub use gitlab::GitLab;
+pub use hubspot::HubSpot;
 pub use intercom::Intercom;
 pub use linear::Linear;
 pub use meta::Meta;
+pub use paddle::Paddle;
 pub use request::{Headers, Request};
 pub use scheme::{CannotSign, Scheme, Signed, Unsigned};
 pub use secret::{EmptySecret, SigningSecret};
 pub use shared_key::{ApiKey, Basic, Bearer};
+pub use shopify::Shopify;
+pub use slack::Slack;
+pub use square::Square;
 pub use standard_webhooks::StandardWebhooks;
 pub use stripe::Stripe;
+pub use twilio::Twilio;
 pub use typeform::Typeform;
 pub use xero::Xero;
 pub use zendesk::Zendesk;
+pub use zoom::Zoom;
 
 /// Its examples compile and run.
 #[cfg(doctest)]

@@ -109,4 +109,9 @@ impl CannotSign {
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }
+
+    /// The scheme signs the address, and none was given.
+    pub(crate) fn url_unknown() -> Self {
+        Self::new("the sender signs the address it sends to; say which one that is")
+    }
 }

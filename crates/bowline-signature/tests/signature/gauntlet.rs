@@ -81,12 +81,9 @@ pub(crate) fn run(runner: &Runner) {
     // What is printed tells nothing.
     let printed = format!("{scheme:?}");
     assert!(runner.secrets.iter().all(|secret| !printed.contains(secret)), "{printed}");
-    for name in scheme.headers() {
-        assert!(
-            genuine.headers.contains_key(&name) || runner.signed_headers.is_empty(),
-            "{name} is not sent"
-        );
-    }
+    // Some senders have two names for it.
+    let is_sent = |name: &HeaderName| genuine.headers.contains_key(name);
+    assert!(runner.signed_headers.is_empty() || scheme.headers().iter().any(is_sent), "none is sent");
 }
 
 fn tampered_bodies(scheme: &dyn Scheme, genuine: &Sent) {

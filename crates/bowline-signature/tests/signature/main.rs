@@ -9,6 +9,7 @@ mod github;
 mod judges;
 mod official_libraries;
 mod providers;
+mod sdk;
 mod shared_key;
 mod standard_webhooks;
 mod stripe;
@@ -31,6 +32,16 @@ fn secret(text: impl AsRef<[u8]>) -> SigningSecret {
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("within range")
+}
+
+/// A scheme with several secrets, of which the first signs.
+fn with_secrets<S>(
+    secrets: &[&str],
+    new: impl FnOnce(SigningSecret) -> S,
+    also_accept: impl Fn(S, SigningSecret) -> S,
+) -> S {
+    let (first, more) = secrets.split_first().expect("one at least");
+    more.iter().map(secret).fold(new(secret(first)), also_accept)
 }
 
 /// Headers as they came: what `verify` asks for by name.
