@@ -15,6 +15,7 @@
 //! | [`provider`], [`providers`] | who sent it, and is it genuine |
 //! | [`delivery`] | what a genuine request holds: events, or a handshake |
 //! | [`fetch`] | what has to be fetched to judge a request |
+//! | [`inbox`] | folders into which others put files |
 //! | [`poll`] | a remote without webhooks is asked for news |
 //! | [`trigger`] | what schedules, polls and inboxes share: the way in, and the board that shows them |
 //! | [`verified`] | the proof that somebody was asked |
@@ -34,6 +35,7 @@ pub mod accept;
 pub mod delivery;
 pub mod door;
 pub mod fetch;
+pub mod inbox;
 pub mod poll;
 pub mod provider;
 pub mod providers;

@@ -12,6 +12,7 @@ use crate::{
     OpenOptions, PostRoute, Setup, Source, Workflow,
     build_id::build_id,
     config::{self, Config},
+    inbox::DeclaredInbox,
     poll::DeclaredPoll,
     server::ServeOptions,
     start,
@@ -57,6 +58,7 @@ pub struct App<S> {
     webhooks: Vec<(String, Source<S>)>,
     posts: Vec<(String, PostRoute<S>)>,
     pub(crate) polls: Vec<DeclaredPoll<S>>,
+    pub(crate) inboxes: Vec<DeclaredInbox<S>>,
     workflows: Vec<Declared<S>>,
     serve: ServeOptions,
 }
@@ -76,6 +78,7 @@ impl<S: Send + Sync + 'static> App<S> {
             webhooks: vec![],
             posts: vec![],
             polls: vec![],
+            inboxes: vec![],
             workflows: vec![],
             serve: ServeOptions { retention: RETENTION, ..ServeOptions::default() },
         }
@@ -160,7 +163,8 @@ impl<S: Send + Sync + 'static> App<S> {
         let systems = Arc::new((self.systems)(&mut setup));
         self.tell_twins(variables);
         let mut workflows = Workflows::default();
-        let triggers = self.bound_polls(&systems, variables);
+        let mut triggers = self.bound_polls(&systems, variables);
+        triggers.extend(self.bound_inboxes(variables));
         for (name, workflow) in self.declared_workflows() {
             tracing::debug!(workflow = %name, "declared");
             workflows.insert(workflow.bind(systems.clone()));
@@ -215,8 +219,10 @@ impl<S: Send + Sync + 'static> App<S> {
 
     fn every_declared(&self) -> impl Iterator<Item = &Declared<S>> {
         let webhooks = self.webhooks.iter().flat_map(|(_, source)| source.workflows());
+        let posts = self.posts.iter().map(|(_, post)| post.workflow());
         let polls = self.polls.iter().map(DeclaredPoll::workflow);
-        webhooks.chain(self.posts.iter().map(|(_, post)| post.workflow())).chain(polls).chain(&self.workflows)
+        let inboxes = self.inboxes.iter().map(DeclaredInbox::workflow);
+        webhooks.chain(posts).chain(polls).chain(inboxes).chain(&self.workflows)
     }
 
     /// Two workflows of one name are one only if they are the same value.

@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 mod hmac;
 mod housekeeping;
+mod inbox;
 mod input;
 mod logs;
 mod open;
@@ -42,12 +43,14 @@ pub use bowline_dashboard::Admin;
 pub use bowline_engine::{Context, Step};
 pub use bowline_ingress::{
     TriggerKind, TriggerState,
+    inbox::InboxFile,
     poll::{Every, Found, Poll},
 };
 pub use bowline_model::{
     Attempt, Certainty, Error, Event, Failure, Result, RetryPolicy, RunId, RunState, Secret,
 };
 pub use hmac::Hmac;
+pub use inbox::Inbox;
 pub use input::Validated;
 pub use open::{OpenApp, OpenError, OpenOptions};
 pub use post::{Post, PostRoute};
@@ -64,8 +67,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Api, App, Attempt, Call, Context, Cursor, Error, Every, Found, GitHub, Hmac, OAuth, Page, Paging,
-        Poll, Post, Response, Result, RetryPolicy, Secret, Setup, StandardWebhooks, Stripe,
+        Api, App, Attempt, Call, Context, Cursor, Error, Every, Found, GitHub, Hmac, Inbox, InboxFile, OAuth,
+        Page, Paging, Poll, Post, Response, Result, RetryPolicy, Secret, Setup, StandardWebhooks, Stripe,
         time::{days, hours, minutes, secs},
         workflow,
     };

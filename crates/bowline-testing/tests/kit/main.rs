@@ -4,6 +4,7 @@ mod correct;
 mod crashes;
 mod doors;
 mod fixtures;
+mod inboxes;
 mod mocks;
 mod paced;
 mod paged;
