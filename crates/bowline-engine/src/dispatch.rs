@@ -62,6 +62,7 @@ impl Dispatcher {
         self.run_suspects_alone().await;
         while !self.shared.is_stopping() {
             let round = self.claim_round().await;
+            self.shared.cancels.answer_undriven();
             self.shared.beat(round == Round::Failed);
             self.reap();
             match round {
@@ -87,6 +88,7 @@ impl Dispatcher {
             };
             tracing::warn!(run = %claimed[0].id, crashes = claimed[0].crashes, "suspected of crashing the process: runs alone");
             self.hand_out(claimed).await;
+            self.shared.cancels.answer_undriven();
             self.shared.beat(false);
             let shared = self.shared.clone();
             let alone = async {
@@ -170,6 +172,7 @@ impl Dispatcher {
         let mut cold = Vec::new();
         for run in claimed {
             let slot = self.shared.slots.take(&run.workflow);
+            self.shared.cancels.begin(run.id, run.epoch);
             match self.shared.take_kept(&run) {
                 Some(kept) => match kept.send(Resume { epoch: run.epoch, slot }) {
                     Ok(()) => {}
@@ -222,6 +225,7 @@ impl Dispatcher {
 /// Drives one claimed run to its end, its next wait that is not kept, or the shutdown.
 async fn drive_claimed(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<History, StoreError>) {
     let claimed = run.clone();
+    let (id, epoch) = (run.id, run.epoch);
     let driven = AssertUnwindSafe(Box::pin(begin(shared.clone(), run, slot, history))).catch_unwind().await;
     if driven.is_err() {
         let failure =
@@ -233,6 +237,7 @@ async fn drive_claimed(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: 
         };
         bury_begun(&shared, &run, DeadReason::Panicked, failure, run.unsure_since).await;
     }
+    shared.cancels.leave(id, epoch);
 }
 
 async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<History, StoreError>) {

@@ -46,6 +46,9 @@ impl Driver {
                 Stopping::Drain => self.machine.drain(),
                 Stopping::Abandon => return self.abandon().await,
             }
+            if let Some(reason) = self.shared.cancels.requested(self.run) {
+                return self.cancel(&reason).await;
+            }
             match self.machine.next(self.shared.clock.now()) {
                 Next::Idle { until } => self.idle(until, stopping).await,
                 Next::Write(entries) => {
@@ -85,7 +88,8 @@ impl Driver {
         let woken = pin!(poll_fn(|cx| waker.poll_woken(cx)));
         let timer = pin!(self.shared.sleep_until(until));
         let stopped = pin!(self.shared.stopping_after(seen));
-        self.shared.activity.idle(select(woken, select(timer, stopped))).await;
+        let cancelled = pin!(self.shared.cancels.until_requested(self.run));
+        self.shared.activity.idle(select(select(woken, cancelled), select(timer, stopped))).await;
         self.slot.get_or_insert_with(|| self.shared.slots.take(&self.workflow));
     }
 
@@ -100,6 +104,8 @@ impl Driver {
             self.shared.forget(self.run);
             return false;
         }
+        // From here on a cancel finds it waiting on disk.
+        self.shared.cancels.leave(self.run, self.epoch);
         self.shared.note_due(due);
         let Some(resume) = kept else {
             tracing::debug!(run = %self.run, "evicted while waiting: many others are kept");
@@ -137,6 +143,14 @@ impl Driver {
         }
     }
 
+    /// Somebody ended the run: what is under way is dropped at once, what is recorded stays.
+    async fn cancel(&mut self, reason: &str) {
+        let entries = self.machine.cancel(reason);
+        if self.write(entries, Some(Transition::Cancel)).await.is_ok() {
+            tracing::info!("run cancelled: {reason}");
+        }
+    }
+
     /// The time to end well is over: notes what is under way and gives the run back.
     async fn abandon(&mut self) {
         let entries = self.machine.abandon("the process stopped while this attempt was under way");
@@ -148,6 +162,13 @@ impl Driver {
         let write =
             RunWrite { run: self.run, epoch: self.epoch, now: self.shared.clock.now(), entries, transition };
         write_to_store(&self.shared, write).await
+    }
+}
+
+/// Whoever cancels the run looks at it again.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.cancels.leave(self.run, self.epoch);
     }
 }
 

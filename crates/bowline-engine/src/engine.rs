@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{BuildId, Clock, Epoch, Progress, Run, RunId};
+use bowline_model::{BuildId, Clock, Epoch, NodeId, Progress, Run, RunId};
 use bowline_store::{Store, StoreError};
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use tracing::Instrument;
 use crate::{
     Workflows,
     activity::{Activity, Look},
+    cancel::Cancels,
     dispatch::Dispatcher,
     slots::{SlotGuard, Slots},
 };
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) poked: Notify,
     resting: Mutex<HashMap<RunId, Resting>>,
     pub(crate) next_due: Mutex<Option<Timestamp>>,
+    pub(crate) cancels: Cancels,
     beat: Mutex<Beat>,
 }
 
@@ -89,7 +91,8 @@ struct Beat {
 
 /// The engine of one node.
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) node: NodeId,
     dispatcher: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -120,6 +123,7 @@ impl Engine {
             activity: Arc::default(),
             poked: Notify::new(),
             resting: Mutex::default(),
+            cancels: Cancels::default(),
             next_due,
             store,
             clock,
@@ -128,14 +132,15 @@ impl Engine {
             options,
         });
         let dispatcher = Dispatcher::new(shared.clone(), started.node);
-        let at_work = shared.activity.work();
+        let (at_work, closed) = (shared.activity.work(), shared.clone());
         let dispatcher = async move {
             // Dropped last: what the dispatcher lets go of may put others to work.
             let _at_work = at_work;
             dispatcher.dispatch().await;
+            closed.cancels.close();
         };
         let dispatcher = tokio::spawn(dispatcher.instrument(tracing::info_span!("engine")));
-        Ok(Self { shared, dispatcher: Mutex::new(Some(dispatcher)) })
+        Ok(Self { shared, node: started.node, dispatcher: Mutex::new(Some(dispatcher)) })
     }
 
     /// Says that there may be something to claim: after an event was accepted, or an operator's command.

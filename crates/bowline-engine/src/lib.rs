@@ -13,6 +13,7 @@
 //! | `dispatch` | claims runs and hands them to kept code or a new driver |
 //! | `drive` | one run: does what the machine says, in the store and in time |
 //! | `machine` | one run, decided: polls its code, delivers one outcome, starts effects; no IO |
+//! | `cancel` | ends an open run from outside |
 //! | `activity` | whether anything goes on by itself |
 //! | `board` | what the run's code asks for, and what it was given |
 //! | `leaf` | one step that the code waits for |
@@ -22,6 +23,7 @@
 mod action;
 mod activity;
 mod board;
+mod cancel;
 pub mod context;
 mod dispatch;
 mod drive;
@@ -40,6 +42,7 @@ mod waker;
 pub mod workflow;
 
 pub use action::{Action, Asynchronous, Fallible, Runnable, ViaAttempt, ViaEffect, ViaFn};
+pub use cancel::Cancel;
 pub use context::Context;
 pub use engine::{Engine, EngineOptions};
 pub use step::Step;

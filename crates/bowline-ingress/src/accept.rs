@@ -100,10 +100,16 @@ pub fn draw_key_seed(clock: &dyn Clock) -> KeySeed {
     KeySeed(u128::from(clock.random()) << 64 | u128::from(clock.random()))
 }
 
-fn new_run(workflow: WorkflowName, due: Option<Timestamp>, clock: &dyn Clock, build: &BuildId) -> NewRun {
+fn new_run(
+    workflow: WorkflowName,
+    key: Option<String>,
+    due: Option<Timestamp>,
+    clock: &dyn Clock,
+    build: &BuildId,
+) -> NewRun {
     NewRun {
         workflow,
-        key: None,
+        key,
         priority: 0,
         parent: None,
         replay_of: None,
@@ -120,8 +126,9 @@ fn new_event(
     clock: &dyn Clock,
     build: &BuildId,
 ) -> NewEvent {
-    let due = event.runs_not_before;
-    let runs = workflows.into_iter().map(|workflow| new_run(workflow, due, clock, build)).collect();
+    let (key, due) = (event.run_key, event.runs_not_before);
+    let runs =
+        workflows.into_iter().map(|workflow| new_run(workflow, key.clone(), due, clock, build)).collect();
     let received_at = event.received_at;
     let (dedupe_key, dedupe_until) = match event.envelope.id {
         Some(id) => (id, received_at.checked_add(event.dedupe_for).unwrap_or(Timestamp::MAX)),

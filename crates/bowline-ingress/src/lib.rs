@@ -17,6 +17,7 @@
 //! | [`fetch`] | what has to be fetched to judge a request |
 //! | [`inbox`] | folders into which others put files |
 //! | [`poll`] | a remote without webhooks is asked for news |
+//! | [`schedule`] | time that passes brings events |
 //! | [`trigger`] | what schedules, polls and inboxes share: the way in, and the board that shows them |
 //! | [`verified`] | the proof that somebody was asked |
 //! | [`scrub`](mod@scrub) | which headers are kept with an event |
@@ -40,6 +41,7 @@ pub mod poll;
 pub mod provider;
 pub mod providers;
 pub mod route;
+pub mod schedule;
 pub mod scrub;
 pub mod serve;
 pub mod trigger;
@@ -55,6 +57,7 @@ pub use provider::{
     SignedRequest, Unsigned,
 };
 pub use route::{Route, RouteErrors};
+pub use schedule::{Schedule, Tick};
 pub use serve::{ServeLimits, Server, Tls, TlsError, serve};
 pub use trigger::{Intake, TriggerBoard, TriggerKind, TriggerState};
 pub use verified::{Verified, VerifiedEvent};

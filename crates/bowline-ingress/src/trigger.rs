@@ -270,6 +270,13 @@ impl TriggerLine {
         state.last_error = None;
     }
 
+    /// It could act, and had nothing to do.
+    pub fn well(&self) {
+        let mut state = lock(&self.state);
+        state.failures_in_a_row = 0;
+        state.last_error = None;
+    }
+
     /// It failed; answers how often in a row. `error` names no secret and no value of a body.
     pub fn failed(&self, error: &dyn fmt::Display) -> u32 {
         let mut error = error.to_string();

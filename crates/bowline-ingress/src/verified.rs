@@ -43,6 +43,7 @@ pub struct VerifiedEvent {
     pub(crate) body: Bytes,
     pub(crate) input_pointer: String,
     pub(crate) runs_not_before: Option<Timestamp>,
+    pub(crate) run_key: Option<String>,
 }
 
 impl VerifiedEvent {
@@ -91,6 +92,7 @@ impl VerifiedEvent {
                 dedupe_for: provider.dedupe_for(),
                 received_at,
                 runs_not_before: None,
+                run_key: None,
                 headers: headers.clone(),
                 input_pointer: arrived.input_pointer.into_owned(),
                 body: json::without(&arrived.body, provider.struck()),
@@ -125,12 +127,19 @@ impl VerifiedEvent {
             body,
             input_pointer: String::new(),
             runs_not_before: None,
+            run_key: None,
         })
     }
 
     /// Its runs begin no sooner than that. They are on disk before, and wait there.
     pub fn runs_not_before(mut self, begin: Timestamp) -> Self {
         self.runs_not_before = Some(begin);
+        self
+    }
+
+    /// Its runs share that key with others: they go one at a time, the older first.
+    pub fn run_key(mut self, key: impl Into<String>) -> Self {
+        self.run_key = Some(key.into());
         self
     }
 

@@ -7,6 +7,9 @@ use jiff::Timestamp;
 /// A future whose type is not spelled out: what object-safe ports return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// How long a [`SystemClock`] sleeps until it looks again at the wall clock.
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
+
 /// Time and chance.
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock.
@@ -45,6 +48,18 @@ impl Clock for SystemClock {
 
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
         Box::pin(tokio::time::sleep(wait))
+    }
+
+    /// Looks at the wall clock now and then: a sleep of the runtime takes no notice of a suspended machine, or of a
+    /// clock that is set.
+    fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            while let Ok(wait) = Duration::try_from(until.duration_since(Timestamp::now()))
+                && !wait.is_zero()
+            {
+                tokio::time::sleep(wait.min(LOOK_AGAIN_MAX)).await;
+            }
+        })
     }
 
     fn random(&self) -> u64 {

@@ -232,7 +232,7 @@ pub struct Run {
     pub changed_at: Timestamp,
     /// Why it is a dead letter.
     pub dead_reason: Option<DeadReason>,
-    /// The reason in one line (at most [`SUMMARY_BYTES_MAX`]); the whole is in the journal.
+    /// Why it is a dead letter, or was cancelled, in one line (at most [`SUMMARY_BYTES_MAX`]); the whole is in the journal.
     pub summary: Option<String>,
 }
 

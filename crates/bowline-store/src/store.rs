@@ -234,7 +234,7 @@ pub enum Transition {
         /// Why, in one line.
         summary: String,
     },
-    /// Ended by a policy.
+    /// Ended by a policy or an operator. The note of its `Cancelled` entry becomes the run's summary, unless it has one.
     Cancel,
 }
 
@@ -251,7 +251,8 @@ pub struct Operation {
     pub now: Timestamp,
     /// Entries to append, in order.
     pub entries: Vec<Entry>,
-    /// The state it goes to. `Queued` clears its counts of crashes and its reason.
+    /// The state it goes to. `Queued` clears its counts of crashes and its reason; `Cancelled` is as
+    /// [`Transition::Cancel`].
     pub to: RunState,
 }
 

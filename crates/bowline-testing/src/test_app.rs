@@ -206,6 +206,36 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         self.pass(by);
     }
 
+    /// As [`advance`](Self::advance), for apps whose time brings events: their schedules tick on the way, each at its
+    /// time, and the runs go as far as they can. Answers the runs that were started meanwhile, the older first.
+    ///
+    /// ```
+    /// use bowline::{prelude::*, time::hours};
+    /// use bowline_testing::TestApp;
+    ///
+    /// struct Reports;
+    /// impl Reports {
+    ///     async fn nightly(self: Arc<Self>, _cx: Context, tick: Tick) -> Result<String> {
+    ///         Ok(tick.at.to_string())
+    ///     }
+    /// }
+    ///
+    /// // The test's clock begins at 2026-09-21T12:00:00Z.
+    /// let nightly = Schedule::cron("30 3 * * *").zone("Europe/Berlin");
+    /// let app = TestApp::new(
+    ///     App::new("reports", |_| Reports).schedule("nightly report", nightly, workflow("report", Reports::nightly)),
+    /// );
+    /// let runs = app.skip(hours(24));
+    /// assert_eq!(runs.len(), 1);
+    /// assert_eq!(runs[0].output::<String>(), "2026-09-22T01:30:00Z");
+    /// ```
+    pub fn skip(&self, by: Duration) -> Vec<TestRun<'_, S>> {
+        self.settle();
+        let newest = self.runs().last().map(|run| run.id());
+        self.pass(by);
+        self.runs().into_iter().filter(|run| Some(run.id()) > newest).collect()
+    }
+
     /// Lets everything happen that can happen now, without time passing.
     ///
     /// # Panics

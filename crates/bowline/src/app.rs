@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, process::ExitCode, sync::Arc, time::Durati
 use bowline_client::Vault;
 use bowline_dashboard::alerts::ApiAlerts;
 use bowline_engine::Workflows;
-use bowline_ingress::Route;
+use bowline_ingress::{Route, Schedule, Tick, schedule::Scheduled};
 use bowline_model::{BuildId, Clock, Variables, WorkflowName};
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     config::{self, Config},
     inbox::DeclaredInbox,
     poll::DeclaredPoll,
+    schedule::{self, DeclaredSchedule},
     server::ServeOptions,
     start,
     time::days,
@@ -60,6 +61,7 @@ pub struct App<S> {
     pub(crate) polls: Vec<DeclaredPoll<S>>,
     pub(crate) inboxes: Vec<DeclaredInbox<S>>,
     workflows: Vec<Declared<S>>,
+    schedules: Vec<DeclaredSchedule<S>>,
     serve: ServeOptions,
 }
 
@@ -80,6 +82,7 @@ impl<S: Send + Sync + 'static> App<S> {
             polls: vec![],
             inboxes: vec![],
             workflows: vec![],
+            schedules: vec![],
             serve: ServeOptions { retention: RETENTION, ..ServeOptions::default() },
         }
     }
@@ -100,6 +103,43 @@ impl<S: Send + Sync + 'static> App<S> {
     /// Receives at that path what a site's own forms and programs post. See [`Post`](crate::Post).
     pub fn post(mut self, path: impl Into<String>, route: PostRoute<S>) -> Self {
         self.posts.push((path.into(), route));
+        self
+    }
+
+    /// Runs the workflow by itself, as the schedule says. The name is that of its cursor in the store: keep it across
+    /// builds. A schedule that is new begins now; one whose times change goes on after its last tick.
+    ///
+    /// What is wrong with it (its expression, its time zone) is told with all else that is, at the start and by `check`.
+    ///
+    /// ```
+    /// use bowline::prelude::*;
+    ///
+    /// struct Reports;
+    /// impl Reports {
+    ///     async fn nightly(self: Arc<Self>, cx: Context, tick: Tick) -> Result<String> {
+    ///         cx.step("report", async || Ok("written")).await?;
+    ///         Ok(format!("the night before {}", tick.at))
+    ///     }
+    /// }
+    ///
+    /// let app = App::new("reports", |_| Reports).schedule(
+    ///     "nightly report",
+    ///     Schedule::cron("0 30 3 * * *").zone("Europe/Berlin").jitter(minutes(5)).overlap(Overlap::Skip),
+    ///     workflow("report", Reports::nightly),
+    /// );
+    /// # let _ = app;
+    /// ```
+    ///
+    /// # Durability
+    /// Each tick is one event with one run, on disk in one transaction with the cursor. After a crash the schedule goes
+    /// on after the last tick that is on disk; what it missed is up to its [`CatchUp`](crate::CatchUp).
+    pub fn schedule<O>(
+        mut self,
+        name: impl Into<String>,
+        schedule: Schedule,
+        workflow: Workflow<S, Tick, O>,
+    ) -> Self {
+        self.schedules.push(DeclaredSchedule::new(name.into(), schedule, workflow.into_declared()));
         self
     }
 
@@ -186,7 +226,9 @@ impl<S: Send + Sync + 'static> App<S> {
         if let Err(errors) = bowline_ingress::route::check(&routes) {
             variables.problem("routes", errors.to_string());
         }
+        let schedules = schedule::plan(&self.schedules, variables);
         BuiltApp {
+            schedules,
             vault: setup.vault,
             api_alerts: setup.alerts,
             build: options.build.clone().unwrap_or_else(|| build_id(&self.version)),
@@ -199,6 +241,10 @@ impl<S: Send + Sync + 'static> App<S> {
             clock: options.clock.clone(),
             serve: self.serve.clone(),
         }
+    }
+
+    pub(crate) fn schedules(&self) -> &[DeclaredSchedule<S>] {
+        &self.schedules
     }
 
     fn left_open(&self, variables: &Variables) -> Vec<(String, String)> {
@@ -222,7 +268,8 @@ impl<S: Send + Sync + 'static> App<S> {
         let posts = self.posts.iter().map(|(_, post)| post.workflow());
         let polls = self.polls.iter().map(DeclaredPoll::workflow);
         let inboxes = self.inboxes.iter().map(DeclaredInbox::workflow);
-        webhooks.chain(posts).chain(polls).chain(inboxes).chain(&self.workflows)
+        let schedules = self.schedules.iter().map(DeclaredSchedule::workflow);
+        webhooks.chain(posts).chain(polls).chain(inboxes).chain(schedules).chain(&self.workflows)
     }
 
     /// Two workflows of one name are one only if they are the same value.
@@ -258,6 +305,7 @@ pub(crate) struct BuiltApp {
     pub(crate) workflows: Workflows,
     pub(crate) routes: Vec<Route>,
     pub(crate) triggers: Vec<Trigger>,
+    pub(crate) schedules: Vec<Scheduled>,
     /// Routes that are open because a variable is not set: the path, and the variable.
     pub(crate) left_open: Vec<(String, String)>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -26,6 +26,7 @@ mod poll;
 mod post;
 mod routes;
 mod run;
+mod schedule;
 mod server;
 mod setup;
 mod source;
@@ -42,9 +43,10 @@ pub use bowline_client::{Api, Call, Cursor, GraphQl, OAuth, Page, Pages, Paging,
 pub use bowline_dashboard::Admin;
 pub use bowline_engine::{Context, Step};
 pub use bowline_ingress::{
-    TriggerKind, TriggerState,
+    Schedule, Tick, TriggerKind, TriggerState,
     inbox::InboxFile,
     poll::{Every, Found, Poll},
+    schedule::{CatchUp, Overlap},
 };
 pub use bowline_model::{
     Attempt, Certainty, Error, Event, Failure, Result, RetryPolicy, RunId, RunState, Secret,
@@ -67,8 +69,9 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Api, App, Attempt, Call, Context, Cursor, Error, Every, Found, GitHub, Hmac, Inbox, InboxFile, OAuth,
-        Page, Paging, Poll, Post, Response, Result, RetryPolicy, Secret, Setup, StandardWebhooks, Stripe,
+        Api, App, Attempt, Call, CatchUp, Context, Cursor, Error, Every, Found, GitHub, Hmac, Inbox,
+        InboxFile, OAuth, Overlap, Page, Paging, Poll, Post, Response, Result, RetryPolicy, Schedule, Secret,
+        Setup, StandardWebhooks, Stripe, Tick,
         time::{days, hours, minutes, secs},
         workflow,
     };

@@ -10,7 +10,7 @@ use axum::Router;
 use bowline_client::Vault;
 use bowline_dashboard::{Admin, alerts::ApiAlerts};
 use bowline_engine::Engine;
-use bowline_ingress::{Door, Intake, RouteErrors, TriggerBoard, TriggerState};
+use bowline_ingress::{Door, Intake, RouteErrors, TriggerBoard, TriggerState, schedule::run_schedules};
 use bowline_model::{BuildId, Clock, Progress, RunId, SystemClock, Variables};
 use bowline_store::{Store, StoreError};
 use reqwest::Url;
@@ -23,6 +23,7 @@ use crate::{
     certificates::Certificates,
     housekeeping::tidy,
     run::RunHandle,
+    schedule,
     server::open_store,
     starting::{Start, StartError},
 };
@@ -400,6 +401,10 @@ impl Node {
         let intake = Intake::new(self.store.clone(), self.clock.clone(), self.build.clone(), poke);
         for trigger in &app.triggers {
             self.spawn(trigger(intake.clone(), &self.board, self.stopping.subscribe()));
+        }
+        if !app.schedules.is_empty() {
+            let (schedules, cancel) = (app.schedules.clone(), schedule::cancel_with(self.engine.clone()));
+            self.spawn(run_schedules(intake, &self.board, schedules, cancel, self.stopping.subscribe()));
         }
     }
 

@@ -139,6 +139,9 @@ fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<C
         };
         fine(route.path(), told);
     }
+    for schedule in app.schedules() {
+        fine(&schedule.setting(), schedule.describe());
+    }
     checked
 }
 

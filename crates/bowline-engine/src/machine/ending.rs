@@ -31,6 +31,17 @@ impl Machine {
         std::mem::take(&mut state.unwritten)
     }
 
+    /// Drops the code where it stands, and returns what must still be written with the run's end.
+    pub(crate) fn cancel(&mut self, reason: &str) -> Vec<Entry> {
+        let entries = self.abandon("the run was cancelled while this attempt was under way");
+        let board = self.board.clone();
+        let mut state = board.lock();
+        state.unwritten = entries;
+        let meta = EntryMeta { note: Some(reason.to_owned()), ..EntryMeta::default() };
+        board.append(&mut state, EntryKind::Cancelled, EntryKey::run(), meta, None);
+        std::mem::take(&mut state.unwritten)
+    }
+
     /// Shutting down: what is under way may end, then the run goes back.
     pub(super) fn give_back(&self, state: &mut BoardState) -> Next {
         if state.has_attempts() {

@@ -14,8 +14,17 @@ mod posts;
 mod program;
 mod refusals;
 mod replay;
+mod schedules;
 mod secrecy;
 mod site;
 mod sockets;
 mod waiting;
 mod wire;
+
+// Two files of bowline-testing, and not the crate, which stands on this one.
+#[path = "../../../bowline-testing/src/peer/python.rs"]
+#[expect(unreachable_pub, reason = "public where it is at home")]
+mod peer;
+#[path = "../../../bowline-testing/src/skip.rs"]
+#[expect(unreachable_pub, reason = "public where it is at home")]
+mod skip;

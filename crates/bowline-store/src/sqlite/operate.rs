@@ -38,7 +38,11 @@ impl Write for Operation {
                 forget_reason(tx, self.run)?;
             }
             RunState::Waiting => step.wait(tx, None)?,
-            RunState::Completed | RunState::Cancelled => step.end(tx, self.to, is.home)?,
+            RunState::Completed => step.end(tx, self.to, is.home)?,
+            RunState::Cancelled => {
+                step.tell_why(tx, &self.entries)?;
+                step.end(tx, self.to, is.home)?;
+            }
             RunState::DeadLettered => stay_dead(tx, &step)?,
             RunState::Running => unreachable!("the check refuses it"),
         }

@@ -1,6 +1,6 @@
 //! Progress of a run, by the owner of its epoch.
 
-use bowline_model::{DeadReason, Epoch, RunId, RunState, run::SUMMARY_BYTES_MAX};
+use bowline_model::{DeadReason, Entry, EntryKind, Epoch, RunId, RunState, run::SUMMARY_BYTES_MAX};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
@@ -51,7 +51,11 @@ impl Write for RunWrite {
         match transition {
             Transition::Wait { due } => step.wait(tx, *due)?,
             Transition::Release => step.release(tx)?,
-            Transition::Complete | Transition::Cancel => step.end(tx, target, held.home)?,
+            Transition::Complete => step.end(tx, target, held.home)?,
+            Transition::Cancel => {
+                step.tell_why(tx, &self.entries)?;
+                step.end(tx, target, held.home)?;
+            }
             Transition::DeadLetter { reason, summary } => step.dead_letter(tx, *reason, summary)?,
         }
         tx.moved(RunState::Running, target);
@@ -200,6 +204,16 @@ impl Step {
                 reason.code(),
                 summary,
             ))?;
+        Ok(())
+    }
+
+    /// The reason why the run is cancelled becomes its summary, unless it has one.
+    pub(super) fn tell_why(&self, tx: &Tx<'_>, entries: &[Entry]) -> rusqlite::Result<()> {
+        let why = entries.iter().find(|entry| entry.kind == EntryKind::Cancelled);
+        let Some(note) = why.and_then(|entry| entry.meta.note.as_deref()) else { return Ok(()) };
+        tx.conn
+            .prepare_cached("UPDATE run SET summary = coalesce(summary, ?2) WHERE id = ?1")?
+            .execute((self.run.0, &note[..note.floor_char_boundary(SUMMARY_BYTES_MAX)]))?;
         Ok(())
     }
 

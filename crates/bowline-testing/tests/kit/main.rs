@@ -10,6 +10,7 @@ mod paced;
 mod paged;
 mod planted;
 mod polls;
+mod schedules;
 mod shop;
 mod time;
 mod waits;

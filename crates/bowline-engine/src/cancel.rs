@@ -1,0 +1,245 @@
+//! Ending an open run from outside.
+//!
+//! What comes in: a run's id and why. What goes out: the run cancelled on disk, or how it had ended before. A run that
+//! waits on disk is cancelled there, by a compare-and-set on its state and journal; one that this node drives is
+//! cancelled by its driver, under its epoch. What must never happen here: a write to a run that somebody drives, or
+//! control that reaches the workflow's code.
+
+use std::{
+    collections::HashMap,
+    future::pending,
+    sync::{Mutex, PoisonError},
+};
+
+use bowline_model::{
+    Entry, EntryKey, EntryKind, EntryMeta, Epoch, Run, RunId, RunState, Seq, run::SUMMARY_BYTES_MAX,
+};
+use bowline_store::{Operation, StoreError, StoreErrorKind};
+use tokio::sync::watch;
+
+use crate::Engine;
+
+/// How often a run is looked at that is running, and driven by nobody here.
+const UNDRIVEN_MAX: usize = 3;
+
+/// What came of [`Engine::cancel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancel {
+    /// The run is cancelled.
+    Cancelled,
+    /// It was open no more: cancelled before, completed, or a dead letter. Nothing was written.
+    Ended(RunState),
+}
+
+impl Engine {
+    /// Cancels a run, whether it is queued, waits, or runs: then its code is dropped where it stands, a call under way
+    /// with it, and never learns of it. What the run recorded stays in its journal; `reason` becomes its summary.
+    ///
+    /// A run that comes to its end at the same moment stays as it ended. Nothing is undone. Works after a
+    /// [`shutdown`](Self::shutdown) too, as long as the store is open.
+    ///
+    /// # Durability
+    /// On `Ok` the run's end is on disk: it stays cancelled after any crash. After a crash before that the run goes on,
+    /// or is cancelled. A call that had left may have had its effect: the journal names it as unknown.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` if another node drives the run: cancel it there. `Unavailable` if the store does not
+    /// answer, or the run is one that this node lost: the next start recovers it.
+    pub async fn cancel(&self, run: RunId, reason: &str) -> Result<Cancel, StoreError> {
+        let reason = one_line(reason);
+        let mut undriven = 0;
+        loop {
+            let found = self.shared.store.run(run).await?.ok_or_else(|| no_such_run(run))?;
+            match found.state {
+                RunState::Completed | RunState::Cancelled | RunState::DeadLettered => {
+                    return Ok(Cancel::Ended(found.state));
+                }
+                RunState::Queued | RunState::Waiting => match self.cancel_on_disk(&found, reason).await {
+                    Ok(()) => return Ok(Cancel::Cancelled),
+                    // It went on meanwhile.
+                    Err(error) if error.kind() == StoreErrorKind::Conflict => {}
+                    Err(error) => return Err(error),
+                },
+                RunState::Running if found.owner != Some(self.node) => return Err(elsewhere(&found)),
+                RunState::Running => match self.ask_driver(&found, reason).await {
+                    Asked::Driver => undriven = 0,
+                    Asked::Nobody => undriven += 1,
+                },
+            }
+            if undriven >= UNDRIVEN_MAX {
+                return Err(lost(run));
+            }
+        }
+    }
+
+    async fn cancel_on_disk(&self, run: &Run, reason: &str) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let entry = Entry {
+            seq: Seq(run.journal_len + 1),
+            kind: EntryKind::Cancelled,
+            key: EntryKey::run(),
+            at: now,
+            build: shared.build.clone(),
+            meta: EntryMeta {
+                note: Some(reason.to_owned()),
+                // What was in flight at a crash may have arrived; the code is not asked any more.
+                unknown_since: run.unsure_since.filter(|_| run.crashes > 0),
+                ..EntryMeta::default()
+            },
+            payload: None,
+        };
+        let operation = Operation {
+            run: run.id,
+            expect: run.state,
+            expect_journal_len: run.journal_len,
+            now,
+            entries: vec![entry],
+            to: RunState::Cancelled,
+        };
+        shared.store.operate(operation).await?;
+        // The code that is kept for it, if it is, is dropped.
+        shared.forget(run.id);
+        shared.poked.notify_one();
+        tracing::info!(run = %run.id, workflow = %run.workflow, "run cancelled: {reason}");
+        Ok(())
+    }
+
+    /// Tells the driver, and waits until it has let go of the run.
+    async fn ask_driver(&self, run: &Run, reason: &str) -> Asked {
+        let (answered, asked) = self.shared.cancels.request(run.id, reason);
+        // If it was claimed a moment ago and nobody drives it yet: the dispatcher knows.
+        self.shared.poked.notify_one();
+        answered.over().await;
+        asked
+    }
+}
+
+/// Who was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Driver,
+    Nobody,
+}
+
+/// Who is to be cancelled, and who is driven on this node.
+#[derive(Default)]
+pub(crate) struct Cancels {
+    state: Mutex<State>,
+    /// Told of every request.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    requests: HashMap<RunId, Request>,
+    driven: HashMap<RunId, Epoch>,
+    /// Nothing is driven any more.
+    is_closed: bool,
+}
+
+struct Request {
+    reason: String,
+    /// Dropped when the request is answered.
+    open: watch::Sender<()>,
+}
+
+/// Ends when a request was answered: the run is to be looked at again.
+struct Answered(watch::Receiver<()>);
+
+impl Answered {
+    async fn over(mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+impl Cancels {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run was claimed under that epoch, and will be driven.
+    pub(crate) fn begin(&self, run: RunId, epoch: Epoch) {
+        self.lock().driven.insert(run, epoch);
+    }
+
+    /// The run is not driven under that epoch any more.
+    pub(crate) fn leave(&self, run: RunId, epoch: Epoch) {
+        let mut state = self.lock();
+        if state.driven.get(&run) == Some(&epoch) {
+            state.driven.remove(&run);
+            state.requests.remove(&run);
+        }
+    }
+
+    /// Why that run is to be cancelled, if it is.
+    pub(crate) fn requested(&self, run: RunId) -> Option<String> {
+        self.lock().requests.get(&run).map(|request| request.reason.clone())
+    }
+
+    /// Ends when that run is to be cancelled.
+    pub(crate) async fn until_requested(&self, run: RunId) {
+        let mut changed = self.changed.subscribe();
+        while self.requested(run).is_none() {
+            if changed.changed().await.is_err() {
+                return pending().await;
+            }
+        }
+    }
+
+    /// Answers whoever asks for a run that nobody drives: called when all that was claimed is handed out.
+    pub(crate) fn answer_undriven(&self) {
+        let mut state = self.lock();
+        let State { requests, driven, .. } = &mut *state;
+        requests.retain(|run, _| driven.contains_key(run));
+    }
+
+    /// Nothing is driven any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        state.requests.clear();
+    }
+
+    /// The first reason counts.
+    fn request(&self, run: RunId, reason: &str) -> (Answered, Asked) {
+        let mut state = self.lock();
+        let asked = if state.driven.contains_key(&run) { Asked::Driver } else { Asked::Nobody };
+        if state.is_closed {
+            let (_, answered) = watch::channel(());
+            return (Answered(answered), Asked::Nobody);
+        }
+        let request = state
+            .requests
+            .entry(run)
+            .or_insert_with(|| Request { reason: reason.to_owned(), open: watch::Sender::new(()) });
+        let answered = Answered(request.open.subscribe());
+        drop(state);
+        self.changed.send_replace(());
+        (answered, asked)
+    }
+}
+
+/// What a run's row and its journal can show.
+fn one_line(reason: &str) -> &str {
+    let line = reason.lines().next().unwrap_or_default();
+    &line[..line.floor_char_boundary(SUMMARY_BYTES_MAX)]
+}
+
+fn no_such_run(run: RunId) -> StoreError {
+    let message = format!("no run {run} is stored; it may be older than the retention");
+    StoreError::new(StoreErrorKind::NotFound, message)
+}
+
+fn elsewhere(run: &Run) -> StoreError {
+    let node = run.owner.map_or_else(|| "another node".to_owned(), |node| format!("node {node}"));
+    let message = format!("run {} is driven by {node}; cancel it there", run.id);
+    StoreError::new(StoreErrorKind::Conflict, message)
+}
+
+fn lost(run: RunId) -> StoreError {
+    let message = format!(
+        "run {run} is running, but not driven here any more; the next start recovers it, cancel it then"
+    );
+    StoreError::new(StoreErrorKind::Unavailable, message)
+}

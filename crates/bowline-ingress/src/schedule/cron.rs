@@ -1,0 +1,75 @@
+//! A cron expression, and the times of a calendar that it names. No zones here.
+
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::civil::DateTime;
+
+use super::CRON_BYTES_MAX;
+
+const HINT: &str = "write five fields as `30 3 * * MON-FRI`, or six with seconds first";
+
+/// What `@` names stand for.
+const NICKNAMES: [(&str, &str); 7] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
+
+/// An expression.
+#[derive(Debug, Clone)]
+pub(super) struct Cron {
+    cron: croner::Cron,
+    /// Whether it means every so often, and not times of day.
+    pub(super) is_wildcard: bool,
+}
+
+impl Cron {
+    pub(super) fn parse(expression: &str) -> Result<Self, String> {
+        if expression.len() > CRON_BYTES_MAX {
+            let bytes = expression.len();
+            return Err(format!("has an expression of {bytes} bytes (limit {CRON_BYTES_MAX}); {HINT}"));
+        }
+        let wrong =
+            |problem: &dyn std::fmt::Display| format!("has the expression {expression:?}: {problem}; {HINT}");
+        let known = NICKNAMES.iter().find(|(name, _)| expression.trim().eq_ignore_ascii_case(name));
+        let plain = known.map_or(expression, |(_, stands_for)| stands_for);
+        let fields: Vec<&str> = plain.split_whitespace().collect();
+        let (clock, days) = match fields.as_slice() {
+            [clock @ .., day, month, weekday] if (2..=3).contains(&clock.len()) => {
+                (clock, [*day, *month, *weekday])
+            }
+            other => return Err(wrong(&format!("it has {} fields", other.len()))),
+        };
+        // The parser replaces names wherever they stand.
+        if let Some(field) = clock.iter().chain(&days[..1]).find(|field| has_name(field)) {
+            return Err(wrong(&format!("{field:?} names a month or weekday in another field")));
+        }
+        let [day, _, weekday] = days;
+        let parser = CronParser::builder()
+            .seconds(Seconds::Optional)
+            .year(Year::Disallowed)
+            .dom_and_dow(day.starts_with(['*', '?']) || weekday.starts_with(['*', '?']))
+            .build();
+        let cron = parser.parse(plain).map_err(|error| wrong(&error))?;
+        let is_wildcard = clock.iter().any(|field| field.contains('*'));
+        Ok(Self { cron, is_wildcard })
+    }
+
+    /// The first time after that one. Fractions of a second do not count.
+    pub(super) fn after(&self, time: DateTime) -> Option<DateTime> {
+        self.cron.find_next_occurrence(&time, false).ok()
+    }
+
+    /// That time, or the first after it.
+    pub(super) fn from(&self, time: DateTime) -> Option<DateTime> {
+        self.cron.find_next_occurrence(&time, true).ok()
+    }
+}
+
+/// Whether it has letters beyond those of days (`L`, `W`).
+fn has_name(field: &str) -> bool {
+    field.chars().any(|letter| letter.is_alphabetic() && !matches!(letter.to_ascii_uppercase(), 'L' | 'W'))
+}

@@ -1,0 +1,95 @@
+//! All schedules of a process, asleep until the earliest tick.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bowline_model::{BoxFuture, RunId, WorkflowName};
+use bowline_store::StoreError;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{Plan, ticker::Ticker};
+use crate::{Intake, TriggerBoard};
+
+/// Schedules that speak with the store at once: those beyond wait for their turn.
+const ACTING_MAX: usize = 64;
+
+/// A schedule and what it starts.
+#[derive(Debug, Clone)]
+pub struct Scheduled {
+    /// Its name: of its cursor, its events, and its line on the board.
+    pub name: String,
+    /// When.
+    pub plan: Plan,
+    /// What runs then.
+    pub workflow: WorkflowName,
+}
+
+/// Cancels a run, if it is still open; `Ok` when it is open no more. The text says why.
+pub type CancelRun = Arc<dyn Fn(RunId, String) -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>;
+
+/// Ticks until `stopped` says so. The board has its lines when this returns; the ticks need the future to be polled.
+///
+/// However many schedules there are, one sleep waits for the earliest; the store is not
+/// asked before its time.
+///
+/// # Durability
+/// A tick's event, its run and the schedule's cursor are one transaction: a crash leaves all of them or none, and the
+/// next start goes on after the cursor. While the store takes nothing, ticks that came are kept and tried again, and the
+/// board says so. Whatever ticks on several nodes, or twice on one, starts one run.
+pub fn run_schedules(
+    intake: Intake,
+    board: &TriggerBoard,
+    schedules: Vec<Scheduled>,
+    cancel: CancelRun,
+    stopped: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let now = intake.clock().now();
+    let tickers = schedules.into_iter().map(|scheduled| Ticker::new(scheduled, board, now));
+    let asleep = tickers.enumerate().map(|(no, ticker)| ((now, no), ticker)).collect();
+    tick(intake, asleep, cancel, stopped)
+}
+
+/// Schedules by when they act next.
+type Asleep = BTreeMap<(Timestamp, usize), Ticker>;
+
+async fn tick(intake: Intake, mut asleep: Asleep, cancel: CancelRun, mut stopped: watch::Receiver<bool>) {
+    let clock = intake.clock().clone();
+    let mut acting = FuturesUnordered::new();
+    loop {
+        let now = clock.now();
+        while acting.len() < ACTING_MAX
+            && let Some(((_, no), mut ticker)) = pop_due(&mut asleep, now)
+        {
+            let (intake, cancel) = (&intake, &cancel);
+            acting.push(async move {
+                let next = ticker.act(intake, cancel).await;
+                (next, no, ticker)
+            });
+        }
+        let next = asleep.keys().next().map(|(at, _)| *at).filter(|_| acting.len() < ACTING_MAX);
+        let earliest = async {
+            match next {
+                Some(next) => clock.sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some((next, no, ticker)) = acting.next(), if !acting.is_empty() => {
+                asleep.insert((next, no), ticker);
+            }
+            () = earliest => {}
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+        }
+    }
+    // What is on its way to the disk arrives there.
+    while acting.next().await.is_some() {}
+}
+
+fn pop_due(
+    asleep: &mut BTreeMap<(Timestamp, usize), Ticker>,
+    now: Timestamp,
+) -> Option<((Timestamp, usize), Ticker)> {
+    let first = asleep.first_entry()?;
+    (first.key().0 <= now).then(|| first.remove_entry())
+}
