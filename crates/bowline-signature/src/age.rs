@@ -55,6 +55,17 @@ pub(crate) fn not_too_new(signed_at: Timestamp, now: Timestamp, ahead_max: Durat
     if ahead.as_secs() > ahead_max.as_secs() { Err(Error::TooNew { ahead, ahead_max }) } else { Ok(()) }
 }
 
+/// Within that time, to the past and to the future; any time if none is set. Only the docs of some senders leave it open.
+pub(crate) fn within(signed_at: Timestamp, now: Timestamp, tolerance: Option<Duration>) -> Result<(), Error> {
+    match tolerance {
+        Some(tolerance) => {
+            not_too_old(signed_at, now, tolerance)?;
+            not_too_new(signed_at, now, tolerance)
+        }
+        None => Ok(()),
+    }
+}
+
 /// None at all if `to` comes first.
 fn seconds_between(from: Timestamp, to: Timestamp) -> Duration {
     let seconds = to.as_second().saturating_sub(from.as_second());

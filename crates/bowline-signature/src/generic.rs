@@ -9,10 +9,11 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT},
 };
+use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use crate::{
-    Error, SigningSecret,
+    CannotSign, Error, Request, Scheme, Signed, SigningSecret, Unsigned,
     age::{self, Unit},
     header::{self, Candidates},
     hmac::{self, Algorithm},
@@ -266,4 +267,24 @@ impl Hmac {
             Unit::Milliseconds => "<milliseconds since 1970>",
         }
     }
+}
+
+impl Scheme for Hmac {
+    fn verify(&self, request: &Request<'_>, now: Timestamp) -> Result<(), Error> {
+        request.looked_up(|header| Hmac::verify(self, header, request.body, now)).map(|_signed_at| ())
+    }
+
+    fn sign(&self, unsigned: &Unsigned<'_>, now: Timestamp) -> Result<Signed, CannotSign> {
+        let headers = Hmac::sign(self, unsigned.body, now).into_iter().map(pair);
+        Ok(Signed { headers: headers.collect::<Result<_, _>>()?, body: unsigned.body.to_vec() })
+    }
+
+    fn headers(&self) -> Vec<HeaderName> {
+        HeaderName::try_from(&self.header).into_iter().collect()
+    }
+}
+
+fn pair((name, value): (String, String)) -> Result<(HeaderName, HeaderValue), CannotSign> {
+    let parsed = HeaderName::try_from(&name).ok().zip(HeaderValue::try_from(value).ok());
+    parsed.ok_or_else(|| CannotSign::new(format!("{name:?} and what belongs into it are no header")))
 }

@@ -4,8 +4,11 @@
 //! webhook from being sent again is its `x-github-delivery`, which a receiver remembers.
 //! Source: <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>.
 
+use http::HeaderName;
+use jiff::Timestamp;
+
 use crate::{
-    Error, SigningSecret, header,
+    CannotSign, Error, Request, Scheme, Signed, SigningSecret, Unsigned, header,
     hmac::{self, Algorithm},
 };
 
@@ -65,6 +68,20 @@ impl GitHub {
     /// The value of the `x-hub-signature-256` header with which GitHub would send this body.
     pub fn sign(&self, body: &[u8]) -> String {
         format!("sha256={}", hex::encode(hmac::sign(Algorithm::Sha256, &self.secrets[0], &[body])))
+    }
+}
+
+impl Scheme for GitHub {
+    fn verify(&self, request: &Request<'_>, _now: Timestamp) -> Result<(), Error> {
+        GitHub::verify(self, request.headers.only(HEADER)?, request.body)
+    }
+
+    fn sign(&self, unsigned: &Unsigned<'_>, _now: Timestamp) -> Result<Signed, CannotSign> {
+        Signed::new([(HEADER, GitHub::sign(self, unsigned.body))], unsigned.body)
+    }
+
+    fn headers(&self) -> Vec<HeaderName> {
+        vec![HeaderName::from_static(HEADER)]
     }
 }
 

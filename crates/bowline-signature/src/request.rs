@@ -1,5 +1,7 @@
 //! A request as it came, for schemes that look at more of it than the body.
 
+use std::cell::RefCell;
+
 use http::{HeaderMap, HeaderValue};
 
 use crate::{Error, header};
@@ -56,6 +58,23 @@ impl<'a> Request<'a> {
     pub fn required(&self, name: &'static str, hint: &'static str) -> Result<&'a [u8], Error> {
         let missing = || Error::HeaderMissing { header: name.to_owned(), hint };
         header::bounded(name, self.headers.only(name)?.ok_or_else(missing)?)
+    }
+
+    /// Asks a verifier that looks headers up by their names. None that it looks at may come twice.
+    pub(crate) fn looked_up<T>(
+        &self,
+        verify: impl FnOnce(&dyn Fn(&str) -> Option<&'a [u8]>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let twice = RefCell::new(None);
+        let header = |name: &str| match self.headers.only(name) {
+            Ok(value) => value,
+            Err(came_twice) => {
+                *twice.borrow_mut() = Some(came_twice);
+                None
+            }
+        };
+        let verified = verify(&header);
+        twice.into_inner().map_or(verified, Err)
     }
 
     /// The URL, for schemes that sign it.

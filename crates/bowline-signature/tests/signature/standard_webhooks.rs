@@ -237,8 +237,8 @@ fn a_secret_is_base64_of_at_least_16_bytes_with_or_without_its_prefix_and_paddin
         ("my secret phrase that is long enough", InvalidSecret::NotBase64),
         ("v1,whsec_MDEyMzQ1Njc4OWFiY2RlZg==", InvalidSecret::NotBase64),
         ("whsec_whsec_MDEyMzQ1Njc4OWFiY2RlZg==", InvalidSecret::NotBase64),
-        ("whpk_MDEyMzQ1Njc4OWFiY2RlZg==", InvalidSecret::Asymmetric),
-        ("whsk_MDEyMzQ1Njc4OWFiY2RlZg==", InvalidSecret::Asymmetric),
+        ("whpk_MDEyMzQ1Njc4OWFiY2RlZg==", InvalidSecret::NotEd25519),
+        ("whsk_MDEyMzQ1Njc4OWFiY2RlZg==", InvalidSecret::NotEd25519),
     ] {
         assert_eq!(StandardWebhooks::new(&secret(bad)).unwrap_err(), expected, "{bad}");
         assert_eq!(webhooks().also_accept(&secret(bad)).unwrap_err(), expected, "{bad}");
