@@ -1,7 +1,7 @@
 //! Certificates with which senders sign, and which a receiver fetches from an address that the request names.
 //!
 //! Nothing is fetched here. A scheme that needs a certificate says so with
-//! [`Error::CertificateUnknown`](crate::Error::CertificateUnknown), and is told what stood at that address. Addresses are
+//! [`Error::CertificateUnknown`], and is told what stood at that address. Addresses are
 //! checked before: their host is the sender's, their scheme is https. So what vouches for a certificate is the TLS of that
 //! host. Its names and dates are checked here; the chain above it is not: senders publish it without.
 
@@ -267,7 +267,7 @@ impl fmt::Debug for CertifiedKey {
 
 /// What stands behind `https://`, then a host that `is_host` likes, then `/`; nothing in it that anybody could read in
 /// another way: no user, port, fragment, space, backslash or other than ASCII.
-pub(crate) fn path_at<'u>(url: &'u str, is_host: impl FnOnce(&str) -> bool) -> Option<&'u str> {
+pub(crate) fn path_at(url: &str, is_host: impl FnOnce(&str) -> bool) -> Option<&str> {
     let (host, path) = url.strip_prefix("https://")?.split_once('/')?;
     let is_plain =
         |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'@' | b'"' | b'<' | b'>');

@@ -10,6 +10,7 @@
 //! |---|---|---|---|---|---|---|
 //! | [`Stripe`] | `stripe-signature: t=…,v1=…` | `t.body` | HMAC-SHA256, hex | [300 s, past only](stripe::TOLERANCE) | several secrets here, several `v1` there | vectors made with Python's `hmac` |
 //! | [`StandardWebhooks`], Svix | `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,…`, or `svix-*` | `id.timestamp.body` | HMAC-SHA256, base64 | [300 s, both ways](standard_webhooks::TOLERANCE) | several secrets here, several `v1` there | standardwebhooks 1.1.0 and svix 2.9.1 (PyPI) |
+//! | [`StandardWebhooks`] 1a, Svix | the same, with `v1a,…` | `id.timestamp.body` | Ed25519, base64 | [300 s, both ways](standard_webhooks::TOLERANCE) | several public keys and secrets here, several `v1a` and `v1` there | vector of [Svix's server](https://github.com/svix/svix-webhooks/blob/main/server/svix-server/src/worker.rs), whose signature is in the specification; no library has it |
 //! | [`GitHub`] | `x-hub-signature-256: sha256=…` | body | HMAC-SHA256, hex | – | several secrets here | [published vector](https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries#testing-the-webhook-payload-validation) |
 //! | [`Slack`] | `x-slack-signature: v0=…`, `x-slack-request-timestamp` | `v0:timestamp:body` | HMAC-SHA256, hex | [300 s, both ways](slack::TOLERANCE) | several secrets here | slack_sdk 3.47.0 (PyPI), [vector](https://docs.slack.dev/authentication/verifying-requests-from-slack/) |
 //! | [`Shopify`] | `x-shopify-hmac-sha256`, or `shopify-hmac-sha256` | body | HMAC-SHA256, base64 | – | several secrets here | @shopify/shopify-api 13.1.0 (npm) |
@@ -28,6 +29,14 @@
 //! | [`Zendesk`] | `x-zendesk-webhook-signature`, `x-zendesk-webhook-signature-timestamp` | timestamp, body | HMAC-SHA256, base64 | [300 s, both ways](zendesk::TOLERANCE) | several secrets here | Python's `hmac` after the documentation's example |
 //! | [`Xero`] | `x-xero-signature` | body | HMAC-SHA256, base64 | – | several keys here | Python's `hmac` after the documentation |
 //! | [`Meta`] | `x-hub-signature-256: sha256=…` | body | HMAC-SHA256, hex | – | several app secrets here | pywa 4.5.0 (PyPI), @octokit/webhooks-methods 6.0.0 (npm) |
+//! | [`Adyen`] | none: `additionalData.hmacSignature` of each item in the body | eight fields of the item, joined by colons | HMAC-SHA256, base64, key in hex | – | several keys here | vector of [@adyen/api-library](https://github.com/Adyen/adyen-node-api-library/blob/main/src/__tests__/hmacValidator.spec.ts) |
+//! | [`Adyen`], platforms | `hmacsignature` | body | HMAC-SHA256, base64, key in hex | – | several keys here | – |
+//! | [`SendGrid`] | `x-twilio-email-event-webhook-signature`, `x-twilio-email-event-webhook-timestamp` | timestamp, body | ECDSA P-256, SHA-256, DER in base64 | none unless set | several public keys here | vectors of [sendgrid-python](https://github.com/sendgrid/sendgrid-python/blob/main/test/unit/test_eventwebhook.py) and [sendgrid-nodejs](https://github.com/sendgrid/sendgrid-nodejs/blob/main/packages/eventwebhook/src/eventwebhook.spec.js) |
+//! | [`Discord`] | `x-signature-ed25519`, `x-signature-timestamp` | timestamp, body | Ed25519, hex | none unless set | several public keys here | – |
+//! | [`Mailgun`] | none: `signature` in the body | timestamp, token; **not the event** | HMAC-SHA256, hex | none unless set | several keys here | – |
+//! | [`PayPal`] | `paypal-transmission-id`, `-time`, `-sig`, `paypal-cert-url`, `paypal-auth-algo` | `id\|time\|webhook id\|CRC-32 of the body` | RSA, SHA-256, base64; certificate fetched | none unless set | several webhook ids here, certificates by PayPal | – |
+//! | [`Sns`] | none: `Signature` in the body | fixed fields, `Name\nvalue\n` each | RSA, SHA-1 or SHA-256, base64; certificate fetched | – | certificates by AWS | – |
+//! | [`Graph`] | none: `clientState` of each item in the body | nothing | – | – | several states here | – (compared as it stands) |
 //! | [`Hmac`]: any other | one for the signature, one for the time if there is one | body, or time and body | HMAC-SHA256, -SHA512, -SHA1; hex or base64 | [300 s, both ways](generic::TOLERANCE) | several secrets here, several signatures there | – |
 //! | [`ApiKey`], [`Bearer`], [`Basic`] | one of your choice; `authorization` | nothing | – | – | several keys here | – |
 //!

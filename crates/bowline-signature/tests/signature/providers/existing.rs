@@ -57,7 +57,7 @@ fn an_hmac_of_the_body() {
             let first = Hmac::sha512("X-Signature", secrets.next().unwrap());
             Box::new(secrets.fold(first, Hmac::also_accept))
         },
-        secrets: ["one", "two", "three"],
+        secrets: ["secret one", "secret two", "secret three"],
         content_type: JSON,
         body: BODY,
         signed_headers: &["x-signature"],
@@ -79,7 +79,7 @@ fn an_hmac_of_time_and_body() {
                 .tolerance(Duration::from_secs(60));
             Box::new(secrets.fold(first, Hmac::also_accept))
         },
-        secrets: ["one", "two", "three"],
+        secrets: ["secret one", "secret two", "secret three"],
         content_type: JSON,
         body: BODY,
         signed_headers: &["x-signature", "x-timestamp"],
