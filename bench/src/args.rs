@@ -36,20 +36,36 @@ pub(crate) struct Args {
     /// Also appends the table to bench/RESULTS.md.
     #[arg(long)]
     pub(crate) write: bool,
-    /// One of the servers that the bench starts, alone: for a profiler.
+    /// Another measurement; or one of the servers that the bench starts, alone: for a profiler.
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
 }
 
-/// A server, as a process of its own. All are configured by STRIPE_WEBHOOK_SECRET, CRM_BASE_URL and CRM_API_KEY.
+/// What to do instead. Servers are processes of their own, all configured by STRIPE_WEBHOOK_SECRET, CRM_BASE_URL and CRM_API_KEY.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Role {
+    /// Measures Bowline under more load than the machine takes.
+    Overload(OverloadArgs),
     /// The floor without durability; listens on LISTEN.
     Bare,
     /// The floor with a group commit before the answer; listens on LISTEN, writes floor.db.
     Durable,
     /// The example stripe-to-crm; configured by BOWLINE_LISTEN and the like.
     Bowline,
+}
+
+/// How much more.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OverloadArgs {
+    /// The load, as a multiple of what the machine takes.
+    #[arg(long, default_value_t = 4.0)]
+    pub(crate) times: f64,
+    /// For how long.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) seconds: f64,
+    /// Of the times at which requests are sent.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 impl Args {

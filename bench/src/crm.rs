@@ -88,6 +88,11 @@ impl Crm {
         *self.books.lock() = State { seen: vec![false; numbers], ..State::default() };
     }
 
+    /// Whether a contact was made of that event.
+    pub(crate) fn has(&self, number: usize) -> bool {
+        self.books.lock().seen.get(number).is_some_and(|seen| *seen)
+    }
+
     /// Will tell when so many different events have arrived. To be called before they are sent.
     pub(crate) fn expect(&self, events: usize) -> Awaited {
         self.books.arrived.send_replace(None);

@@ -27,12 +27,13 @@ pub(crate) struct Requests {
 impl Requests {
     /// Signs them now; they are good for the 300 seconds that Stripe allows.
     pub(crate) fn sign(warm_up: usize, measured: usize) -> Result<Self> {
+        Ok(Self { warm_up: Self::sign_from(0, warm_up)?, measured: Self::sign_from(warm_up, measured)? })
+    }
+
+    /// So many, numbered from `first` on.
+    pub(crate) fn sign_from(first: usize, count: usize) -> Result<Vec<Vec<u8>>> {
         let stripe = Stripe::new(SigningSecret::new(SECRET)?);
-        let request = |number| request(&stripe, number);
-        Ok(Self {
-            warm_up: (0..warm_up).map(request).collect(),
-            measured: (warm_up..warm_up + measured).map(request).collect(),
-        })
+        Ok((first..first + count).map(|number| request(&stripe, number)).collect())
     }
 }
 

@@ -9,9 +9,11 @@ mod args;
 mod contender;
 mod crm;
 mod events;
+mod flood;
 mod floor;
 mod load;
 mod machine;
+mod overload;
 mod round;
 mod run;
 mod table;
@@ -33,8 +35,9 @@ fn main() -> ExitCode {
         return stripe_to_crm::app().main();
     }
     let args = Args::parse();
-    let outcome = match args.role {
+    let outcome = match &args.role {
         None => run::all(&args),
+        Some(Role::Overload(overload)) => overload::run(&args, overload),
         Some(Role::Bare) => floor::serve(floor::bare::router),
         Some(Role::Durable) => floor::serve(floor::durable::router),
         Some(Role::Bowline) => Err(contender::become_bowline()),

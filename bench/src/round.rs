@@ -116,12 +116,12 @@ impl Clocks {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "numbers of events are far below 2^52")]
-fn per_second(events: usize, took: Duration) -> f64 {
+pub(crate) fn per_second(events: usize, took: Duration) -> f64 {
     events as f64 / took.as_secs_f64()
 }
 
 /// The value that `percent` of the ascending values do not exceed.
-fn percentile(ascending: &[Duration], percent: usize) -> Duration {
+pub(crate) fn percentile(ascending: &[Duration], percent: usize) -> Duration {
     let rank = (ascending.len() * percent).div_ceil(100);
     ascending.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::{Result, args::Args, contender::Contender, crm::Crm, machine, round, round::Measured, table};
 
 /// Where `--write` appends.
-const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
+pub(crate) const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
 /// What was measured in one round, in the order of [`Contender::ALL`].
 pub(crate) type Round = [Measured; Contender::ALL.len()];
@@ -57,7 +57,7 @@ fn measure_round(number: usize, args: &Args, crm: &Crm, data_dir: &Path) -> Resu
 }
 
 /// A folder on a real disk: beside this program, since /tmp is often in memory.
-fn data_dir(args: &Args) -> Result<PathBuf> {
+pub(crate) fn data_dir(args: &Args) -> Result<PathBuf> {
     let beside = || Ok(std::env::current_exe()?.parent().ok_or("the program has no folder")?.to_owned());
     args.data_dir.clone().map_or_else(beside, Ok)
 }

@@ -120,3 +120,25 @@ fn one_command_prints_the_table() {
         assert!(printed.contains(row), "no {row} in:\n{printed}");
     }
 }
+
+#[test]
+fn under_four_times_its_load_nothing_is_reset_nothing_lost_and_the_rest_is_503() {
+    let mut bench = Program::new(BENCH)
+        .args(["--events", "300", "overload", "--seconds", "3", "--seed", "7"])
+        .start()
+        .unwrap();
+    let status = bench.wait(WAIT * 6).unwrap();
+    let printed = bench.output();
+    println!("{printed}");
+    assert!(status.success(), "{printed}");
+    let cell = |row: &str| -> u64 {
+        let line = printed.lines().find(|line| line.starts_with(&format!("| {row} |")));
+        let value = line.and_then(|line| line.split('|').nth(2)).map(str::trim);
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {row} in:\n{printed}"))
+    };
+    assert!(cell("accepted") > 0);
+    assert!(cell("503 with Retry-After") > 0);
+    for none in ["resets", "not answered", "other answers", "accepted and lost"] {
+        assert_eq!(cell(none), 0, "{none}");
+    }
+}

@@ -18,6 +18,7 @@ use crate::{
     Handshake, RawRequest, Receipt, ReceiptForm, Rejection, Repeat, Route, Verified, VerifiedEvent,
     accept_all, body, cors,
     fetch::Fetcher,
+    gate::Gate,
     problem::Refusal,
     reply::{self, Item, Status},
     waiting::WaitingRoom,
@@ -32,6 +33,7 @@ pub(crate) struct Desk {
     on_accepted: Arc<dyn Fn() + Send + Sync>,
     /// One permit per byte of a body in memory.
     bodies: Arc<Semaphore>,
+    pub(crate) gate: Gate,
     accepting: TaskTracker,
     pub(crate) fetcher: Fetcher,
     /// Without a slash at its end.
@@ -48,8 +50,8 @@ impl Desk {
     ) -> Self {
         let waiting = WaitingRoom::new(Arc::clone(&store), Arc::clone(&clock));
         let fetcher = Fetcher::new(None, Arc::clone(&clock));
-        let accepting = TaskTracker::new();
-        Self { store, clock, build, waiting, on_accepted, bodies, accepting, fetcher, public_url: None }
+        let (gate, accepting) = (Gate::new(), TaskTracker::new());
+        Self { store, clock, build, waiting, on_accepted, bodies, gate, accepting, fetcher, public_url: None }
     }
 
     /// One request on one screen.
@@ -59,6 +61,7 @@ impl Desk {
         parts: &Parts,
         body: &mut Body,
     ) -> Result<Response, Refusal> {
+        let _guest = self.gate.admit(route, parts, self.clock.monotonic())?;
         if parts.method == Method::OPTIONS {
             return cors::preflight(route, parts, "POST", Refusal::Method(methods_of(route)));
         }
@@ -174,6 +177,7 @@ impl Desk {
         events: Vec<(VerifiedEvent, Vec<WorkflowName>)>,
         share: Option<OwnedSemaphorePermit>,
     ) -> Result<Vec<Receipt>, Refusal> {
+        let turn = self.gate.turn().await?;
         let (store, clock, build) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.build.clone());
         let on_accepted = Arc::clone(&self.on_accepted);
         let accepting = async move {
@@ -181,7 +185,7 @@ impl Desk {
             if answer.as_ref().is_ok_and(|receipts| receipts.iter().any(Receipt::is_new)) {
                 on_accepted();
             }
-            drop(share);
+            drop((share, turn));
             answer
         };
         match self.accepting.spawn(accepting.in_current_span()).await {

@@ -16,8 +16,8 @@ use bowline_store::Store;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Fetch, Route, RouteErrors, body, cors, desk::Desk, fetch::Fetcher, problem::Refusal, reply, request_id,
-    route,
+    Fetch, Route, RouteErrors, TrustedProxies, body, cors, desk::Desk, fetch::Fetcher, problem::Refusal,
+    reply, request_id, route,
 };
 
 /// The webhook routes of an app, over one store.
@@ -32,11 +32,12 @@ use crate::{
 /// | 202 with `Location` | the route waits, and the run goes on; ask there again |
 /// | 400 | genuine, and has no id or type; or the body ended too early |
 /// | 401 | not genuine, or too old |
-/// | 403 | a page asks whether it may send, and may not |
+/// | 403 | a page asks whether it may send, and may not; or the route does not take requests of this address |
 /// | 404, 405, 408, 413, 415 | no such route or run, another method, too slow, too large, another content type |
 /// | 410 | the route waits, and the result is no longer kept |
 /// | 422 | genuine, and the body is not valid; or an idempotency key comes again with another body |
-/// | 503 with `Retry-After` | the store is full, busy or away; or too many bodies at once; or a certificate cannot be had |
+/// | 429 with `Retry-After` | the client sends more than it may |
+/// | 503 with `Retry-After` | the store is full, busy or away; or more comes than it takes; or too many bodies at once; or a certificate cannot be had |
 /// | 500 with `Location` | the route waits, and the run failed: the event is on disk; ask there again |
 /// | 500 | a fault of this program, which the log shows |
 ///
@@ -92,6 +93,17 @@ impl Door {
     pub fn fetch(mut self, port: Arc<dyn Fetch>) -> Self {
         let desk = self.set_up();
         desk.fetcher = Fetcher::new(Some(port), Arc::clone(&desk.clock));
+        self
+    }
+
+    /// The proxies in front, or that there are [none](TrustedProxies::none): then clients are known, and each may send only
+    /// so much (see [`ClientLimit`](crate::ClientLimit)). Unsaid, a peer counts as the client for lists of addresses, and
+    /// nobody is limited: all may come through one proxy.
+    ///
+    /// # Panics
+    /// If the routes were taken already.
+    pub fn trusted_proxies(mut self, proxies: Option<TrustedProxies>) -> Self {
+        self.set_up().gate.trust(proxies);
         self
     }
 
@@ -164,7 +176,10 @@ async fn answer(desk: Arc<Desk>, route: Arc<Route>, request: Request) -> Respons
 /// Who asks for the result of one of a route's runs.
 async fn answer_at(desk: Arc<Desk>, route: Arc<Route>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    let looked = desk.waiting.look_up(&route, &parts).await;
+    let looked = match desk.gate.admit(&route, &parts, desk.clock.monotonic()) {
+        Ok(_guest) => desk.waiting.look_up(&route, &parts).await,
+        Err(refusal) => Err(refusal),
+    };
     let mut response = finish(&route, &parts, &mut body, looked).await;
     response.headers_mut().insert(header::CACHE_CONTROL, reply::NO_STORE);
     response

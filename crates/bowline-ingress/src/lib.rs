@@ -27,10 +27,15 @@ mod address;
 mod body;
 mod cors;
 mod desk;
+mod gate;
 mod problem;
+mod proxies;
 mod reply;
 mod request_id;
+mod seldom;
 mod sender;
+mod sources;
+mod turns;
 
 pub mod accept;
 pub mod delivery;
@@ -56,8 +61,10 @@ pub use provider::{
     CameTwice, Envelope, FieldError, Named, Provider, RawRequest, Rejection, Repeat, SignError,
     SignedRequest, Unsigned,
 };
+pub use proxies::TrustedProxies;
 pub use route::{Route, RouteErrors};
 pub use schedule::{Schedule, Tick};
 pub use serve::{ServeLimits, Server, Tls, TlsError, serve};
+pub use sources::ClientLimit;
 pub use trigger::{Intake, TriggerBoard, TriggerKind, TriggerState};
 pub use verified::{Verified, VerifiedEvent};

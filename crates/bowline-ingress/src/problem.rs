@@ -10,7 +10,7 @@ use bowline_model::RunId;
 use bowline_store::StoreError;
 use serde::Serialize;
 
-use crate::{FetchError, FieldError, Rejection, reply};
+use crate::{FetchError, FieldError, Rejection, proxies::Client, reply};
 
 /// Most errors of one body that are told.
 pub(crate) const ERRORS_MAX: usize = 100;
@@ -21,6 +21,8 @@ pub(crate) const ERROR_TEXT_BYTES_MAX: usize = 512;
 pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// When to come back if only memory is short.
 const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// When to come back if more comes than the store takes.
+pub(crate) const OVERLOADED_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// When to come back if a certificate could not be had.
 const FETCH_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -51,6 +53,16 @@ pub(crate) enum Refusal {
     KeyReused,
     /// Too many bodies in memory.
     Crowded,
+    /// The route has a list of addresses, and this is none of them.
+    Address {
+        client: Client,
+    },
+    /// The client sends more than it may.
+    TooMany {
+        wait: Duration,
+    },
+    /// More comes than the store takes.
+    Overloaded,
     /// The run ended, and not well. Where it will be told if that changes.
     RunFailed {
         run: RunId,
@@ -72,7 +84,8 @@ impl Refusal {
         match self {
             Self::NoSuchRoute | Self::NoSuchRun => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Origin | Self::Address { .. } => StatusCode::FORBIDDEN,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::MediaType { .. } | Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } | Self::Rejected(Rejection::TooMany { .. }) => {
                 StatusCode::PAYLOAD_TOO_LARGE
@@ -82,7 +95,7 @@ impl Refusal {
             Self::Rejected(Rejection::Unauthentic { .. }) => StatusCode::UNAUTHORIZED,
             Self::Rejected(Rejection::Invalid { .. }) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RunGone(_) => StatusCode::GONE,
-            Self::Crowded | Self::Fetch(_) | Self::Rejected(Rejection::Fetch { .. }) => {
+            Self::Crowded | Self::Overloaded | Self::Fetch(_) | Self::Rejected(Rejection::Fetch { .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Store(error) | Self::Unread(error) if error.retry_after().is_some() => {
@@ -102,11 +115,14 @@ impl Refusal {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Crowded => Some(CROWDED_RETRY_AFTER),
+            Self::TooMany { wait } => Some(*wait),
+            Self::Overloaded => Some(OVERLOADED_RETRY_AFTER),
             Self::Fetch(_) | Self::Rejected(Rejection::Fetch { .. }) => Some(FETCH_RETRY_AFTER),
             Self::Store(error) | Self::Unread(error) => error.retry_after(),
             Self::NoSuchRoute
             | Self::NoSuchRun
             | Self::Method(_)
+            | Self::Address { .. }
             | Self::Origin
             | Self::MediaType { .. }
             | Self::Encoded
@@ -127,6 +143,9 @@ impl Refusal {
             Self::NoSuchRoute
             | Self::NoSuchRun
             | Self::Method(_)
+            | Self::Address { .. }
+            | Self::TooMany { .. }
+            | Self::Overloaded
             | Self::Origin
             | Self::MediaType { .. }
             | Self::Encoded
@@ -152,12 +171,17 @@ impl Refusal {
             Self::NoSuchRoute | Self::NoSuchRun | Self::Method(_) | Self::RunGone(_) => {
                 tracing::debug!(route, status, reason, "refused");
             }
+            // How many they are is told every few seconds.
+            Self::TooMany { .. } | Self::Overloaded => {
+                tracing::debug!(route, status, reason, "refused");
+            }
             // The run's own end is in the log already.
             Self::RunFailed { .. } => tracing::debug!(route, status, reason, "answered"),
             Self::Store(_) | Self::Unread(_) | Self::Lost => {
                 tracing::error!(route, status, reason, "refused")
             }
             Self::Origin
+            | Self::Address { .. }
             | Self::MediaType { .. }
             | Self::Encoded
             | Self::BodyTooLarge { .. }
@@ -174,6 +198,7 @@ impl Refusal {
         match self {
             Self::Store(error) | Self::Unread(error) => error.to_string(),
             Self::Fetch(error) => format!("what the sender's signature needs cannot be fetched: {error}"),
+            Self::Address { client } => client.why_not(),
             Self::NoSuchRoute
             | Self::NoSuchRun
             | Self::Method(_)
@@ -186,6 +211,8 @@ impl Refusal {
             | Self::Rejected(_)
             | Self::KeyReused
             | Self::Crowded
+            | Self::TooMany { .. }
+            | Self::Overloaded
             | Self::RunFailed { .. }
             | Self::RunGone(_)
             | Self::Lost => self.words().0,
@@ -220,6 +247,17 @@ impl Refusal {
             Self::KeyReused => (
                 "this Idempotency-Key came before with another body".into(),
                 "nothing was stored; use a new key for each request, and the same one only to repeat it",
+            ),
+            Self::Address { .. } => {
+                ("this address may not send here".into(), "the route's allow_ips says which may")
+            }
+            Self::TooMany { .. } => (
+                "this client sends more than it may".into(),
+                "nothing was stored; send it again after the time in Retry-After",
+            ),
+            Self::Overloaded => (
+                "more comes than can be stored now".into(),
+                "nothing was stored; send it again after the time in Retry-After",
             ),
             Self::Crowded => ("too many large requests at once".into(), "send it again later"),
             Self::RunFailed { run, .. } => (

@@ -1,4 +1,7 @@
 //! Every request has an id: in every log line about it, and in the answer.
+//!
+//! An id that came with the request (a proxy in front gives one) is kept, if it is short and of letters, digits, `-`, `_`
+//! and `.`; it names a request and proves nothing. Else one is drawn.
 
 use std::sync::Arc;
 

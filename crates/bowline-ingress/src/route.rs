@@ -1,10 +1,14 @@
 //! One webhook route: its path, its provider, which events start which workflows, and its limits.
 
-use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bowline_model::WorkflowName;
+use ipnet::IpNet;
 
-use crate::{Provider, cors};
+use crate::{
+    ClientLimit, Provider, cors,
+    proxies::{self, Client},
+};
 
 /// How large a body may be unless the route says otherwise.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -36,6 +40,9 @@ pub struct Route {
     body_bytes_max: usize,
     wait: Option<Duration>,
     origins: Vec<String>,
+    /// Where requests may come from, if not from everywhere; what is no range stands as what is wrong with it.
+    allowed: Vec<Result<IpNet, String>>,
+    client_limit: Option<ClientLimit>,
 }
 
 impl Route {
@@ -48,6 +55,8 @@ impl Route {
             body_bytes_max: BODY_BYTES_MAX,
             wait: None,
             origins: vec![],
+            allowed: vec![],
+            client_limit: None,
         }
     }
 
@@ -92,6 +101,44 @@ impl Route {
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self
+    }
+
+    /// Takes requests of these addresses (`192.0.2.1`) and ranges (`192.0.2.0/24`, `2001:db8::/32`) only; others are
+    /// answered 403. Call it several times for more. Who the client is behind proxies: see
+    /// [`TrustedProxies`](crate::TrustedProxies).
+    ///
+    /// Not in place of a signature: whoever can send from such an address is believed.
+    pub fn allow_ips(mut self, ranges: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.allowed.extend(ranges.into_iter().map(|range| proxies::parse_range(range.as_ref())));
+        self
+    }
+
+    /// How many requests each client may send here; more are answered 429. [`ClientLimit::default`] unless set. Counts
+    /// only where clients are known: see [`TrustedProxies`](crate::TrustedProxies).
+    pub fn client_limit(mut self, limit: ClientLimit) -> Self {
+        self.client_limit = Some(limit);
+        self
+    }
+
+    /// Whether it takes requests of some addresses only.
+    pub fn has_allowed_ips(&self) -> bool {
+        !self.allowed.is_empty()
+    }
+
+    /// An address from which requests are taken, for tests that send some.
+    pub fn some_allowed_ip(&self) -> Option<IpAddr> {
+        self.allowed.iter().flatten().next().map(IpNet::addr)
+    }
+
+    pub(crate) fn allows(&self, client: Client) -> bool {
+        self.allowed.is_empty()
+            || client
+                .address()
+                .is_some_and(|address| self.allowed.iter().flatten().any(|range| range.contains(&address)))
+    }
+
+    pub(crate) fn limit_of_clients(&self) -> Option<ClientLimit> {
+        self.client_limit
     }
 
     /// Where it is.
@@ -160,6 +207,9 @@ impl Route {
                 "route {path:?} waits for one result, and may start {workflows} workflows; wait on a route that starts one"
             ));
         }
+        for problem in self.allowed.iter().filter_map(|range| range.as_ref().err()) {
+            problems.push(format!("route {path:?} allows IPs: {problem}"));
+        }
         for origin in &self.origins {
             if let Some(what) = cors::problem(origin) {
                 problems.push(format!("route {path:?} allows origin {origin:?}, which {what}"));
@@ -185,6 +235,7 @@ impl fmt::Debug for Route {
             .field("body_bytes_max", &self.body_bytes_max)
             .field("wait", &self.wait)
             .field("origins", &self.origins)
+            .field("allowed", &self.allowed)
             .finish()
     }
 }

@@ -5,6 +5,7 @@
 
 mod body;
 mod connection;
+mod crowds;
 mod farewell;
 mod phase;
 mod tls;
@@ -25,7 +26,9 @@ use tokio::{
 pub use body::BodyTooSlow;
 pub use tls::{Tls, TlsError};
 
+use crate::{TrustedProxies, seldom::Seldom};
 use connection::Service;
+use crowds::{Crowds, Member};
 use turned_away::TurnedAway;
 
 /// What clients may take. Deadlines are the machine's time, not the [`Clock`](bowline_model::Clock)'s: a test that
@@ -121,6 +124,7 @@ pub struct Server {
     router: Router,
     limits: ServeLimits,
     tls: Option<Tls>,
+    proxies: Option<TrustedProxies>,
 }
 
 impl fmt::Debug for Server {
@@ -132,7 +136,7 @@ impl fmt::Debug for Server {
 impl Server {
     /// Without TLS, within the default limits.
     pub fn new(router: Router) -> Self {
-        Self { router, limits: ServeLimits::default(), tls: None }
+        Self { router, limits: ServeLimits::default(), tls: None, proxies: None }
     }
 
     /// What clients may take.
@@ -147,6 +151,13 @@ impl Server {
         self
     }
 
+    /// With this said, each peer that is none of these proxies is a client, which may have a quarter of all connections;
+    /// more are answered 429. Unsaid, all may come through one proxy, and there is no such limit.
+    pub fn trusted_proxies(mut self, proxies: Option<TrustedProxies>) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// Serves until `shutdown` is done; then stops accepting connections, answers the requests under way, and returns.
     ///
     /// # Durability
@@ -158,7 +169,7 @@ impl Server {
         let mut shutdown = pin!(shutdown);
         let mut fresh = pin!(keep_fresh(self.tls.as_ref()));
         loop {
-            let Arrival { stream, peer, place, service } = tokio::select! {
+            let Arrival { stream, peer, place, member, service } = tokio::select! {
                 () = &mut shutdown => break,
                 () = &mut fresh => continue,
                 arrived = doorway.next(&listener) => arrived,
@@ -170,7 +181,7 @@ impl Server {
             let driven = connection::drive(stream, peer, service, closing.subscribe());
             connections.spawn(async move {
                 driven.await;
-                drop(place);
+                drop((place, member));
             });
         }
         // First, so that a load balancer goes elsewhere at once.
@@ -193,6 +204,10 @@ struct Doorway {
     service: Arc<Service>,
     outside: Arc<Semaphore>,
     turned_away: Arc<Service>,
+    crowds: Option<Arc<Crowds>>,
+    crowding: Arc<Service>,
+    /// Who was turned away since all places are taken.
+    full: Seldom,
 }
 
 /// A connection, its place, and how it is served there.
@@ -200,6 +215,7 @@ struct Arrival {
     stream: TcpStream,
     peer: SocketAddr,
     place: OwnedSemaphorePermit,
+    member: Option<Member>,
     service: Arc<Service>,
 }
 
@@ -208,15 +224,16 @@ impl Doorway {
         let tls = server.tls.as_ref().map(Tls::acceptor);
         let places = |number: usize| Arc::new(Semaphore::new(number.min(Semaphore::MAX_PERMITS)));
         let limits = server.limits;
+        let service = |router, limits| Arc::new(Service { router, limits, tls: tls.clone() });
+        let crowds = |proxies| Arc::new(Crowds::new(proxies, limits.connections_max));
         Self {
             places: places(limits.connections_max),
-            service: Arc::new(Service { router: server.router.clone(), limits, tls: tls.clone() }),
+            service: service(server.router.clone(), limits),
             outside: places(limits.turned_away_max),
-            turned_away: Arc::new(Service {
-                router: TurnedAway::Full.router(),
-                limits: limits.of_turned_away(),
-                tls,
-            }),
+            turned_away: service(TurnedAway::Full.router(), limits.of_turned_away()),
+            crowds: server.proxies.clone().map(crowds),
+            crowding: service(TurnedAway::Crowding.router(), limits.of_turned_away()),
+            full: Seldom::default(),
         }
     }
 
@@ -234,7 +251,25 @@ impl Doorway {
             Ok(better) if Arc::ptr_eq(service, &self.turned_away) => (better, &self.service),
             Ok(_) | Err(_) => (place, service),
         };
-        Arrival { stream, peer, place, service: Arc::clone(service) }
+        if Arc::ptr_eq(service, &self.turned_away) {
+            self.tell_full();
+            return Arrival { stream, peer, place, member: None, service: Arc::clone(service) };
+        }
+        match self.crowds.as_ref().map(|crowds| crowds.enter(peer.ip())) {
+            None => Arrival { stream, peer, place, member: None, service: Arc::clone(service) },
+            Some(Ok(member)) => Arrival { stream, peer, place, member, service: Arc::clone(service) },
+            Some(Err(crowds::TooMany)) => {
+                // It goes outside, if there is room.
+                let place = Arc::clone(&self.outside).try_acquire_owned().unwrap_or(place);
+                Arrival { stream, peer, place, member: None, service: Arc::clone(&self.crowding) }
+            }
+        }
+    }
+
+    fn tell_full(&self) {
+        if let Some(refused) = self.full.note() {
+            tracing::warn!(refused, "there are as many connections as may be: more are answered 503");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     OpenOptions, PostRoute, Setup, Source, Workflow,
     build_id::build_id,
     config::{self, Config},
+    guard,
     inbox::DeclaredInbox,
     poll::DeclaredPoll,
     schedule::{self, DeclaredSchedule},
@@ -223,6 +224,7 @@ impl<S: Send + Sync + 'static> App<S> {
                 ),
             );
         }
+        guard::check(&routes, config.proxies.as_ref(), variables);
         if let Err(errors) = bowline_ingress::route::check(&routes) {
             variables.problem("routes", errors.to_string());
         }

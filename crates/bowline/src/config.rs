@@ -6,6 +6,7 @@
 //! | `BOWLINE_PUBLIC_URL` | none | where senders reach the app, e.g. `https://hooks.example.com`, with the prefix that a proxy takes off: for providers that sign the URL |
 //! | `BOWLINE_ADMIN` | `127.0.0.1:8081` | the admin API and the health checks |
 //! | `BOWLINE_TLS_CERT`, `BOWLINE_TLS_KEY` | none | files in PEM, a chain and its key: webhooks come in by TLS, and only so. Both or neither; read anew when they change. The admin address never speaks TLS |
+//! | `BOWLINE_TRUSTED_PROXIES` | none said | the proxies in front, addresses and ranges separated by commas, as `10.0.0.0/8`; or `none`. What they say of a client (`X-Forwarded-For` or `Forwarded`, which they must set themselves) is believed. Needed by routes with `allow_ips`; once it is said, each client is limited in connections and requests |
 //! | `BOWLINE_ALERT_URL` | none | a chat's hook that is told of dead letters and of refused credentials; a secret as a whole |
 //! | `BOWLINE_ADMIN_URL` | none | where people reach the admin pages: for links in alerts, and for providers that send them back there after a consent |
 //! | `BOWLINE_TOKEN_KEY` | none | the key that tokens are sealed with in the store (`openssl rand -base64 32`); needed by Apis whose tokens must outlive the process. Several, separated by commas: the first seals, all open. `BOWLINE_TOKEN_KEY_FILE` names a file with it |
@@ -15,11 +16,11 @@
 
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use bowline_ingress::{Tls, TlsError};
+use bowline_ingress::{Tls, TlsError, TrustedProxies};
 use bowline_model::{SystemClock, Variables};
 use bowline_store::sqlite::{SqliteOptions, Synchronous};
 
-use crate::alerts::AlertConfig;
+use crate::{alerts::AlertConfig, guard};
 
 /// Names the file of the certificate chain.
 pub(crate) const TLS_CERT_VARIABLE: &str = "BOWLINE_TLS_CERT";
@@ -34,6 +35,7 @@ pub(crate) struct Config {
     /// Without a slash at its end.
     pub(crate) public_url: Option<String>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) proxies: Option<TrustedProxies>,
     pub(crate) store: StoreConfig,
     pub(crate) alerts: AlertConfig,
     pub(crate) log: LogForm,
@@ -62,6 +64,7 @@ impl Config {
             admin: address(variables, "BOWLINE_ADMIN", "127.0.0.1:8081"),
             public_url: public_url(variables),
             tls: tls(variables),
+            proxies: guard::trusted_proxies(variables),
             store: store(variables),
             alerts: AlertConfig::read(variables),
             log: log(variables),

@@ -16,6 +16,7 @@ mod build_id;
 mod certificates;
 pub mod cli;
 pub mod config;
+mod guard;
 mod hmac;
 mod housekeeping;
 mod inbox;

@@ -376,6 +376,7 @@ impl Node {
             Arc::new(move || poked.poke()),
         )?
         .public_url(app.config.public_url.clone())
+        .trusted_proxies(app.config.proxies.clone())
         .fetch(Arc::new(Certificates::new()));
         Ok(Self {
             app: app.name.clone(),

@@ -2,12 +2,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bowline_ingress::{Rejection, Route, providers};
+use bowline_ingress::{ClientLimit, Rejection, Route, providers};
 use bowline_model::Variables;
 use serde::de::DeserializeOwned;
 
 use crate::{
     Workflow,
+    guard::Guard,
     input::{Validated, read},
     source::secrets,
     workflow::Declared,
@@ -196,6 +197,7 @@ impl<I: DeserializeOwned + 'static> Post<I> {
             body_bytes_max: None,
             wait: None,
             origins: vec![],
+            guard: Guard::default(),
         }
     }
 }
@@ -210,6 +212,7 @@ pub struct PostRoute<S> {
     body_bytes_max: Option<usize>,
     wait: Option<Duration>,
     origins: Vec<String>,
+    guard: Guard,
 }
 
 impl<S> PostRoute<S> {
@@ -245,6 +248,20 @@ impl<S> PostRoute<S> {
         self
     }
 
+    /// Takes requests of these addresses (`192.0.2.1`) and ranges (`192.0.2.0/24`, `2001:db8::/32`) only; others are
+    /// answered 403. Needs `BOWLINE_TRUSTED_PROXIES`: the proxies in front, or `none`.
+    pub fn allow_ips(mut self, ranges: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.guard.allowed.extend(ranges.into_iter().map(Into::into));
+        self
+    }
+
+    /// How many requests each client may send here, in that time; more are answered 429. 1,000 a second with bursts of
+    /// 10,000 unless set. Needs `BOWLINE_TRUSTED_PROXIES`, without which nobody is limited.
+    pub fn client_limit(mut self, requests: u32, per: Duration) -> Self {
+        self.guard.limit = Some(ClientLimit::of(requests, per));
+        self
+    }
+
     pub(crate) fn workflow(&self) -> &Declared<S> {
         &self.workflow
     }
@@ -268,6 +285,7 @@ impl<S> PostRoute<S> {
         if let Some(limit) = self.wait {
             route = route.wait(limit);
         }
+        let route = self.guard.stand_before(route);
         Some(self.origins.iter().fold(route, |route, origin| route.allow_origin(origin)))
     }
 }

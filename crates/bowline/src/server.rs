@@ -42,9 +42,20 @@ pub(crate) fn open_store(config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<
     SqliteStore::open(&config.path, config.options.clone(), clock)
 }
 
+/// Each connection is an open file, and so are those to other systems. What shells allow is often less than what they
+/// let programs ask for.
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Serves until the process is asked to stop (SIGTERM, SIGINT).
 pub(crate) async fn run(app: BuiltApp) -> Result<(), ServeError> {
     let stop = stop_signal().map_err(ServeError::Signals)?;
+    allow_open_files();
     let sqlite = open_store(&app.config.store, app.clock.clone())?;
     let events = listen("BOWLINE_LISTEN", app.config.listen).await?;
     let admin = listen("BOWLINE_ADMIN", app.config.admin).await?;
@@ -60,7 +71,10 @@ pub(crate) async fn run(app: BuiltApp) -> Result<(), ServeError> {
     );
     let limits = app.serve.limits;
     let (events_stopping, events_stopped) = watch::channel(false);
-    let door = Server::new(node.door.router()).limits(limits).tls(app.config.tls.clone());
+    let door = Server::new(node.door.router())
+        .limits(limits)
+        .tls(app.config.tls.clone())
+        .trusted_proxies(app.config.proxies.clone());
     let events = tokio::spawn(door.serve(events, told(events_stopped)));
     // Whoever bound it to an address of this machine reaches it by that address.
     let desk = node.admin().allow_host(app.config.admin.ip().to_string()).router();

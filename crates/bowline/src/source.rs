@@ -1,11 +1,11 @@
 //! Where an app's events come from: a provider, and which of its events start which workflows.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use bowline_ingress::{Provider, Route, providers};
+use bowline_ingress::{ClientLimit, Provider, Route, providers};
 use bowline_model::{Secret, Variables};
 
-use crate::{Workflow, workflow::Declared};
+use crate::{Workflow, guard::Guard, workflow::Declared};
 
 type MakeProvider = dyn Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync;
 
@@ -15,11 +15,17 @@ pub struct Source<S> {
     provider: Arc<MakeProvider>,
     subscriptions: Vec<(String, Declared<S>)>,
     body_bytes_max: Option<usize>,
+    guard: Guard,
 }
 
 impl<S> Source<S> {
     fn new(provider: impl Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync + 'static) -> Self {
-        Self { provider: Arc::new(provider), subscriptions: vec![], body_bytes_max: None }
+        Self {
+            provider: Arc::new(provider),
+            subscriptions: vec![],
+            body_bytes_max: None,
+            guard: Guard::default(),
+        }
     }
 
     /// Events of these types start that workflow: `payment_intent.succeeded`, all below a prefix with
@@ -37,6 +43,20 @@ impl<S> Source<S> {
         self
     }
 
+    /// Takes requests of these addresses (`192.0.2.1`) and ranges (`192.0.2.0/24`, `2001:db8::/32`) only; others are
+    /// answered 403. Needs `BOWLINE_TRUSTED_PROXIES`: the proxies in front, or `none`.
+    pub fn allow_ips(mut self, ranges: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.guard.allowed.extend(ranges.into_iter().map(Into::into));
+        self
+    }
+
+    /// How many requests each client may send here, in that time; more are answered 429. 1,000 a second with bursts of
+    /// 10,000 unless set. Needs `BOWLINE_TRUSTED_PROXIES`, without which nobody is limited.
+    pub fn client_limit(mut self, requests: u32, per: Duration) -> Self {
+        self.guard.limit = Some(ClientLimit::of(requests, per));
+        self
+    }
+
     pub(crate) fn workflows(&self) -> impl Iterator<Item = &Declared<S>> {
         self.subscriptions.iter().map(|(_, workflow)| workflow)
     }
@@ -48,10 +68,10 @@ impl<S> Source<S> {
         for (pattern, workflow) in &self.subscriptions {
             route = route.on(pattern, workflow.name().clone());
         }
-        Some(match self.body_bytes_max {
-            Some(bytes) => route.body_bytes_max(bytes),
-            None => route,
-        })
+        if let Some(bytes) = self.body_bytes_max {
+            route = route.body_bytes_max(bytes);
+        }
+        Some(self.guard.stand_before(route))
     }
 }
 

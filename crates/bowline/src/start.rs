@@ -12,6 +12,7 @@ use crate::{
     build_id::build_id,
     cli::{self, Checked, CliContext, Error, send::Unsigned},
     config::{Config, TLS_CERT_VARIABLE, TLS_KEY_VARIABLE},
+    guard::PROXIES_VARIABLE,
     logs, server,
     setup::{TOKEN_KEY_FILE_VARIABLE, TOKEN_KEY_VARIABLE},
 };
@@ -109,6 +110,9 @@ fn check<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) -> Vec<C
     if let Some(tls) = &built.config.tls {
         fine(TLS_CERT_VARIABLE, told_of_end(tls.ends(), SystemClock.now()));
         fine(TLS_KEY_VARIABLE, "is the certificate's key".to_owned());
+    }
+    if built.config.proxies.is_some() {
+        fine(PROXIES_VARIABLE, "is set: clients are known, and limited".to_owned());
     }
     if built.config.alerts.hook.is_some() {
         fine(alerts::HOOK_VARIABLE, "is set".to_owned());

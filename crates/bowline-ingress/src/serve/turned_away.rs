@@ -1,24 +1,26 @@
 //! Whole connections that are turned away: each request on them is read, told why, and told to close.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::{
     Router,
     extract::Request,
     http::{HeaderValue, StatusCode, Version, header},
+    middleware,
     response::{IntoResponse, Response},
 };
 
-use crate::{body, problem};
+use bowline_model::{Clock, SystemClock};
 
-/// When to come back to a server that is full.
-const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
+use crate::{body, problem, request_id};
 
 /// Why nothing on a connection comes to the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TurnedAway {
     /// All places for connections are taken.
     Full,
+    /// Its client has its share of them.
+    Crowding,
     /// It speaks without TLS to a port that speaks nothing else.
     Unencrypted,
 }
@@ -26,7 +28,7 @@ pub(super) enum TurnedAway {
 impl TurnedAway {
     /// Answers every request so.
     pub(super) fn router(self) -> Router {
-        Router::new().fallback(async move |request: Request| {
+        let router = Router::new().fallback(async move |request: Request| {
             let (parts, mut body) = request.into_parts();
             // Who waits for "100 Continue" has not begun to send, and reading the body would ask for it.
             if !parts.headers.contains_key(header::EXPECT) {
@@ -38,7 +40,9 @@ impl TurnedAway {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             response
-        })
+        });
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        router.layer(middleware::from_fn_with_state(clock, request_id::assign))
     }
 
     fn response(self) -> Response {
@@ -48,6 +52,11 @@ impl TurnedAway {
                 "there are as many connections as this server takes",
                 "nothing was stored; send it again later",
             ),
+            Self::Crowding => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "there are as many connections from this address as it may have",
+                "nothing was stored; use fewer connections, or send it again later",
+            ),
             Self::Unencrypted => {
                 (StatusCode::BAD_REQUEST, "this port speaks TLS only", "send it to https://, not http://")
             }
@@ -55,8 +64,8 @@ impl TurnedAway {
         let body = problem::body(status, detail, hint, vec![]);
         let mut response = (status, [(header::CONTENT_TYPE, problem::MEDIA_TYPE)], body).into_response();
         match self {
-            Self::Full => {
-                let wait = HeaderValue::from(FULL_RETRY_AFTER.as_secs());
+            Self::Full | Self::Crowding => {
+                let wait = HeaderValue::from(problem::OVERLOADED_RETRY_AFTER.as_secs());
                 response.headers_mut().insert(header::RETRY_AFTER, wait);
             }
             Self::Unencrypted => {}

@@ -1,6 +1,7 @@
 //! Events enter over real sockets, into a real store.
 
 mod answers;
+mod clients;
 mod clock;
 mod doors;
 mod duplicates;
@@ -17,6 +18,7 @@ mod replay;
 mod schedules;
 mod secrecy;
 mod site;
+mod slow;
 mod sockets;
 mod waiting;
 mod wire;

@@ -9,7 +9,9 @@ use std::{
 };
 
 use axum::Router;
-use bowline_ingress::{Door, Provider, Route, ServeLimits, Server, Unsigned, providers::Stripe};
+use bowline_ingress::{
+    Door, Provider, Route, ServeLimits, Server, TrustedProxies, Unsigned, providers::Stripe,
+};
 use bowline_model::{BuildId, Clock, Event, EventId, Run, Secret, SystemClock};
 use bowline_store::{RunFilter, SqliteOptions, SqliteStore, Store};
 use jiff::Timestamp;
@@ -29,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: ServeLimits,
     pub(crate) around: fn(Router) -> Router,
+    pub(crate) proxies: Option<TrustedProxies>,
     pub(crate) server: Box<dyn FnOnce(Server) -> Server + Send>,
 }
 
@@ -61,6 +64,7 @@ pub(crate) fn plan() -> Plan {
         clock,
         limits: ServeLimits::default(),
         around: |router| router,
+        proxies: None,
         server: Box::new(|server| server),
     }
 }
@@ -83,12 +87,12 @@ impl Plan {
                 counter.fetch_add(1, Ordering::SeqCst);
             }),
         );
-        let door = door.expect("the routes are sound");
+        let door = door.expect("the routes are sound").trusted_proxies(self.proxies.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
         let router = (self.around)(door.router());
-        let server = (self.server)(Server::new(router).limits(self.limits));
+        let server = (self.server)(Server::new(router).limits(self.limits).trusted_proxies(self.proxies));
         let served = tokio::spawn(server.serve(listener, async {
             let _ = stopped.await;
         }));

@@ -1,6 +1,8 @@
 //! What senders send: to the app's router, within this process.
 
-use axum::{Router, body::Body};
+use std::net::SocketAddr;
+
+use axum::{Router, body::Body, extract::ConnectInfo};
 use bowline_ingress::{Named, Route, Unsigned};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -104,6 +106,10 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = path.parse().expect("the path of a route");
         request.headers_mut().extend(signed.headers);
+        // From an address that the route takes.
+        if let Some(address) = self.route(path).some_allowed_ip() {
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from((address, 443))));
+        }
         self.request(request)
     }
 }
