@@ -14,6 +14,7 @@
 //! | [`waiting`] | answers with a run's result |
 //! | [`provider`], [`providers`] | who sent it, and is it genuine |
 //! | [`delivery`] | what a genuine request holds: events, or a handshake |
+//! | [`form`] | the JSON that is kept of a form |
 //! | [`fetch`] | what has to be fetched to judge a request |
 //! | [`inbox`] | folders into which others put files |
 //! | [`poll`] | a remote without webhooks is asked for news |
@@ -41,6 +42,7 @@ pub mod accept;
 pub mod delivery;
 pub mod door;
 pub mod fetch;
+pub mod form;
 pub mod inbox;
 pub mod poll;
 pub mod provider;

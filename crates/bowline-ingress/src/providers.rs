@@ -5,6 +5,13 @@
 //! | [`Stripe`] | `type` | `id` | [`/data/object`](stripe::INPUT_POINTER) | 3 days | [30 days](stripe::DEDUPE_FOR) |
 //! | [`StandardWebhooks`], Svix | `type`, else [`message`](standard_webhooks::KIND) | `webhook-id` header | the whole body | about a day | [30 days](standard_webhooks::DEDUPE_FOR) |
 //! | [`GitHub`] | `x-github-event` header, and `.action` | `x-github-delivery` header | the whole body | by hand only | [30 days](github::DEDUPE_FOR) |
+//! | [`Slack`] | the inner event's `type`; `command.todo`; `interaction.block_actions` | `event_id`; of forms their bytes | [`/event`](slack); the form; the payload | 6 min, or a day | [30 days](slack::DEDUPE_FOR) |
+//! | [`Shopify`] | `x-shopify-topic` header | `x-shopify-webhook-id` header | the whole body | 4 hours | [30 days](shopify::DEDUPE_FOR) |
+//! | [`HubSpot`] | `subscriptionType` | all but `attemptNumber` | [the item](hubspot) | a day | [30 days](hubspot::DEDUPE_FOR) |
+//! | [`Twilio`] | [`message.…`, `call.…`](twilio) | `i-twilio-idempotency-token` header | the form's fields | once, at once | [30 days](twilio::DEDUPE_FOR) |
+//! | [`Square`] | `type` | `event_id` | [`/data`](square::INPUT_POINTER) | 3 days | [30 days](square::DEDUPE_FOR) |
+//! | [`Paddle`] | `event_type` | `event_id` | [`/data`](paddle::INPUT_POINTER) | 3 days | [30 days](paddle::DEDUPE_FOR) |
+//! | [`Zoom`] | `event` | its bytes | [`/payload`](zoom::INPUT_POINTER) | 85 min | [30 days](zoom::DEDUPE_FOR) |
 //! | [`Hmac`]: any other | wherever you say | wherever you say, if it has one | the part you say | – | [30 days](hmac::DEDUPE_FOR), unless you say |
 //! | [`Post`]: first-party JSON | [`post`](post::KIND) | yours, or the `Idempotency-Key` header's | the whole body | – | [a day](post::DEDUPE_FOR), unless you say |
 //!
@@ -14,13 +21,27 @@ pub(crate) mod json;
 
 pub mod github;
 pub mod hmac;
+pub mod hubspot;
+pub mod paddle;
 pub mod post;
+pub mod shopify;
+pub mod slack;
+pub mod square;
 pub mod standard_webhooks;
 pub mod stripe;
+pub mod twilio;
+pub mod zoom;
 
 pub use github::GitHub;
 pub use hmac::Hmac;
+pub use hubspot::HubSpot;
 pub use json::id_of;
+pub use paddle::Paddle;
 pub use post::{Auth, Post};
+pub use shopify::Shopify;
+pub use slack::Slack;
+pub use square::Square;
 pub use standard_webhooks::StandardWebhooks;
 pub use stripe::Stripe;
+pub use twilio::Twilio;
+pub use zoom::Zoom;

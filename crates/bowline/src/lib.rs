@@ -59,7 +59,9 @@ pub use open::{OpenApp, OpenError, OpenOptions};
 pub use post::{Post, PostRoute};
 pub use run::{RunError, RunHandle};
 pub use setup::Setup;
-pub use source::{GitHub, Source, StandardWebhooks, Stripe};
+pub use source::{
+    GitHub, HubSpot, Paddle, Shopify, Slack, Source, Square, StandardWebhooks, Stripe, Twilio, Zoom,
+};
 pub use starting::{START_DEDUPE_FOR, Start, StartError};
 pub use workflow::{Workflow, workflow};
 
@@ -70,9 +72,9 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Api, App, Attempt, Call, CatchUp, Context, Cursor, Error, Every, Found, GitHub, Hmac, Inbox,
-        InboxFile, OAuth, Overlap, Page, Paging, Poll, Post, Response, Result, RetryPolicy, Schedule, Secret,
-        Setup, StandardWebhooks, Stripe, Tick,
+        Api, App, Attempt, Call, CatchUp, Context, Cursor, Error, Every, Found, GitHub, Hmac, HubSpot, Inbox,
+        InboxFile, OAuth, Overlap, Paddle, Page, Paging, Poll, Post, Response, Result, RetryPolicy, Schedule,
+        Secret, Setup, Shopify, Slack, Square, StandardWebhooks, Stripe, Tick, Twilio, Zoom,
         time::{days, hours, minutes, secs},
         workflow,
     };

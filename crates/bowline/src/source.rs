@@ -1,11 +1,17 @@
 //! Where an app's events come from: a provider, and which of its events start which workflows.
 
+mod business;
+mod talk;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use bowline_ingress::{ClientLimit, Provider, Route, providers};
 use bowline_model::{Secret, Variables};
 
 use crate::{Workflow, guard::Guard, workflow::Declared};
+
+pub use business::{HubSpot, Paddle, Shopify, Square};
+pub use talk::{Slack, Twilio, Zoom};
 
 type MakeProvider = dyn Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync;
 
