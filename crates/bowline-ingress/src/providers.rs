@@ -12,6 +12,15 @@
 //! | [`Square`] | `type` | `event_id` | [`/data`](square::INPUT_POINTER) | 3 days | [30 days](square::DEDUPE_FOR) |
 //! | [`Paddle`] | `event_type` | `event_id` | [`/data`](paddle::INPUT_POINTER) | 3 days | [30 days](paddle::DEDUPE_FOR) |
 //! | [`Zoom`] | `event` | its bytes | [`/payload`](zoom::INPUT_POINTER) | 85 min | [30 days](zoom::DEDUPE_FOR) |
+//! | [`GitLab`] | `object_kind` or `event_name`, and `.object_attributes.action` | `webhook-id` header, else `idempotency-key` | the whole body | by hand only | [30 days](gitlab::DEDUPE_FOR) |
+//! | [`Bitbucket`] | `x-event-key` header | `x-request-uuid` header, else `x-request-id` | the whole body | two more times, at once | [30 days](bitbucket::DEDUPE_FOR) |
+//! | [`Linear`] | `type`, and `.action` | `linear-delivery` header | the whole body | 7 hours | [30 days](linear::DEDUPE_FOR) |
+//! | [`Intercom`] | `topic` | `id` | [`/data/item`](intercom::INPUT_POINTER) | – | [30 days](intercom::DEDUPE_FOR) |
+//! | [`Typeform`] | `event_type` | `event_id` | [`/form_response`](typeform::INPUT_POINTER) | 10 hours | [30 days](typeform::DEDUPE_FOR) |
+//! | [`Calendly`] | `event` | `payload.uri`, `event` and `created_at`, together | [`/payload`](calendly::INPUT_POINTER) | 24 hours | [30 days](calendly::DEDUPE_FOR) |
+//! | [`Zendesk`] | `type` without `zen:event-type:` | `id`; of triggers the `x-zendesk-webhook-invocation-id` header | the whole body | minutes | [30 days](zendesk::DEDUPE_FOR) |
+//! | [`Xero`], each of `events` | `eventCategory.eventType` | tenant, resource, category, type and date, together | one of `events` | 24 hours | [30 days](xero::DEDUPE_FOR) |
+//! | [`Meta`], each item of `entry` | `object.field`, `object.messaging` | digest of the item | the body with this item only | 36 hours | [30 days](meta::DEDUPE_FOR) |
 //! | [`Hmac`]: any other | wherever you say | wherever you say, if it has one | the part you say | – | [30 days](hmac::DEDUPE_FOR), unless you say |
 //! | [`Post`]: first-party JSON | [`post`](post::KIND) | yours, or the `Idempotency-Key` header's | the whole body | – | [a day](post::DEDUPE_FOR), unless you say |
 //!
@@ -19,9 +28,15 @@
 
 pub(crate) mod json;
 
+pub mod bitbucket;
+pub mod calendly;
 pub mod github;
+pub mod gitlab;
 pub mod hmac;
 pub mod hubspot;
+pub mod intercom;
+pub mod linear;
+pub mod meta;
 pub mod paddle;
 pub mod post;
 pub mod shopify;
@@ -30,12 +45,21 @@ pub mod square;
 pub mod standard_webhooks;
 pub mod stripe;
 pub mod twilio;
+pub mod typeform;
+pub mod xero;
+pub mod zendesk;
 pub mod zoom;
 
+pub use bitbucket::Bitbucket;
+pub use calendly::Calendly;
 pub use github::GitHub;
+pub use gitlab::GitLab;
 pub use hmac::Hmac;
 pub use hubspot::HubSpot;
+pub use intercom::Intercom;
 pub use json::id_of;
+pub use linear::Linear;
+pub use meta::Meta;
 pub use paddle::Paddle;
 pub use post::{Auth, Post};
 pub use shopify::Shopify;
@@ -44,4 +68,7 @@ pub use square::Square;
 pub use standard_webhooks::StandardWebhooks;
 pub use stripe::Stripe;
 pub use twilio::Twilio;
+pub use typeform::Typeform;
+pub use xero::Xero;
+pub use zendesk::Zendesk;
 pub use zoom::Zoom;

@@ -208,11 +208,11 @@ pub(crate) enum Place {
 }
 
 /// Between the parts of an id: no provider's ids have it.
-const COMPOSITE_SEPARATOR: &str = "|";
+pub(crate) const COMPOSITE_SEPARATOR: &str = "|";
 
 impl Place {
     /// What stands there; `None` if nothing does.
-    fn read(self, request: &RawRequest<'_>, body: &[u8]) -> Result<Option<String>, Rejection> {
+    pub(crate) fn read(self, request: &RawRequest<'_>, body: &[u8]) -> Result<Option<String>, Rejection> {
         match self {
             Self::Header(name) => {
                 let value = request.header(name).map_err(|twice| Rejection::unroutable(twice.to_string()))?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
-use crate::{Rejection, SignError, delivery::EVENTS_MAX};
+use crate::{Delivery, Named, Rejection, SignError, delivery::EVENTS_MAX};
 
 /// The text or number that `pointer` leads to, as text; `None` if there is nothing, or `null`.
 ///
@@ -104,6 +104,34 @@ pub(crate) fn put(into: &mut Value, pointer: &str, value: Value) {
         place = object.entry(name).or_insert(Value::Null);
     }
     *place = value;
+}
+
+/// The events with `.action` behind their types, where their bodies have one at that pointer.
+pub(crate) fn with_action(mut delivery: Delivery, pointer: &str) -> Delivery {
+    if let Delivery::Events(events) = &mut delivery {
+        for event in events {
+            // One that is no text says nothing of the type.
+            if let Ok(Some(action)) = text_at(&event.body, pointer) {
+                event.envelope.kind = format!("{}.{action}", event.envelope.kind);
+            }
+        }
+    }
+    delivery
+}
+
+/// The body that [`with_action`] names as that event: `body` makes it without the action.
+pub(crate) fn body_with_action(
+    event: &Named<'_>,
+    pointer: &str,
+    body: impl FnOnce(&Named<'_>) -> Value,
+) -> Value {
+    let (kind, action) =
+        event.kind.split_once('.').map_or((event.kind, None), |(kind, action)| (kind, Some(action)));
+    let mut body = body(&Named { id: event.id, kind });
+    if let (Some(action), true) = (action, body.is_object()) {
+        put(&mut body, pointer, action.into());
+    }
+    body
 }
 
 /// The id of an event that is signed by hand: the same for the same body.

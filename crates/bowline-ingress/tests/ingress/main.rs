@@ -13,6 +13,7 @@ mod log;
 mod pages;
 mod posts;
 mod program;
+mod providers;
 mod refusals;
 mod replay;
 mod schedules;
@@ -20,6 +21,7 @@ mod secrecy;
 mod site;
 mod slow;
 mod sockets;
+mod visit;
 mod waiting;
 mod wire;
 
