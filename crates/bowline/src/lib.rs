@@ -60,7 +60,8 @@ pub use post::{Post, PostRoute};
 pub use run::{RunError, RunHandle};
 pub use setup::Setup;
 pub use source::{
-    GitHub, HubSpot, Paddle, Shopify, Slack, Source, Square, StandardWebhooks, Stripe, Twilio, Zoom,
+    Bitbucket, Calendly, GitHub, GitLab, HubSpot, Intercom, Linear, Meta, Paddle, Shopify, Slack, Source,
+    Square, StandardWebhooks, Stripe, Twilio, Typeform, Xero, Zendesk, Zoom,
 };
 pub use starting::{START_DEDUPE_FOR, Start, StartError};
 pub use workflow::{Workflow, workflow};

@@ -1,6 +1,8 @@
 //! Where an app's events come from: a provider, and which of its events start which workflows.
 
 mod business;
+mod code;
+mod office;
 mod talk;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -11,6 +13,8 @@ use bowline_model::{Secret, Variables};
 use crate::{Workflow, guard::Guard, workflow::Declared};
 
 pub use business::{HubSpot, Paddle, Shopify, Square};
+pub use code::{Bitbucket, GitLab, Linear};
+pub use office::{Calendly, Intercom, Meta, Typeform, Xero, Zendesk};
 pub use talk::{Slack, Twilio, Zoom};
 
 type MakeProvider = dyn Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync;
