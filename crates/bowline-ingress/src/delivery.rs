@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
 
 use crate::{Envelope, Provider, RawRequest};
@@ -71,27 +71,39 @@ pub struct Answer {
     pub media_type: &'static str,
     /// The body.
     pub body: Bytes,
+    /// Other headers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
     /// Status 200 with plain text.
     pub fn text(body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, media_type: "text/plain; charset=utf-8", body: body.into() }
+        Self {
+            status: StatusCode::OK,
+            media_type: "text/plain; charset=utf-8",
+            body: body.into(),
+            headers: vec![],
+        }
     }
 
     /// Status 200 with JSON.
     pub fn json(body: &serde_json::Value) -> Self {
-        Self { status: StatusCode::OK, media_type: "application/json", body: body.to_string().into() }
+        Self {
+            status: StatusCode::OK,
+            media_type: "application/json",
+            body: body.to_string().into(),
+            headers: vec![],
+        }
     }
 
     /// That status, and no body.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, media_type: "", body: Bytes::new() }
+        Self { status, media_type: "", body: Bytes::new(), headers: vec![] }
     }
 }
 
 /// How a provider wants to be told that its events are on disk. Some show the answer to people, or complain of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiptForm {
     /// 200 with `{"status":"accepted","event":"evt_1","runs":[17]}`.
     Json,
@@ -104,4 +116,6 @@ pub enum ReceiptForm {
         /// Its media type.
         media_type: &'static str,
     },
+    /// 303: a browser that sent a form goes there, and shows what is there.
+    SeeOther(HeaderValue),
 }

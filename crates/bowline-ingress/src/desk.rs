@@ -62,9 +62,6 @@ impl Desk {
         body: &mut Body,
     ) -> Result<Response, Refusal> {
         let _guest = self.gate.admit(route, parts, self.clock.monotonic())?;
-        if parts.method == Method::OPTIONS {
-            return cors::preflight(route, parts, "POST", Refusal::Method(methods_of(route)));
-        }
         let (provider, nothing) = (&**route.provider(), Bytes::new());
         let url = self.public_url.as_ref().map(|base| url_of(base, route, parts));
         let head = RawRequest {
@@ -79,10 +76,17 @@ impl Desk {
             tracing::info!(route = route.path(), "answered who asked whether anybody is here");
             return Ok(reply::prescribed(answer));
         }
+        if parts.method == Method::OPTIONS {
+            return cors::preflight(route, parts, "POST", Refusal::Method(methods_of(route)));
+        }
         check_head(route, parts)?;
         let body::Held { bytes, share } = body::read(body, route.body_limit(), &self.bodies).await?;
         match self.verify(route, &RawRequest { body: &bytes, ..head }).await? {
-            Verified::Events(events) => self.take(route, parts, events, share).await,
+            Verified::Events(events) => {
+                let form = provider.receipt(&RawRequest { body: &bytes, ..head });
+                drop(bytes);
+                self.take(route, parts, form, events, share).await
+            }
             Verified::Handshake(Handshake::Answer(answer)) => {
                 tracing::info!(route = route.path(), "shook hands");
                 Ok(reply::prescribed(answer))
@@ -90,7 +94,7 @@ impl Desk {
             Verified::Handshake(Handshake::Fetch { url }) => {
                 self.fetcher.get_unless(&url, || false).await.map_err(Refusal::Fetch)?;
                 tracing::info!(route = route.path(), "confirmed what was asked for");
-                Ok(reply::receipt(provider.receipt(), Status::Ignored, &[]))
+                Ok(reply::receipt(provider.receipt(&head), Status::Ignored, &[]))
             }
         }
     }
@@ -117,10 +121,10 @@ impl Desk {
         &self,
         route: &Route,
         parts: &Parts,
+        form: ReceiptForm,
         events: Vec<VerifiedEvent>,
         share: Option<OwnedSemaphorePermit>,
     ) -> Result<Response, Refusal> {
-        let form = route.provider().receipt();
         let sorted = events.into_iter().map(|event| (route.workflows_for(event.kind()), event));
         let (wanted, ignored): (Vec<_>, Vec<_>) = sorted.partition(|(workflows, _)| !workflows.is_empty());
         for (_, event) in &ignored {
@@ -241,6 +245,9 @@ fn check_head(route: &Route, parts: &Parts) -> Result<(), Refusal> {
         return Err(Refusal::Method(methods_of(route)));
     }
     let expected = route.provider().media_types();
+    if expected == ["*/*"] {
+        return check_encoding(parts);
+    }
     let mut content_types = parts.headers.get_all(header::CONTENT_TYPE).iter();
     let is_expected = match (content_types.next(), content_types.next()) {
         (Some(content_type), None) => expected.iter().any(|expected| is_of_type(content_type, expected)),
@@ -249,6 +256,10 @@ fn check_head(route: &Route, parts: &Parts) -> Result<(), Refusal> {
     if !is_expected {
         return Err(Refusal::MediaType { expected });
     }
+    check_encoding(parts)
+}
+
+fn check_encoding(parts: &Parts) -> Result<(), Refusal> {
     let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::Encoded);
@@ -257,7 +268,7 @@ fn check_head(route: &Route, parts: &Parts) -> Result<(), Refusal> {
 }
 
 /// Whatever its parameters are.
-fn is_of_type(content_type: &HeaderValue, expected: &str) -> bool {
+pub(crate) fn is_of_type(content_type: &HeaderValue, expected: &str) -> bool {
     let media_type = content_type.to_str().ok().and_then(|value| value.split(';').next());
     media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(expected))
 }

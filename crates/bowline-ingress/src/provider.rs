@@ -59,7 +59,8 @@ pub trait Provider: Send + Sync + 'static {
     fn delivery(&self, request: &RawRequest<'_>) -> Result<Delivery, Rejection>;
 
     /// How it wants to be told that its events are on disk.
-    fn receipt(&self) -> ReceiptForm {
+    fn receipt(&self, request: &RawRequest<'_>) -> ReceiptForm {
+        let RawRequest { .. } = request;
         ReceiptForm::Json
     }
 

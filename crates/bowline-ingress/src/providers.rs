@@ -21,6 +21,7 @@
 //! | [`Zendesk`] | `type` without `zen:event-type:` | `id`; of triggers the `x-zendesk-webhook-invocation-id` header | the whole body | minutes | [30 days](zendesk::DEDUPE_FOR) |
 //! | [`Xero`], each of `events` | `eventCategory.eventType` | tenant, resource, category, type and date, together | one of `events` | 24 hours | [30 days](xero::DEDUPE_FOR) |
 //! | [`Meta`], each item of `entry` | `object.field`, `object.messaging` | digest of the item | the body with this item only | 36 hours | [30 days](meta::DEDUPE_FOR) |
+//! | [`CloudEvents`] | `type` | `source` and `id` | [`/data`](cloud_events) | as their sender does | [30 days](cloud_events::DEDUPE_FOR) |
 //! | [`Hmac`]: any other | wherever you say | wherever you say, if it has one | the part you say | – | [30 days](hmac::DEDUPE_FOR), unless you say |
 //! | [`Post`]: first-party JSON | [`post`](post::KIND) | yours, or the `Idempotency-Key` header's | the whole body | – | [a day](post::DEDUPE_FOR), unless you say |
 //!
@@ -30,6 +31,7 @@ pub(crate) mod json;
 
 pub mod bitbucket;
 pub mod calendly;
+pub mod cloud_events;
 pub mod github;
 pub mod gitlab;
 pub mod hmac;
@@ -52,6 +54,7 @@ pub mod zoom;
 
 pub use bitbucket::Bitbucket;
 pub use calendly::Calendly;
+pub use cloud_events::CloudEvents;
 pub use github::GitHub;
 pub use gitlab::GitLab;
 pub use hmac::Hmac;

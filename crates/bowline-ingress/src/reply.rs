@@ -78,6 +78,9 @@ pub(crate) fn receipt(form: ReceiptForm, status: Status, items: &[Item<'_>]) -> 
         (ReceiptForm::Json, [one]) => Json(one).into_response(),
         (ReceiptForm::Json, events) => Json(Batch { status, events }).into_response(),
         (ReceiptForm::Empty(status), _) => status.into_response(),
+        (ReceiptForm::SeeOther(page), _) => {
+            (StatusCode::SEE_OTHER, [(header::LOCATION, page)]).into_response()
+        }
         (ReceiptForm::Text { body, media_type }, _) => {
             ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], body).into_response()
         }
@@ -103,6 +106,7 @@ pub(crate) fn prescribed(answer: Answer) -> Response {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     headers.insert(header::CACHE_CONTROL, NO_STORE);
+    headers.extend(answer.headers);
     response
 }
 

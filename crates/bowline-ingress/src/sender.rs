@@ -104,7 +104,7 @@ impl<T: Sender> Provider for T {
         Sender::delivery(self, request)
     }
 
-    fn receipt(&self) -> ReceiptForm {
+    fn receipt(&self, _request: &RawRequest<'_>) -> ReceiptForm {
         T::ROW.receipt
     }
 
@@ -164,7 +164,7 @@ impl<T: Sender> Provider for T {
 }
 
 /// A provider's line in the table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Row {
     /// What an event's record calls it. Never changes.
     pub(crate) name: &'static str,

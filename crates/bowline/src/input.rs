@@ -1,7 +1,7 @@
 //! Typed and validated input of first-party routes: what does not fit is refused at the door, with every field named.
 
 use bowline_ingress::{FieldError, Rejection};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 /// An input that says what of it is valid: every type that derives `garde::Validate`.
 ///
@@ -52,6 +52,21 @@ pub(crate) fn read<I: DeserializeOwned>(body: &[u8]) -> Result<I, Rejection> {
     Ok(input)
 }
 
+/// The type that a form holds, as JSON.
+pub(crate) fn form_to_json<I: DeserializeOwned + Serialize>(body: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let form = serde_html_form::Deserializer::from_bytes(body);
+    let input: I = serde_path_to_error::deserialize(form).map_err(|error| {
+        let path = error.path().to_string();
+        let pointer = if path == "." { "#".to_owned() } else { pointer(&path) };
+        Rejection::Invalid { errors: vec![FieldError { pointer, detail: error.inner().to_string() }] }
+    })?;
+    serde_json::to_vec(&input).map_err(|_| {
+        Rejection::unroutable(
+            "the form cannot be written as JSON; its type has a map with keys that are no text",
+        )
+    })
+}
+
 fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> Rejection {
     let inner = error.inner();
     if !inner.is_data() {
@@ -85,7 +100,7 @@ fn pointer(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
+    use serde::{Deserialize, Serialize};
 
     use super::*;
 
@@ -131,6 +146,36 @@ mod tests {
         );
         let missing = errors(read::<Order>(br#"{"items": []}"#).unwrap_err());
         assert_eq!(missing, [("#".to_owned(), "missing field `number`".to_owned())]);
+    }
+
+    #[derive(Debug, Deserialize, Serialize)]
+    struct Booking {
+        email: String,
+        seats: u8,
+        #[serde(default)]
+        meals: Vec<String>,
+        note: Option<u32>,
+        news: bool,
+    }
+
+    #[test]
+    fn a_form_is_read_into_the_type_and_kept_as_json() {
+        let form = b"email=ada%40example.com&seats=2&meals=fish&meals=egg+%26+rice&note=&news=true&other=1";
+        let json: serde_json::Value =
+            serde_json::from_slice(&form_to_json::<Booking>(form).unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "email": "ada@example.com", "seats": 2, "meals": ["fish", "egg & rice"], "note": null, "news": true,
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_form_that_does_not_fit_names_its_field() {
+        let told = errors(form_to_json::<Booking>(b"email=a&seats=many&news=true").unwrap_err());
+        assert_eq!(told[0].0, "#/seats");
+        assert!(!told[0].1.contains("ada"), "{told:?}");
+        let missing = errors(form_to_json::<Booking>(b"seats=1&news=true").unwrap_err());
+        assert!(missing[0].1.contains("missing field `email`"), "{missing:?}");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod alerts;
 mod app;
+mod auth;
 mod build_id;
 mod certificates;
 pub mod cli;
@@ -60,8 +61,8 @@ pub use post::{Post, PostRoute};
 pub use run::{RunError, RunHandle};
 pub use setup::Setup;
 pub use source::{
-    Bitbucket, Calendly, GitHub, GitLab, HubSpot, Intercom, Linear, Meta, Paddle, Shopify, Slack, Source,
-    Square, StandardWebhooks, Stripe, Twilio, Typeform, Xero, Zendesk, Zoom,
+    Bitbucket, Calendly, CloudEvents, GitHub, GitLab, HubSpot, Intercom, Linear, Meta, Paddle, Shopify,
+    Slack, Source, Square, StandardWebhooks, Stripe, Twilio, Typeform, Xero, Zendesk, Zoom,
 };
 pub use starting::{START_DEDUPE_FOR, Start, StartError};
 pub use workflow::{Workflow, workflow};

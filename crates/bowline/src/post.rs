@@ -4,18 +4,20 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bowline_ingress::{ClientLimit, Rejection, Route, providers};
 use bowline_model::Variables;
-use serde::de::DeserializeOwned;
+use http::HeaderValue;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Workflow,
+    auth::{self, MakeAuth},
     guard::Guard,
-    input::{Validated, read},
-    source::secrets,
+    input::{Validated, form_to_json, read},
     workflow::Declared,
 };
 
-type MakeAuth = dyn Fn(&Variables) -> Option<providers::Auth> + Send + Sync;
 type DedupeBy<I> = dyn Fn(&I) -> Option<String> + Send + Sync;
+/// Makes JSON of a form.
+type ToJson = dyn Fn(&[u8]) -> Result<Vec<u8>, Rejection> + Send + Sync;
 /// Reads a body, and yields what it is deduplicated by.
 type Reads = dyn Fn(&[u8]) -> Result<Option<String>, Rejection> + Send + Sync;
 
@@ -65,77 +67,35 @@ pub struct Post<I> {
     /// The same, if the route is open without it.
     or_open: Option<String>,
     dedupe_by: Option<Arc<DedupeBy<I>>>,
+    forms: Option<Arc<ToJson>>,
 }
 
 impl<I: DeserializeOwned + 'static> Post<I> {
-    fn keyed(
-        variable: &str,
-        auth: impl Fn(&Variables) -> Option<providers::Auth> + Send + Sync + 'static,
-    ) -> Self {
-        Self { auth: Arc::new(auth), variable: Some(variable.to_owned()), or_open: None, dedupe_by: None }
+    fn keyed(variable: &str, auth: Arc<MakeAuth>) -> Self {
+        Self { auth, variable: Some(variable.to_owned()), or_open: None, dedupe_by: None, forms: None }
     }
 
     /// Everybody may post. Whoever can reach the route can start runs: give its input limits, and the workflow a
     /// [`concurrency`](Workflow::concurrency).
     pub fn open() -> Self {
-        Self {
-            auth: Arc::new(|_| Some(providers::Auth::Open)),
-            variable: None,
-            or_open: None,
-            dedupe_by: None,
-        }
+        Self { auth: auth::open(), variable: None, or_open: None, dedupe_by: None, forms: None }
     }
 
     /// Who sends the key of that variable in that header. Several keys, separated by commas, are all accepted: for the
     /// time in which one replaces another.
     pub fn api_key_env(header: &str, variable: &str) -> Self {
-        let (header, name) = (header.to_owned(), variable.to_owned());
-        Self::keyed(variable, move |variables| {
-            let keys =
-                secrets(variables, &name, "the key that senders must have", || format!("test-{name}"))?;
-            match providers::Auth::api_key(&header, keys) {
-                Ok(auth) => Some(auth),
-                Err(problem) => {
-                    variables.problem(&name, problem.to_string());
-                    None
-                }
-            }
-        })
+        Self::keyed(variable, auth::api_key(header, variable))
     }
 
     /// Who sends the token of that variable as `Authorization: Bearer` (RFC 6750). Several, separated by commas, are
     /// all accepted.
     pub fn bearer_env(variable: &str) -> Self {
-        let name = variable.to_owned();
-        Self::keyed(variable, move |variables| {
-            let tokens =
-                secrets(variables, &name, "the token that senders must have", || format!("test-{name}"))?;
-            match providers::Auth::bearer(tokens) {
-                Ok(auth) => Some(auth),
-                Err(problem) => {
-                    variables.problem(&name, problem.to_string());
-                    None
-                }
-            }
-        })
+        Self::keyed(variable, auth::bearer(variable))
     }
 
     /// Who sends user and password of those variables as `Authorization: Basic` (RFC 7617).
     pub fn basic_env(user_variable: &str, password_variable: &str) -> Self {
-        let (user_name, password_name) = (user_variable.to_owned(), password_variable.to_owned());
-        Self::keyed(password_variable, move |variables| {
-            let user = variables.require(&user_name, "the user name that senders must have");
-            let password = secrets(variables, &password_name, "the password that senders must have", || {
-                format!("test-{password_name}")
-            });
-            match providers::Auth::basic(&user?, password?) {
-                Ok(auth) => Some(auth),
-                Err(problem) => {
-                    variables.problem(&password_name, problem.to_string());
-                    None
-                }
-            }
-        })
+        Self::keyed(password_variable, auth::basic(user_variable, password_variable))
     }
 
     /// Everybody may post if the variable is not set at all. (Set to nothing is a mistake, and told as one.) `check` and
@@ -158,6 +118,44 @@ impl<I: DeserializeOwned + 'static> Post<I> {
     /// are all new.
     pub fn dedupe_by(mut self, f: impl Fn(&I) -> Option<String> + Send + Sync + 'static) -> Self {
         self.dedupe_by = Some(Arc::new(f));
+        self
+    }
+
+    /// Also takes what HTML forms send (`application/x-www-form-urlencoded`), read into the same type: numbers and `true`
+    /// are read from text, a repeated field is a list, and an empty field is none where the type says `Option`. What is
+    /// kept is the input as JSON.
+    ///
+    /// Pages of every origin can send a form without asking first; [`allow_origin`](PostRoute::allow_origin) is for pages
+    /// that want to read the answer.
+    ///
+    /// ```
+    /// use bowline::prelude::*;
+    /// use garde::Validate;
+    ///
+    /// struct Site;
+    ///
+    /// #[derive(Deserialize, Serialize, Validate)]
+    /// struct Booking {
+    ///     #[garde(length(min = 3, max = 254))]
+    ///     email: String,
+    ///     #[garde(range(min = 1, max = 9))]
+    ///     seats: u8,
+    /// }
+    ///
+    /// impl Site {
+    ///     async fn book(self: Arc<Self>, cx: Context, booking: Booking) -> Result { Ok(()) }
+    /// }
+    ///
+    /// let app = App::new("site", |_| Site).post(
+    ///     "/bookings",
+    ///     Post::open().forms().start(workflow("book", Site::book)).thanks("https://www.example.com/thanks"),
+    /// );
+    /// ```
+    pub fn forms(mut self) -> Self
+    where
+        I: Serialize,
+    {
+        self.forms = Some(Arc::new(form_to_json::<I>));
         self
     }
 
@@ -192,6 +190,8 @@ impl<I: DeserializeOwned + 'static> Post<I> {
             auth: self.auth,
             or_open: self.or_open,
             reads: Arc::new(reads),
+            forms: self.forms,
+            thanks: None,
             workflow: workflow.into_declared(),
             dedupe_for: None,
             body_bytes_max: None,
@@ -207,6 +207,8 @@ pub struct PostRoute<S> {
     auth: Arc<MakeAuth>,
     or_open: Option<String>,
     reads: Arc<Reads>,
+    forms: Option<Arc<ToJson>>,
+    thanks: Option<String>,
     workflow: Declared<S>,
     dedupe_for: Option<Duration>,
     body_bytes_max: Option<usize>,
@@ -227,6 +229,13 @@ impl<S> PostRoute<S> {
     /// the run is kept.
     pub fn wait(mut self, limit: Duration) -> Self {
         self.wait = Some(limit);
+        self
+    }
+
+    /// Where a browser goes that has sent a [form](Post::forms): a page that says so. It is answered 303 as soon as the
+    /// event is on disk; posts of JSON are answered as ever.
+    pub fn thanks(mut self, page: &str) -> Self {
+        self.thanks = Some(page.to_owned());
         self
     }
 
@@ -277,6 +286,17 @@ impl<S> PostRoute<S> {
         let mut post = providers::Post::new((self.auth)(variables)?, move |body: &[u8]| reads(body));
         if let Some(time) = self.dedupe_for {
             post = post.dedupe_for(time);
+        }
+        if let Some(to_json) = self.forms.clone() {
+            post = post.forms(move |body: &[u8]| to_json(body));
+        }
+        match self.thanks.as_ref().map(HeaderValue::try_from) {
+            Some(Ok(page)) => post = post.thanks(page),
+            Some(Err(_)) => variables.problem(
+                format!("route {path}"),
+                "has a page of thanks that is no URL: write one of ASCII, as https://www.example.com/thanks",
+            ),
+            None => {}
         }
         let mut route = Route::new(path, Arc::new(post)).on("*", self.workflow.name().clone());
         if let Some(bytes) = self.body_bytes_max {

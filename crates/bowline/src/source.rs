@@ -1,6 +1,7 @@
 //! Where an app's events come from: a provider, and which of its events start which workflows.
 
 mod business;
+mod cloud_events;
 mod code;
 mod office;
 mod talk;
@@ -13,6 +14,7 @@ use bowline_model::{Secret, Variables};
 use crate::{Workflow, guard::Guard, workflow::Declared};
 
 pub use business::{HubSpot, Paddle, Shopify, Square};
+pub use cloud_events::CloudEvents;
 pub use code::{Bitbucket, GitLab, Linear};
 pub use office::{Calendly, Intercom, Meta, Typeform, Xero, Zendesk};
 pub use talk::{Slack, Twilio, Zoom};
@@ -29,7 +31,9 @@ pub struct Source<S> {
 }
 
 impl<S> Source<S> {
-    fn new(provider: impl Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        provider: impl Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync + 'static,
+    ) -> Self {
         Self {
             provider: Arc::new(provider),
             subscriptions: vec![],

@@ -21,7 +21,8 @@ use serde_json::Value;
 
 use super::json;
 use crate::{
-    Delivery, Envelope, Named, Provider, RawRequest, Rejection, Repeat, SignError, SignedRequest, Unsigned,
+    Delivery, Envelope, Named, Provider, RawRequest, ReceiptForm, Rejection, Repeat, SignError,
+    SignedRequest, Unsigned, desk::is_of_type,
 };
 
 pub use auth::{Auth, InvalidAuth};
@@ -38,6 +39,8 @@ pub const KIND: &str = "post";
 pub const KEY_PREFIX: &str = "idempotency-key:";
 
 const NAME: &str = "post";
+/// What HTML forms send.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Checks and reads a body: yields what the route derives the event's id from, if anything.
 type Reads = dyn Fn(&[u8]) -> Result<Option<String>, Rejection> + Send + Sync;
@@ -61,7 +64,12 @@ pub struct Post {
     auth: Auth,
     reads: Arc<Reads>,
     dedupe_for: Duration,
+    form: Option<Arc<FromForm>>,
+    thanks: Option<HeaderValue>,
 }
+
+/// Makes JSON of a form's body.
+type FromForm = dyn Fn(&[u8]) -> Result<Vec<u8>, Rejection> + Send + Sync;
 
 impl Post {
     /// For whoever `auth` lets in. `reads` is asked of every body, which is JSON: it refuses what is not valid with
@@ -72,12 +80,31 @@ impl Post {
         auth: Auth,
         reads: impl Fn(&[u8]) -> Result<Option<String>, Rejection> + Send + Sync + 'static,
     ) -> Self {
-        Self { auth, reads: Arc::new(reads), dedupe_for: DEDUPE_FOR }
+        Self { auth, reads: Arc::new(reads), dedupe_for: DEDUPE_FOR, form: None, thanks: None }
     }
 
     /// For how long a repetition is recognised; [`DEDUPE_FOR`] unless set.
     pub fn dedupe_for(mut self, time: Duration) -> Self {
         self.dedupe_for = time;
+        self
+    }
+
+    /// Also takes what HTML forms send (`application/x-www-form-urlencoded`). `to_json` makes the JSON that is kept, and
+    /// that `reads` is asked of.
+    ///
+    /// Pages of every origin can send a form without asking first: what else is true of a route, its credentials and
+    /// limits, counts for forms too.
+    pub fn forms(
+        mut self,
+        to_json: impl Fn(&[u8]) -> Result<Vec<u8>, Rejection> + Send + Sync + 'static,
+    ) -> Self {
+        self.form = Some(Arc::new(to_json));
+        self
+    }
+
+    /// Where a browser goes that has sent a form: 303 instead of JSON.
+    pub fn thanks(mut self, page: HeaderValue) -> Self {
+        self.thanks = Some(page);
         self
     }
 
@@ -109,6 +136,10 @@ impl Provider for Post {
         NAME
     }
 
+    fn media_types(&self) -> &'static [&'static str] {
+        if self.form.is_some() { &["application/json", FORM] } else { &["application/json"] }
+    }
+
     fn dedupe_for(&self) -> Duration {
         self.dedupe_for
     }
@@ -122,8 +153,20 @@ impl Provider for Post {
     }
 
     fn delivery(&self, request: &RawRequest<'_>) -> Result<Delivery, Rejection> {
-        json::check(request.body)?;
-        Ok(Delivery::one(self, request, self.envelope(request)?))
+        let Some(to_json) = self.form.as_ref().filter(|_| is_form(request)) else {
+            json::check(request.body)?;
+            return Ok(Delivery::one(self, request, self.envelope(request)?));
+        };
+        let body = Bytes::from(to_json(request.body)?);
+        let request = RawRequest { body: &body, ..*request };
+        Ok(Delivery::one(self, &request, self.envelope(&request)?))
+    }
+
+    fn receipt(&self, request: &RawRequest<'_>) -> ReceiptForm {
+        match &self.thanks {
+            Some(page) if is_form(request) => ReceiptForm::SeeOther(page.clone()),
+            Some(_) | None => ReceiptForm::Json,
+        }
     }
 
     fn credential_headers(&self) -> Vec<HeaderName> {
@@ -158,6 +201,10 @@ impl Provider for Post {
     fn body(&self, _event: &Named<'_>, input: &Value) -> Value {
         input.clone()
     }
+}
+
+fn is_form(request: &RawRequest<'_>) -> bool {
+    request.headers.get(CONTENT_TYPE).is_some_and(|content_type| is_of_type(content_type, FORM))
 }
 
 impl fmt::Debug for Post {

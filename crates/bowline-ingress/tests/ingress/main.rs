@@ -3,10 +3,12 @@
 mod answers;
 mod clients;
 mod clock;
+mod cloud_events;
 mod doors;
 mod duplicates;
 mod durable;
 mod encrypted;
+mod forms;
 mod gate;
 mod hand;
 mod log;

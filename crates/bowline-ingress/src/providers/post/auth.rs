@@ -63,7 +63,7 @@ impl Auth {
         matches!(self, Self::Open)
     }
 
-    pub(super) fn check(&self, request: &RawRequest<'_>) -> Result<(), Rejection> {
+    pub(in crate::providers) fn check(&self, request: &RawRequest<'_>) -> Result<(), Rejection> {
         match self {
             Self::Open => Ok(()),
             Self::ApiKey(key) => request.verified(|header| key.verify(header(key.header()))),
@@ -76,7 +76,7 @@ impl Auth {
         }
     }
 
-    pub(super) fn challenge(&self) -> Option<&'static str> {
+    pub(in crate::providers) fn challenge(&self) -> Option<&'static str> {
         match self {
             Self::Open | Self::ApiKey(_) => None,
             Self::Bearer(_) => Some(Bearer::CHALLENGE),
@@ -85,7 +85,7 @@ impl Auth {
     }
 
     /// The header that shows the credential.
-    pub(super) fn header(&self) -> Option<HeaderName> {
+    pub(in crate::providers) fn header(&self) -> Option<HeaderName> {
         match self {
             Self::Open => None,
             Self::ApiKey(key) => HeaderName::try_from(key.header()).ok(),
@@ -94,7 +94,7 @@ impl Auth {
     }
 
     /// What the header holds: secret.
-    pub(super) fn present(&self) -> Option<Vec<u8>> {
+    pub(in crate::providers) fn present(&self) -> Option<Vec<u8>> {
         match self {
             Self::Open => None,
             Self::ApiKey(key) => Some(key.present()),
