@@ -112,7 +112,7 @@ impl Provider for Slack {
         Ok(Delivery::Events(vec![arrived]))
     }
 
-    fn receipt(&self) -> ReceiptForm {
+    fn receipt(&self, _request: &RawRequest<'_>) -> ReceiptForm {
         ReceiptForm::Empty(StatusCode::OK)
     }
 

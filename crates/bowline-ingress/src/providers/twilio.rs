@@ -110,7 +110,7 @@ impl Provider for Twilio {
         Ok(Delivery::Events(vec![Arrived { envelope, body, input_pointer: Cow::Borrowed("") }]))
     }
 
-    fn receipt(&self) -> ReceiptForm {
+    fn receipt(&self, _request: &RawRequest<'_>) -> ReceiptForm {
         RECEIPT
     }
 
