@@ -62,6 +62,7 @@ impl Engine {
                 },
                 RunState::Running if found.owner != Some(self.node) => return Err(elsewhere(&found)),
                 RunState::Running => match self.ask_driver(&found, reason).await {
+                    Asked::Done => return Ok(Cancel::Cancelled),
                     Asked::Driver => undriven = 0,
                     Asked::Nobody => undriven += 1,
                 },
@@ -100,25 +101,33 @@ impl Engine {
         shared.store.operate(operation).await?;
         // The code that is kept for it, if it is, is dropped.
         shared.forget(run.id);
-        shared.poked.notify_one();
+        shared.passed_on(run);
         tracing::info!(run = %run.id, workflow = %run.workflow, "run cancelled: {reason}");
         Ok(())
     }
 
     /// Tells the driver, and waits until it has let go of the run.
     async fn ask_driver(&self, run: &Run, reason: &str) -> Asked {
-        let (answered, asked) = self.shared.cancels.request(run.id, reason);
+        let request = self.shared.cancels.request(run.id, reason);
         // If it was claimed a moment ago and nobody drives it yet: the dispatcher knows.
         self.shared.poked.notify_one();
-        answered.over().await;
-        asked
+        let is_done = request.answered.over().await;
+        match (is_done && request.is_first, request.is_driven) {
+            (true, _) => Asked::Done,
+            (false, true) => Asked::Driver,
+            (false, false) => Asked::Nobody,
+        }
     }
 }
 
-/// Who was asked.
+/// What came of a request: the run is to be looked at again, unless it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
+    /// The driver cancelled it, for this reason.
+    Done,
+    /// The driver let go of it, or cancelled it for another reason.
     Driver,
+    /// Nobody drove it.
     Nobody,
 }
 
@@ -140,16 +149,26 @@ struct State {
 
 struct Request {
     reason: String,
-    /// Dropped when the request is answered.
-    open: watch::Sender<()>,
+    /// Becomes true when the run is cancelled; dropped when the request is answered.
+    done: watch::Sender<bool>,
 }
 
-/// Ends when a request was answered: the run is to be looked at again.
-struct Answered(watch::Receiver<()>);
+/// A request, as who makes it sees it.
+struct Requested {
+    answered: Answered,
+    /// Whether nobody asked for that run before: it is this reason that counts.
+    is_first: bool,
+    /// Whether somebody drives the run.
+    is_driven: bool,
+}
+
+struct Answered(watch::Receiver<bool>);
 
 impl Answered {
-    async fn over(mut self) {
-        while self.0.changed().await.is_ok() {}
+    /// Ends when the request was answered; whether the run was cancelled for it.
+    async fn over(mut self) -> bool {
+        let done = self.0.wait_for(|done| *done).await.is_ok();
+        done || *self.0.borrow()
     }
 }
 
@@ -187,6 +206,13 @@ impl Cancels {
         }
     }
 
+    /// The run was cancelled as it was asked for.
+    pub(crate) fn done(&self, run: RunId) {
+        if let Some(request) = self.lock().requests.get(&run) {
+            request.done.send_replace(true);
+        }
+    }
+
     /// Answers whoever asks for a run that nobody drives: called when all that was claimed is handed out.
     pub(crate) fn answer_undriven(&self) {
         let mut state = self.lock();
@@ -201,22 +227,19 @@ impl Cancels {
         state.requests.clear();
     }
 
-    /// The first reason counts.
-    fn request(&self, run: RunId, reason: &str) -> (Answered, Asked) {
+    fn request(&self, run: RunId, reason: &str) -> Requested {
         let mut state = self.lock();
-        let asked = if state.driven.contains_key(&run) { Asked::Driver } else { Asked::Nobody };
+        let is_driven = state.driven.contains_key(&run);
         if state.is_closed {
-            let (_, answered) = watch::channel(());
-            return (Answered(answered), Asked::Nobody);
+            let (_, answered) = watch::channel(false);
+            return Requested { answered: Answered(answered), is_first: true, is_driven: false };
         }
-        let request = state
-            .requests
-            .entry(run)
-            .or_insert_with(|| Request { reason: reason.to_owned(), open: watch::Sender::new(()) });
-        let answered = Answered(request.open.subscribe());
+        let is_first = !state.requests.contains_key(&run);
+        let new = || Request { reason: reason.to_owned(), done: watch::Sender::new(false) };
+        let answered = Answered(state.requests.entry(run).or_insert_with(new).done.subscribe());
         drop(state);
         self.changed.send_replace(());
-        (answered, asked)
+        Requested { answered, is_first, is_driven }
     }
 }
 

@@ -135,6 +135,7 @@ impl Driver {
         if self.write(entries, Some(transition)).await.is_err() {
             return;
         }
+        self.shared.passed_on(self.machine.run());
         match end {
             End::Completed => tracing::info!("run completed"),
             End::Dead { reason, summary } => {
@@ -147,6 +148,8 @@ impl Driver {
     async fn cancel(&mut self, reason: &str) {
         let entries = self.machine.cancel(reason);
         if self.write(entries, Some(Transition::Cancel)).await.is_ok() {
+            self.shared.passed_on(self.machine.run());
+            self.shared.cancels.done(self.run);
             tracing::info!("run cancelled: {reason}");
         }
     }
@@ -218,8 +221,11 @@ async fn bury_unwritable(shared: &Shared, write: &RunWrite, error: &StoreError) 
     let (summary, entry) = dead_letter(shared, &run, reason, failure, run.unsure_since);
     let transition = Some(Transition::DeadLetter { reason, summary });
     let dead = RunWrite { entries: vec![entry], transition, ..write.clone() };
-    if shared.store.write(dead).await.is_err() {
-        let _ = shared.store.write(release).await;
+    match shared.store.write(dead).await {
+        Ok(_) => shared.passed_on(&run),
+        Err(_) => {
+            let _ = shared.store.write(release).await;
+        }
     }
 }
 
@@ -248,7 +254,9 @@ pub(crate) async fn bury_begun(
     tracing::error!(run = %run.id, workflow = %run.workflow, %reason, "run became a dead letter: {summary}");
     let transition = Some(Transition::DeadLetter { reason, summary });
     let write = RunWrite { run: run.id, epoch: run.epoch, now: entry.at, entries: vec![entry], transition };
-    let _ = write_to_store(shared, write).await;
+    if write_to_store(shared, write).await.is_ok() {
+        shared.passed_on(run);
+    }
 }
 
 /// The last entry of a run whose code is not asked, and the summary of it.

@@ -148,6 +148,11 @@ impl Engine {
         self.shared.poked.notify_one();
     }
 
+    /// Says that a run will be claimable then: after an event was accepted whose runs begin later.
+    pub fn note_due(&self, due: Timestamp) {
+        self.shared.note_due(due);
+    }
+
     /// How the engine is doing. See [`Progress::busy`] for what its counts say of the moment.
     pub fn progress(&self) -> Progress {
         let shared = &self.shared;
@@ -236,6 +241,14 @@ impl Shared {
         if next.is_none_or(|next| due < next) {
             *next = Some(due);
             self.poked.notify_one();
+        }
+    }
+
+    /// A run that shares its key has ended: the next one may go, now or at its time.
+    pub(crate) fn passed_on(&self, run: &Run) {
+        if run.key.is_some() {
+            // The store is asked what is due.
+            self.note_due(self.clock.now());
         }
     }
 

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{BoxFuture, DeadReason, Entry, Payload, Result};
+use bowline_model::{BoxFuture, DeadReason, Entry, Payload, Result, Run};
 use jiff::Timestamp;
 
 use self::{
@@ -112,6 +112,11 @@ impl Machine {
 
     pub(crate) fn waker(&self) -> &Arc<RunWaker> {
         self.waker.run()
+    }
+
+    /// The run as it was claimed.
+    pub(crate) fn run(&self) -> &Run {
+        &self.board.run
     }
 
     /// From now on no effect starts; the run is given back when those under way have ended.

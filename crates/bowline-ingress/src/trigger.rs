@@ -47,6 +47,7 @@ pub struct Intake {
     clock: Arc<dyn Clock>,
     build: BuildId,
     on_accepted: Arc<dyn Fn() + Send + Sync>,
+    on_later: Arc<dyn Fn(Timestamp) + Send + Sync>,
 }
 
 impl Intake {
@@ -57,7 +58,14 @@ impl Intake {
         build: BuildId,
         on_accepted: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
-        Self { store, clock, build, on_accepted }
+        Self { store, clock, build, on_accepted, on_later: Arc::new(|_| {}) }
+    }
+
+    /// `on_later` is called after a commit that brought runs which [begin later](VerifiedEvent::runs_not_before), with
+    /// the time: it tells the engine when to look.
+    pub fn on_later(mut self, on_later: Arc<dyn Fn(Timestamp) + Send + Sync>) -> Self {
+        self.on_later = on_later;
+        self
     }
 
     /// Time and chance.
@@ -93,6 +101,7 @@ impl Intake {
         events: Vec<(VerifiedEvent, Vec<WorkflowName>)>,
         cursor: Option<CursorMove>,
     ) -> Result<Vec<Receipt>, StoreError> {
+        let later: Vec<Timestamp> = events.iter().filter_map(|(event, _)| event.runs_not_before).collect();
         let receipts = accept_all(&*self.store, &*self.clock, &self.build, events, cursor).await?;
         let is_work = |receipt: &Receipt| match &receipt.accepted {
             Accepted::New { runs, .. } => !runs.is_empty(),
@@ -100,6 +109,7 @@ impl Intake {
         };
         if receipts.iter().any(is_work) {
             (self.on_accepted)();
+            later.into_iter().for_each(|begin| (self.on_later)(begin));
         }
         Ok(receipts)
     }

@@ -165,7 +165,7 @@ impl fmt::Debug for KeySeed {
 pub struct NewRun {
     /// Which workflow.
     pub workflow: WorkflowName,
-    /// Orders or limits runs that share it; `None` for free runs.
+    /// Runs that share it go one at a time, the older first: one begins when none before it is open. `None` for free runs.
     pub key: Option<String>,
     /// Higher goes first; 0 is usual.
     pub priority: i16,

@@ -12,6 +12,7 @@
 //! | `schema`, `period` | which tables there are |
 //! | `queue`, `threads`, `writer`, `transaction` | how a write gets to the disk |
 //! | `accept`, `claim`, `progress`, `operate`, `journal`, `node`, `tidy` | the writes |
+//! | `line` | runs that share a key, one at a time |
 //! | `credentials` | sealed tokens, and who may refresh them |
 //! | `readers`, `read`, `fresh` | the reads |
 //! | `ends` | who waits for a run's end |
@@ -28,6 +29,7 @@ mod failure;
 mod fault;
 mod fresh;
 mod journal;
+mod line;
 mod lock;
 mod names;
 mod node;

@@ -36,7 +36,8 @@ pub trait Store: Send + Sync + 'static {
     /// is not at the expected value; `Limit` if a dedupe key is too long.
     fn accept(&self, batch: Batch) -> Answer<'_, Vec<Accepted>>;
 
-    /// Takes runs that can go on: queued, or waiting and due. Higher priority first, then older first. Each becomes
+    /// Takes runs that can go on: queued, or waiting and due. Of runs that share a key at most one is open and not held
+    /// back: the next one is claimable when it has ended. Higher priority first, then older first. Each becomes
     /// [`Running`](RunState::Running) with its epoch raised by one, and its `unsure_since` set where it was `None`.
     /// Among suspects (`crashes_min` above 0) those with fewer crashes alone go first.
     fn claim(&self, claim: Claim) -> Answer<'_, Vec<Run>>;

@@ -399,7 +399,9 @@ impl Node {
     pub(crate) fn start_triggers(&self, app: &BuiltApp) {
         let poked = self.engine.clone();
         let poke = Arc::new(move || poked.poke());
-        let intake = Intake::new(self.store.clone(), self.clock.clone(), self.build.clone(), poke);
+        let told = self.engine.clone();
+        let intake = Intake::new(self.store.clone(), self.clock.clone(), self.build.clone(), poke)
+            .on_later(Arc::new(move |begin| told.note_due(begin)));
         for trigger in &app.triggers {
             self.spawn(trigger(intake.clone(), &self.board, self.stopping.subscribe()));
         }

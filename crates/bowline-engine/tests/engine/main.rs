@@ -6,6 +6,7 @@
 
 mod barrier;
 mod broken_store;
+mod cancelling;
 mod changed_code;
 mod crashes;
 mod in_flight;

@@ -1,5 +1,7 @@
 //! A cron expression, and the times of a calendar that it names. No zones here.
 
+use std::fmt;
+
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
 
@@ -19,7 +21,7 @@ const NICKNAMES: [(&str, &str); 7] = [
 ];
 
 /// An expression.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Cron {
     cron: croner::Cron,
     /// Whether it means every so often, and not times of day.
@@ -43,7 +45,10 @@ impl Cron {
             }
             other => return Err(wrong(&format!("it has {} fields", other.len()))),
         };
-        // The parser replaces names wherever they stand.
+        // What the parser lets pass: gaps in lists, and names wherever they stand.
+        if let Some(field) = fields.iter().find(|field| field.split(',').any(str::is_empty)) {
+            return Err(wrong(&format!("{field:?} has a gap in its list")));
+        }
         if let Some(field) = clock.iter().chain(&days[..1]).find(|field| has_name(field)) {
             return Err(wrong(&format!("{field:?} names a month or weekday in another field")));
         }
@@ -66,6 +71,12 @@ impl Cron {
     /// That time, or the first after it.
     pub(super) fn from(&self, time: DateTime) -> Option<DateTime> {
         self.cron.find_next_occurrence(&time, true).ok()
+    }
+}
+
+impl fmt::Debug for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cron").field(&self.cron.as_str()).finish()
     }
 }
 

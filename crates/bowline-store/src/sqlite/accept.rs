@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::{Fault, refused},
-    journal, period,
+    journal, line, period,
     queue::{News, Write},
     row::{BLOB_BYTES_MAX, nanos, time},
     transaction::Tx,
@@ -213,6 +213,7 @@ fn insert_run(tx: &mut Tx<'_>, event: EventId, run: &NewRun, now: Timestamp) -> 
     tx.ledger.run_last += 1;
     let id = RunId(tx.ledger.run_last);
     let home = tx.periods.current().no;
+    let is_held = line::is_taken(tx, run.key.as_deref(), id.0)?;
     tx.conn
         .prepare_cached(
             "INSERT INTO run (id, event, workflow, key, priority, parent, replay_of, build, key_seed, created_at, \
@@ -231,7 +232,7 @@ fn insert_run(tx: &mut Tx<'_>, event: EventId, run: &NewRun, now: Timestamp) -> 
             run.key_seed.0.to_be_bytes(),
             nanos(now),
             run.due.map(nanos),
-            i64::from(run.due.is_none()),
+            (!is_held).then_some(i64::from(run.due.is_none())),
             home,
             journal::len(&run.journal),
         ])?;

@@ -4,7 +4,7 @@ use bowline_model::{RunId, RunState};
 
 use super::{
     fault::{Fault, refused},
-    journal,
+    journal, line,
     progress::{Standing, Step, ended, standing},
     queue::{News, Write},
     row::{RUN_COLUMNS, nanos},
@@ -36,6 +36,7 @@ impl Write for Operation {
                 // As if it had got on: an operator's decision clears the counts of crashes.
                 Step { is_progress: true, ..step }.release(tx)?;
                 forget_reason(tx, self.run)?;
+                line::wait_in_line(tx, is.key.as_deref(), self.run.0)?;
             }
             RunState::Waiting => step.wait(tx, None)?,
             RunState::Completed => step.end(tx, self.to, is.home)?,
@@ -45,6 +46,9 @@ impl Write for Operation {
             }
             RunState::DeadLettered => stay_dead(tx, &step)?,
             RunState::Running => unreachable!("the check refuses it"),
+        }
+        if !self.to.is_open() {
+            line::pass_on(tx, is.key.as_deref(), self.now)?;
         }
         tx.moved(self.expect, self.to);
         Ok(())

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::{Fault, refused, unreadable},
-    journal, period,
+    journal, line, period,
     queue::{News, Write},
     row::{RUN_COLUMNS, nanos, time},
     transaction::Tx,
@@ -19,6 +19,8 @@ pub(super) struct Standing {
     pub(super) epoch: Epoch,
     pub(super) journal_len: i64,
     pub(super) changed_at: Timestamp,
+    /// What it shares with others that go one at a time.
+    pub(super) key: Option<String>,
     /// The period that holds its journal.
     pub(super) home: i64,
 }
@@ -57,6 +59,9 @@ impl Write for RunWrite {
                 step.end(tx, target, held.home)?;
             }
             Transition::DeadLetter { reason, summary } => step.dead_letter(tx, *reason, summary)?,
+        }
+        if !target.is_open() {
+            line::pass_on(tx, held.key.as_deref(), self.now)?;
         }
         tx.moved(RunState::Running, target);
         Ok(Written::new(target))
@@ -118,23 +123,24 @@ fn target(transition: &Transition) -> RunState {
 
 /// How a run in the hot table stands.
 pub(super) fn standing(tx: &Tx<'_>, run: RunId) -> Result<Option<Standing>, Fault> {
-    read_standing(tx, "SELECT state, epoch, journal_len, changed_at, home FROM run WHERE id = ?1", run)
+    read_standing(tx, "SELECT state, epoch, journal_len, changed_at, home, key FROM run WHERE id = ?1", run)
 }
 
 /// How a run stands that has ended.
 pub(super) fn ended(tx: &Tx<'_>, run: RunId) -> Result<Option<Standing>, Fault> {
     let Some(no) = period::holding_past(tx.conn, run.0)? else { return Ok(None) };
-    let query = format!("SELECT state, epoch, journal_len, changed_at, {no} FROM past_{no} WHERE id = ?1");
+    let query =
+        format!("SELECT state, epoch, journal_len, changed_at, {no}, key FROM past_{no} WHERE id = ?1");
     read_standing(tx, &query, run)
 }
 
 fn read_standing(tx: &Tx<'_>, query: &str, run: RunId) -> Result<Option<Standing>, Fault> {
-    let row: Option<(i64, i64, i64, i64, i64)> =
+    let row: Option<(i64, i64, i64, i64, i64, Option<String>)> =
         tx.conn.prepare_cached(query)?.query_row([run.0], |row| row.try_into()).optional()?;
-    row.map(|(state, epoch, journal_len, changed_at, home)| {
+    row.map(|(state, epoch, journal_len, changed_at, home, key)| {
         let state =
             RunState::from_code(state).ok_or_else(|| unreadable(format!("run {run} in state {state}")))?;
-        Ok(Standing { state, epoch: Epoch(epoch), journal_len, changed_at: time(changed_at), home })
+        Ok(Standing { state, epoch: Epoch(epoch), journal_len, changed_at: time(changed_at), key, home })
     })
     .transpose()
 }

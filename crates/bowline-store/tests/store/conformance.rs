@@ -5,6 +5,7 @@ pub(crate) mod claiming;
 pub(crate) mod crediting;
 pub(crate) mod ending;
 pub(crate) mod operating;
+pub(crate) mod queueing;
 pub(crate) mod reading;
 pub(crate) mod recovering;
 pub(crate) mod tidying;
@@ -45,6 +46,15 @@ macro_rules! promises {
                     says_when_the_next_run_is_due
                     claims_suspects_alone_least_first
                     shares_out_claims_among_concurrent_callers
+                }
+                queueing {
+                    runs_of_one_key_go_one_at_a_time_the_older_first
+                    a_run_that_waits_keeps_its_place_in_line
+                    every_kind_of_end_lets_the_next_one_go
+                    a_held_run_that_is_cancelled_holds_nobody
+                    a_dead_letter_that_is_retried_waits_for_who_is_in_front
+                    a_held_run_keeps_its_time
+                    a_line_survives_the_death_of_its_node
                 }
                 writing {
                     appends_entries_in_order

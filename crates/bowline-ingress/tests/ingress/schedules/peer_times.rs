@@ -23,8 +23,8 @@ const ZONES: [&str; 5] =
 /// Ours and the peer's mean the same by them. `W` the peer does not know.
 const EXPRESSIONS: [&str; 20] = [
     "0 * * * *",
-    "*/15 * * * *",
-    "7,22,37 * * * *",
+    "*/15 6-20 * * SAT",
+    "7,22,37 */4 * * *",
     "30 3 * * *",
     "15 2 * * *",
     "0 0 * * *",
@@ -93,22 +93,27 @@ fn two_years_of_ticks_are_those_of_cronsim() {
     for ((zone, expression), theirs) in pairs.iter().zip(&answers) {
         let plan = Schedule::cron(*expression).zone(*zone).plan().unwrap();
         let ours = ours(&plan, from, until);
-        // What a clock change means is a policy, ours is tested by hand; the peer has another for six fields.
-        let changes = days_of_changes(zone, from, until);
-        let usual = |seconds: &[i64]| -> Vec<i64> {
-            let is_usual = |second: &&i64| !changes.contains(&day(zone, **second));
-            match expression.split_whitespace().count() {
-                5 => seconds.to_vec(),
-                _ => seconds.iter().filter(is_usual).copied().collect(),
-            }
+        let changes = match is_comparable_at_changes(zone, expression) {
+            true => BTreeSet::new(),
+            false => days_of_changes(zone, from, until),
         };
+        let is_usual = |second: &i64| !changes.contains(&day(zone, *second));
+        let usual = |seconds: &[i64]| -> Vec<i64> { seconds.iter().copied().filter(is_usual).collect() };
         let (ours, theirs) = (usual(&ours), usual(theirs));
         let differs = ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs);
         assert_eq!(differs, None, "{expression} in {zone}");
         assert_eq!(ours.len(), theirs.len(), "{expression} in {zone}");
         compared += ours.len();
     }
-    assert!(compared > 500_000, "{compared} ticks were compared");
+    assert!(compared > 200_000, "{compared} ticks were compared");
+}
+
+/// What a clock change means is a policy, and ours is tested by hand. The peer has the same one, but for six fields; and
+/// where a clock changes by half an hour, it passes over times of what comes every so often.
+fn is_comparable_at_changes(zone: &str, expression: &str) -> bool {
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    let is_wildcard = fields[..2].iter().any(|field| field.contains('*'));
+    fields.len() == 5 && !(is_wildcard && zone == "Australia/Lord_Howe")
 }
 
 fn day(zone: &str, second: i64) -> jiff::civil::Date {
