@@ -32,6 +32,7 @@ pub(crate) struct Plan {
     pub(crate) limits: ServeLimits,
     pub(crate) around: fn(Router) -> Router,
     pub(crate) proxies: Option<TrustedProxies>,
+    pub(crate) public_url: Option<String>,
     pub(crate) server: Box<dyn FnOnce(Server) -> Server + Send>,
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn plan() -> Plan {
         limits: ServeLimits::default(),
         around: |router| router,
         proxies: None,
+        public_url: None,
         server: Box::new(|server| server),
     }
 }
@@ -88,6 +90,7 @@ impl Plan {
             }),
         );
         let door = door.expect("the routes are sound").trusted_proxies(self.proxies.clone());
+        let door = door.public_url(self.public_url);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();

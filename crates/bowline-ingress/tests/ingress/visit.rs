@@ -12,6 +12,8 @@ use crate::{
 };
 
 pub(crate) const PATH: &str = "/webhooks/in";
+/// Under which senders know the site, and sign.
+pub(crate) const PUBLIC_URL: &str = "https://hooks.example.com";
 
 /// Made with secrets, of which the first one signs.
 pub(crate) fn rotated<P, E: Display, F: Display>(
@@ -36,7 +38,8 @@ pub(crate) struct Visit {
 impl Visit {
     /// As the provider signs it now.
     pub(crate) fn of(provider: &dyn Provider, event: &Named<'_>, body: impl AsRef<[u8]>) -> Self {
-        let unsigned = Unsigned::new(body.as_ref()).named(event);
+        let url = format!("{PUBLIC_URL}{PATH}");
+        let unsigned = Unsigned::new(body.as_ref()).named(event).to(Some(&url));
         let signed = provider.sign(&unsigned, SystemClock.now()).expect("it is known how it signs");
         let text = |(name, value): (HeaderName, axum::http::HeaderValue)| {
             (name.to_string(), value.to_str().expect("text").to_owned())
@@ -59,7 +62,7 @@ impl Visit {
 /// Whose route it is, and of which events' type.
 pub(crate) async fn open(provider: Arc<dyn Provider>, pattern: &str) -> Site {
     let route = Route::new(PATH, provider).on(pattern, "flow".into());
-    Plan { routes: vec![route], ..plan() }.open().await
+    Plan { routes: vec![route], public_url: Some(PUBLIC_URL.to_owned()), ..plan() }.open().await
 }
 
 impl Site {
