@@ -42,7 +42,8 @@ struct Served {
 }
 
 const OUTAGE: Duration = Duration::from_secs(30);
-const ANSWER_TAKES: Duration = Duration::from_millis(20);
+/// Longer than those who wait behind a look are told to: they come while it is under way.
+const ANSWER_TAKES: Duration = Duration::from_millis(800);
 
 impl Outage {
     async fn new(clock: Arc<Idle>) -> (Api, Arc<Self>) {
@@ -103,7 +104,7 @@ async fn a_remote_that_fails_for_half_a_minute_is_left_alone_and_a_thousand_call
         during.len(),
         looks.len()
     );
-    assert!(opened[0] < Duration::from_secs(1), "{opened:?}");
+    assert!(opened[0] <= Duration::from_secs(1), "{opened:?}");
     assert_eq!(looks.len(), opened.len() - 1);
     assert!((1..=4).contains(&looks.len()) && are_one_by_one(looks), "{looks:?}");
 

@@ -1,6 +1,11 @@
 //! Listings that a run reads page by page, and credentials that it gets by OAuth, over crashes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use bowline::{client::Pages, prelude::*};
 use bowline_model::RunState;
@@ -115,10 +120,18 @@ impl Desk {
     }
 }
 
-/// A provider whose tokens hold for an hour, and that rotates refresh tokens.
+/// A provider whose tokens hold for an hour. Who has shown it a refresh token must not show it an older one again.
 fn provider() -> MockSystem {
-    let provider = MockSystem::start();
-    provider.answer_with(|asked| {
+    let (provider, newest) = (MockSystem::start(), AtomicUsize::new(0));
+    provider.answer_with(move |asked| {
+        let body = String::from_utf8_lossy(&asked.body).into_owned();
+        if let Some((_, shown)) = body.split_once("refresh_token=") {
+            let shown = shown.split('&').next().and_then(|shown| shown.strip_prefix("refresh-"));
+            let shown = shown.map_or(0, |number| number.parse().expect("a token that it gave"));
+            if newest.fetch_max(shown, Ordering::SeqCst) > shown {
+                return Answer::json(400, json!({"error": "invalid_grant"}));
+            }
+        }
         Answer::ok(json!({
             "access_token": format!("access-{}", asked.nth),
             "token_type": "Bearer",
@@ -146,10 +159,14 @@ fn desk(token_url: String) -> App<Desk> {
 
 #[test]
 fn a_run_of_apis_with_tokens_is_the_same_at_every_crash_point() {
-    let provider = provider();
-    let url = format!("{}/token", provider.url());
+    let providers = RefCell::new(vec![]);
     let tried = every_crash_point(
-        || desk(url.clone()),
+        || {
+            let provider = provider();
+            let app = desk(format!("{}/token", provider.url()));
+            providers.borrow_mut().push(provider);
+            app
+        },
         |app: &TestApp<Desk>| {
             app.mock("crm").answer(Answer::json(201, json!({"id": 7})));
             // A token that is not taken; and a remote that is closed for longer than tokens hold.
@@ -164,6 +181,7 @@ fn a_run_of_apis_with_tokens_is_the_same_at_every_crash_point() {
             (run.state() == RunState::Completed).then(|| run.output::<Value>())
         },
     );
-    println!("{tried:?}, {} tokens", provider.count());
     assert!(tried.moments > 20, "{tried:?}");
+    let renewals = providers.borrow().iter().map(MockSystem::count).min();
+    assert!(renewals >= Some(4), "two credentials, each renewed: {renewals:?}");
 }
