@@ -22,27 +22,43 @@
 //! | [`Xero`], each of `events` | `eventCategory.eventType` | tenant, resource, category, type and date, together | one of `events` | 24 hours | [30 days](xero::DEDUPE_FOR) |
 //! | [`Meta`], each item of `entry` | `object.field`, `object.messaging` | digest of the item | the body with this item only | 36 hours | [30 days](meta::DEDUPE_FOR) |
 //! | [`CloudEvents`] | `type` | `source` and `id` | [`/data`](cloud_events) | as their sender does | [30 days](cloud_events::DEDUPE_FOR) |
+//! | [`Adyen`] | `eventCode` of each item, `type` of a platform's | `pspReference`, `eventCode`, `success`; a platform's `eventId`, else the same bytes | [`NotificationRequestItem`](adyen::INPUT_POINTER), a platform's whole body | 30 days | [40 days](adyen::DEDUPE_FOR) |
+//! | [`SendGrid`] | `event` of each item | `sg_event_id` | the item | a day | [30 days](sendgrid::DEDUPE_FOR) |
+//! | [`Discord`], webhook events | `event.type` | the same bytes | [`event`](discord::INPUT_POINTER) | 10 minutes | [7 days](discord::DEDUPE_FOR) |
+//! | [`DiscordInteractions`] | what its `type` means | `id` | the whole body | – | [7 days](discord::DEDUPE_FOR) |
+//! | [`Mailgun`] | `event` | the signature's `token` | [`event-data`](mailgun::INPUT_POINTER) | 8 hours | [30 days](mailgun::DEDUPE_FOR) |
+//! | [`PayPal`] | `event_type` | `id` | [`resource`](paypal::INPUT_POINTER) | 3 days | [30 days](paypal::DEDUPE_FOR) |
+//! | [`Sns`] | `Type` and the topic's name | `MessageId` | the whole body | an hour at most | [7 days](sns::DEDUPE_FOR) |
+//! | [`Graph`] | `lifecycleEvent`, else `changeType`, of each item | `id`, if it has one | the item, without its `clientState` | 4 hours | [7 days](graph::DEDUPE_FOR) |
 //! | [`Hmac`]: any other | wherever you say | wherever you say, if it has one | the part you say | – | [30 days](hmac::DEDUPE_FOR), unless you say |
 //! | [`Post`]: first-party JSON | [`post`](post::KIND) | yours, or the `Idempotency-Key` header's | the whole body | – | [a day](post::DEDUPE_FOR), unless you say |
 //!
 //! A header that a provider's verification reads may come once.
 
 pub(crate) mod json;
+mod test_key;
 
+pub mod adyen;
 pub mod bitbucket;
 pub mod calendly;
 pub mod cloud_events;
+pub mod discord;
 pub mod github;
 pub mod gitlab;
+pub mod graph;
 pub mod hmac;
 pub mod hubspot;
 pub mod intercom;
 pub mod linear;
+pub mod mailgun;
 pub mod meta;
 pub mod paddle;
+pub mod paypal;
 pub mod post;
+pub mod sendgrid;
 pub mod shopify;
 pub mod slack;
+pub mod sns;
 pub mod square;
 pub mod standard_webhooks;
 pub mod stripe;
@@ -52,21 +68,28 @@ pub mod xero;
 pub mod zendesk;
 pub mod zoom;
 
+pub use adyen::Adyen;
 pub use bitbucket::Bitbucket;
 pub use calendly::Calendly;
 pub use cloud_events::CloudEvents;
+pub use discord::{Discord, DiscordInteractions};
 pub use github::GitHub;
 pub use gitlab::GitLab;
+pub use graph::Graph;
 pub use hmac::Hmac;
 pub use hubspot::HubSpot;
 pub use intercom::Intercom;
 pub use json::id_of;
 pub use linear::Linear;
+pub use mailgun::Mailgun;
 pub use meta::Meta;
 pub use paddle::Paddle;
+pub use paypal::PayPal;
 pub use post::{Auth, Post};
+pub use sendgrid::SendGrid;
 pub use shopify::Shopify;
 pub use slack::Slack;
+pub use sns::Sns;
 pub use square::Square;
 pub use standard_webhooks::StandardWebhooks;
 pub use stripe::Stripe;

@@ -61,8 +61,9 @@ pub use post::{Post, PostRoute};
 pub use run::{RunError, RunHandle};
 pub use setup::Setup;
 pub use source::{
-    Bitbucket, Calendly, CloudEvents, GitHub, GitLab, HubSpot, Intercom, Linear, Meta, Paddle, Shopify,
-    Slack, Source, Square, StandardWebhooks, Stripe, Twilio, Typeform, Xero, Zendesk, Zoom,
+    Adyen, Bitbucket, Calendly, CloudEvents, Discord, DiscordInteractions, GitHub, GitLab, Graph, HubSpot,
+    Intercom, Linear, Mailgun, Meta, Paddle, PayPal, SendGrid, Shopify, Slack, Sns, Source, Square,
+    StandardWebhooks, Stripe, Twilio, Typeform, Xero, Zendesk, Zoom,
 };
 pub use starting::{START_DEDUPE_FOR, Start, StartError};
 pub use workflow::{Workflow, workflow};

@@ -2,8 +2,12 @@
 
 mod business;
 mod cloud_events;
+mod clouds;
 mod code;
+mod discord;
+mod mail;
 mod office;
+mod payments;
 mod talk;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -18,6 +22,11 @@ pub use cloud_events::CloudEvents;
 pub use code::{Bitbucket, GitLab, Linear};
 pub use office::{Calendly, Intercom, Meta, Typeform, Xero, Zendesk};
 pub use talk::{Slack, Twilio, Zoom};
+
+pub use clouds::{Graph, Sns};
+pub use discord::{Discord, DiscordInteractions};
+pub use mail::{Mailgun, SendGrid};
+pub use payments::{Adyen, PayPal};
 
 type MakeProvider = dyn Fn(&Variables) -> Option<Arc<dyn Provider>> + Send + Sync;
 
@@ -137,11 +146,12 @@ impl GitHub {
 pub struct StandardWebhooks;
 
 impl StandardWebhooks {
-    /// Signed with the endpoint's secret (`whsec_…`) in that variable; several, separated by commas, are all accepted.
+    /// Signed with the endpoint's secret (`whsec_…`), or with the key whose public half (`whpk_…`) is in that variable;
+    /// several, separated by commas, are all accepted.
     pub fn secret_env<S>(variable: &str) -> Source<S> {
         // 24 bytes: the shortest that the specification allows.
         let stand_in = || "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0".to_owned();
-        let purpose = "the signing secret (whsec_…) of the webhook endpoint";
+        let purpose = "the signing secret (whsec_…) or public key (whpk_…) of the webhook endpoint";
         signed_as(variable, purpose, stand_in, |first, more| {
             let sender = providers::StandardWebhooks::new(first)?;
             more.iter().try_fold(sender, |sender, secret| sender.also_accept(secret))

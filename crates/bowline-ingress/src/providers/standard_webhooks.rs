@@ -35,7 +35,7 @@ pub struct StandardWebhooks {
 }
 
 impl StandardWebhooks {
-    /// With the endpoint's signing secret: `whsec_…`.
+    /// With the endpoint's signing secret, `whsec_…`; or the sender's public key, `whpk_…`, for webhooks of version 1a.
     ///
     /// # Errors
     /// If it is none; the error does not show it.
