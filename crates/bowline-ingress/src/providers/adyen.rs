@@ -27,6 +27,9 @@ pub const DEDUPE_FOR: Duration = Duration::from_hours(40 * 24);
 /// Which part of a standard webhook's item a workflow receives.
 pub const INPUT_POINTER: &str = "/NotificationRequestItem";
 
+const NAME: &str = "adyen";
+const RECEIPT: ReceiptForm =
+    ReceiptForm::Text { body: "[accepted]", media_type: "text/plain; charset=utf-8" };
 const ITEMS_POINTER: &str = "/notificationItems";
 
 /// Adyen, with the HMAC keys of one webhook.
@@ -55,15 +58,18 @@ impl Adyen {
 
 /// Of what is signed as a whole.
 const WHOLE: Row = Row {
+    name: NAME,
+    media_types: JSON,
     kind: Place::Pointer("/type"),
     id: Place::FirstOf(&[Place::Pointer("/eventId"), Place::Digest]),
     input_pointer: "",
-    ..Adyen::ROW
+    dedupe_for: DEDUPE_FOR,
+    receipt: RECEIPT,
 };
 
 impl Sender for Adyen {
     const ROW: Row = Row {
-        name: "adyen",
+        name: NAME,
         media_types: JSON,
         kind: Place::Pointer("/NotificationRequestItem/eventCode"),
         id: Place::Composite(&[
@@ -73,7 +79,7 @@ impl Sender for Adyen {
         ]),
         input_pointer: INPUT_POINTER,
         dedupe_for: DEDUPE_FOR,
-        receipt: ReceiptForm::Text { body: "[accepted]", media_type: "text/plain; charset=utf-8" },
+        receipt: RECEIPT,
     };
 
     fn scheme(&self) -> &dyn Scheme {
