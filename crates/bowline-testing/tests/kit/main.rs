@@ -6,6 +6,7 @@ mod doors;
 mod fixtures;
 mod inboxes;
 mod mocks;
+mod offices;
 mod paced;
 mod paged;
 mod planted;
