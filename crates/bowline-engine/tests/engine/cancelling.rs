@@ -73,11 +73,11 @@ fn is_cancelled(host: &Host, run: RunId, kinds: &[EntryKind]) {
 #[test]
 fn a_queued_run_never_begins() {
     let (host, remote) = (Host::new(), Remote::new());
-    let node = host.start(vec![]);
+    let node = host.start(vec![two_calls(&remote, &Arc::default())]);
+    host.let_another_pass(&node);
+    // Nobody tells the engine of it.
     let run = host.accept(&["flow"], "null")[0];
     assert_eq!(cancel(&host, &node, run), Ok(Cancel::Cancelled));
-    node.stop();
-    let node = host.start(vec![two_calls(&remote, &Arc::default())]);
     host.let_another_pass(&node);
     is_cancelled(&host, run, &[EntryKind::Cancelled]);
     assert!(remote.keys("/a").is_empty());
@@ -171,10 +171,11 @@ fn a_second_cancel_finds_the_first_and_writes_nothing() {
     let run = host.accept(&["flow"], "null")[0];
     node.engine.poke();
     host.block_on("the call", remote.arrival_at("/a"));
-    let (first, second) = host.block_on("both", async {
-        tokio::join!(node.engine.cancel(run, WHY), node.engine.cancel(run, "another reason"))
-    });
-    assert_eq!((first.unwrap(), second.unwrap()), (Cancel::Cancelled, Cancel::Ended(RunState::Cancelled)));
+    let (first, second) = host
+        .block_on("both", async { tokio::join!(node.engine.cancel(run, WHY), node.engine.cancel(run, WHY)) });
+    let (first, second) = (first.unwrap(), second.unwrap());
+    let (done, found) = (Cancel::Cancelled, Cancel::Ended(RunState::Cancelled));
+    assert!((first, second) == (done, found) || (first, second) == (found, done), "{first:?} {second:?}");
     assert_eq!(cancel(&host, &node, run), Ok(Cancel::Ended(RunState::Cancelled)));
     is_cancelled(&host, run, &[EntryKind::AttemptFailed, EntryKind::Cancelled]);
 }

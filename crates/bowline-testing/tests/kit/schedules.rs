@@ -2,7 +2,8 @@
 
 use bowline::{prelude::*, time::hours};
 use bowline_model::RunState;
-use bowline_testing::TestApp;
+use bowline_testing::{Answer, TestApp, every_crash_point};
+use serde_json::json;
 
 use crate::shop::Shop;
 
@@ -47,6 +48,84 @@ fn an_interval_is_aligned_to_the_epoch() {
     // 2026-09-21T12:00:00Z is 1,789,992,000 s: 25 minutes fit 1,193,328 times.
     let ticks = ["2026-09-21T12:25:00Z", "2026-09-21T12:50:00Z"];
     assert_eq!(outputs(&app.skip(hours(1))), ticks);
+}
+
+#[test]
+fn every_moment_of_death_leaves_one_run_for_each_tick() {
+    let app = || scheduled(Schedule::every(hours(1)).overlap(Overlap::Skip), report);
+    let tried = every_crash_point(app, |app| {
+        app.advance(hours(4));
+        assert!(app.runs().iter().all(|run| run.state() == RunState::Completed), "{}", app.timelines());
+        let ticks =
+            ["2026-09-21T13:00:00Z", "2026-09-21T14:00:00Z", "2026-09-21T15:00:00Z", "2026-09-21T16:00:00Z"];
+        assert_eq!(outputs(&app.runs()), ticks);
+    });
+    assert!(tried.moments >= 18, "{tried:?}");
+}
+
+/// A call that never ends, of which only the first run is caught.
+#[test]
+fn every_moment_of_death_leaves_one_open_run_where_the_old_one_is_cancelled() {
+    let app = || scheduled(Schedule::every(hours(1)).overlap(Overlap::CancelOld), stuck);
+    let tried = every_crash_point(app, |app| {
+        app.mock("crm").answer(Answer::hang());
+        app.advance(minutes(185));
+        let states: Vec<RunState> = app.runs().iter().map(|run| run.state()).collect();
+        assert_eq!(
+            states,
+            [RunState::Cancelled, RunState::Cancelled, RunState::Running],
+            "{}",
+            app.timelines()
+        );
+    });
+    assert!(tried.moments >= 8, "{tried:?}");
+}
+
+#[test]
+fn a_newer_tick_cancels_the_open_run_with_its_call() {
+    let app = TestApp::new(scheduled(Schedule::every(hours(1)).overlap(Overlap::CancelOld), stuck));
+    app.mock("crm").answer(Answer::hang());
+    let first = app.skip(minutes(65)).remove(0);
+    assert_eq!((first.state(), app.mock("crm").count()), (RunState::Running, 1));
+    let second = app.skip(hours(1)).remove(0);
+    assert_eq!((first.state(), second.state()), (RunState::Cancelled, RunState::Running));
+    let timeline = first.timeline();
+    assert!(timeline.contains("cancelled by the schedule \"nightly report\""), "{timeline}");
+}
+
+#[test]
+fn queued_runs_go_one_at_a_time() {
+    let app = TestApp::new(scheduled(Schedule::every(hours(1)), stuck));
+    app.mock("crm").answer(Answer::ok(json!(1)).after(minutes(150)));
+    let runs = app.skip(minutes(245));
+    let states: Vec<RunState> = runs.iter().map(|run| run.state()).collect();
+    assert_eq!(states, [RunState::Completed, RunState::Running, RunState::Queued, RunState::Queued]);
+    app.advance(hours(8));
+    assert!(runs[..4].iter().all(|run| run.state() == RunState::Completed), "{}", app.timelines());
+    assert_eq!(
+        app.mock("crm").count(),
+        app.runs().iter().filter(|run| run.state() != RunState::Queued).count()
+    );
+}
+
+#[test]
+fn jitter_lets_a_run_begin_later_and_not_by_a_sweep() {
+    let app = TestApp::new(scheduled(Schedule::every(hours(1)).jitter(minutes(10)), begun));
+    let begun = outputs(&app.skip(minutes(75))).remove(0);
+    // The clock of tests draws about half of what there is.
+    let late =
+        begun.parse::<jiff::Timestamp>().unwrap().duration_since("2026-09-21T13:00:00Z".parse().unwrap());
+    assert!((299..=301).contains(&late.as_secs()), "{late:?}");
+}
+
+async fn begun(_shop: Arc<Shop>, cx: Context, _tick: Tick) -> Result<String> {
+    Ok(cx.now().to_string())
+}
+
+async fn stuck(shop: Arc<Shop>, cx: Context, tick: Tick) -> Result<String> {
+    let call = shop.crm.get("/report").decode::<serde_json::Value>();
+    cx.step("fetch", call).attempt_timeout(hours(100)).await?;
+    Ok(tick.at.to_string())
 }
 
 #[test]
