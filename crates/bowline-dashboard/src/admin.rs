@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `GET /?state=dead&workflow=w&before=9` | a page: runs, newest first |
 //! | `GET /runs/{id}?payloads=true` | a page: one run in time |
+//! | `GET /triggers` | a page: schedules, polls and inboxes, when each acts next and what goes wrong |
 //! | `GET /connections` | a page: Apis that get tokens, how they stand, what they raised |
 //! | `POST /connect` | a page that leads to a provider's consent; a form of `GET /connections` |
 //! | `GET /connect/callback` | where the provider leads back |
+//! | `GET /api/triggers` | [`TriggerList`] |
 //! | `GET /api/connections` | [`ConnectionList`] |
 //! | `GET /api/runs?state=dead,waiting&workflow=w&limit=50&before=9` | [`RunList`], newest first |
 //! | `GET /api/runs/{id}?payloads=true` | [`RunView`] |
@@ -46,6 +48,7 @@ use axum::{
     routing::{get, post},
 };
 use bowline_client::Vault;
+use bowline_ingress::TriggerBoard;
 use bowline_model::{BuildId, Clock, Event, Run, RunId};
 use bowline_store::Store;
 
@@ -63,6 +66,7 @@ use crate::{
     export::Fixture,
     health::{AskProgress, Health, Readiness, Status},
     pages,
+    triggers::TriggerList,
     view::{RunList, RunView},
 };
 
@@ -88,6 +92,7 @@ pub(crate) struct Desk {
     pub(crate) clock: Arc<dyn Clock>,
     app: String,
     pub(crate) connections: Connections,
+    pub(crate) triggers: TriggerBoard,
     commands: Commands,
     health: Health,
 }
@@ -104,7 +109,9 @@ impl Admin {
         let commands = Commands::new(store.clone(), clock.clone(), build.clone(), poke);
         let connections = Connections::new(clock.clone());
         let health = Health::new(store.clone(), clock.clone(), build, progress);
-        Self { desk: Desk { store, clock, app: String::new(), connections, commands, health }, hosts: vec![] }
+        let triggers = TriggerBoard::default();
+        let desk = Desk { store, clock, app: String::new(), connections, triggers, commands, health };
+        Self { desk, hosts: vec![] }
     }
 
     /// The app's name: what exported runs say they are of.
@@ -124,6 +131,12 @@ impl Admin {
     /// `public_url` is where people reach these pages, if not where the request says: providers lead them back there.
     pub fn vault(mut self, vault: Vault, public_url: Option<String>) -> Self {
         self.desk.connections.set_vault(vault, public_url);
+        self
+    }
+
+    /// Shows how schedules, polls and inboxes do.
+    pub fn triggers(mut self, board: TriggerBoard) -> Self {
+        self.desk.triggers = board;
         self
     }
 
@@ -147,6 +160,7 @@ impl Admin {
             .route("/api/dead/retry", post(retry_all))
             .route("/api/status", get(status))
             .route("/api/connections", get(connections))
+            .route("/api/triggers", get(triggers))
             .route("/health/live", get(live))
             .route("/health/ready", get(ready))
             .merge(pages::routes())
@@ -208,6 +222,10 @@ async fn retry_all(State(desk): State<Desk>, body: Body) -> Answer<BulkRetried> 
 
 async fn connections(State(desk): State<Desk>) -> Answer<ConnectionList> {
     Ok(Json(desk.connections.list().await?))
+}
+
+async fn triggers(State(desk): State<Desk>) -> Json<TriggerList> {
+    Json(TriggerList::of(&desk.triggers))
 }
 
 async fn status(State(desk): State<Desk>) -> Json<Status> {

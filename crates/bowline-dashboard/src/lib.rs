@@ -11,6 +11,7 @@
 //! | [`commands`] | retry, replay, discard: decided purely, applied with a compare-and-set |
 //! | [`view`] | rows and timelines, as data |
 //! | [`connections`] | Apis that get tokens: how they stand, and consents for them |
+//! | [`triggers`] | schedules, polls and inboxes: when each acts next, and what goes wrong |
 //! | [`health`] | whether the server makes progress |
 //! | [`wording`] | the words for them, on pages and terminals alike |
 //! | `pages` | runs and timelines in a browser |
@@ -25,6 +26,7 @@ pub mod connections;
 pub mod export;
 pub mod health;
 mod pages;
+pub mod triggers;
 pub mod view;
 pub mod wording;
 

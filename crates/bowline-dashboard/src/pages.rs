@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `list` | `GET /`: runs, newest first, by state and workflow, in pages |
 //! | `connections` | `GET /connections`: Apis that get tokens; to a provider's page, and back from it |
+//! | `triggers` | `GET /triggers`: schedules, polls and inboxes |
 //! | `run` | `GET /runs/{id}`: one run, and what can be done about it |
 //! | `timeline` | its items, as lines of the page |
 //! | `bar` | where in a run's time a step was |
@@ -26,6 +27,7 @@ mod list;
 mod refused;
 mod run;
 mod timeline;
+mod triggers;
 
 use askama::Template;
 use axum::{
@@ -59,6 +61,7 @@ pub(crate) fn routes() -> Router<Desk> {
     Router::new()
         .route("/", get(list::page))
         .route("/runs/{id}", get(run::page))
+        .route("/triggers", get(triggers::page))
         .route("/connections", get(connections::page))
         .route(FORM, post(connections::connect))
         .route(CALLBACK, get(connections::came_back))

@@ -93,6 +93,7 @@ pub async fn run(context: CliContext, args: Args) -> ExitCode {
         Command::Send(args) => send::send(&context, &args).await,
         Command::Runs(args) => operate::runs(&context, &args).await,
         Command::Dead(args) => operate::dead(&context, &args).await,
+        Command::Triggers(args) => operate::triggers(&context, &args).await,
         Command::Show(args) => operate::show(&context, &args).await,
         Command::Retry(args) => operate::retry(&context, &args).await,
         Command::Replay(args) => operate::replay(&context, &args).await,

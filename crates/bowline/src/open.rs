@@ -449,6 +449,7 @@ impl Node {
         )
         .app(&self.app)
         .vault(self.vault.clone(), self.admin_url.as_ref().map(Url::to_string))
+        .triggers(self.board.clone())
         .alerts(self.api_alerts.clone());
         // Whoever says that people reach it by that name lets it answer by that name.
         match self.admin_url.as_ref().and_then(Url::host_str) {

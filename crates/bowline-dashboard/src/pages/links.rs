@@ -78,6 +78,10 @@ impl Links {
         format!("{}/connections", self.base)
     }
 
+    pub(super) fn triggers(&self) -> String {
+        format!("{}/triggers", self.base)
+    }
+
     /// The list, with the account that was just connected.
     pub(super) fn connected(&self, api: &str, account: &str) -> String {
         let query = [("api", Some(api.to_owned())), ("account", Some(account.to_owned()))];

@@ -8,6 +8,7 @@ use crate::{
     chromium::{self, Chromium},
     connections, hostile,
     server::Server,
+    triggers,
 };
 
 /// A desk's screen and a telephone's.
@@ -119,7 +120,9 @@ async fn every_page_fits_reads_and_loads_without_a_complaint() {
     );
     connections.raise(&"crm".repeat(100), AlertKind::Unauthorized, &"answered_401".repeat(100));
     let about = ["/", "/connections"].map(|path| format!("http://{}{path}", connections.server.address));
-    let pages: Vec<_> = pages.chain([format!("http://{}/", empty.address)]).chain(about).collect();
+    let triggers = triggers::site().await;
+    let alone = [format!("http://{}/", empty.address), format!("http://{}/triggers", triggers.address)];
+    let pages: Vec<_> = pages.chain(alone).chain(about).collect();
     // The browser waits for the server: both must run.
     tokio::task::block_in_place(|| {
         for (width, height) in SCREENS {

@@ -14,3 +14,4 @@ mod journal;
 mod pages;
 mod server;
 mod timeline;
+mod triggers;

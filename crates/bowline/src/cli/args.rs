@@ -33,6 +33,8 @@ pub enum Command {
     Show(ShowArgs),
     /// List dead letters: runs that need a person
     Dead(DeadArgs),
+    /// List schedules, polls and inboxes: when each acts next, and what goes wrong
+    Triggers(TriggersArgs),
     /// Let dead letters go on; what they have done stays done
     Retry(RetryArgs),
     /// Run a stored event again, as a new run
@@ -76,6 +78,14 @@ pub struct DeadArgs {
     /// At most this many
     #[arg(long, default_value_t = 20, value_parser = limit)]
     pub limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `triggers`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct TriggersArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -8,6 +8,7 @@ use bowline_dashboard::{
     admin::request::RunsQuery,
     commands::{BulkRetried, Discarded, Keys, Replayed, Retried},
     export::Fixture,
+    triggers::TriggerList,
     view::RunList,
 };
 use bowline_model::{RunId, WorkflowName};
@@ -65,6 +66,20 @@ impl Control {
         match self {
             Self::Remote(remote) => remote.runs(query).await,
             Self::Local(local) => local.runs(query).await,
+        }
+    }
+
+    /// How schedules, polls and inboxes do.
+    ///
+    /// # Errors
+    /// If no server runs, for then none of them does; or if it does not answer.
+    pub async fn triggers(&self) -> Result<TriggerList> {
+        match self {
+            Self::Remote(remote) => remote.triggers().await,
+            Self::Local(_) => {
+                Err(Error::new("no server holds the store, so nothing is scheduled, polled or looked for")
+                    .hint("start it with `serve`"))
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     CliContext, Control, Error, Result,
-    args::{DeadArgs, DiscardArgs, ReplayArgs, RetryArgs, RunsArgs, ShowArgs},
+    args::{DeadArgs, DiscardArgs, ReplayArgs, RetryArgs, RunsArgs, ShowArgs, TriggersArgs},
     complain, print,
     render::{self, Paint},
 };
@@ -47,6 +47,20 @@ async fn list(context: &CliContext, query: &RunsQuery, output: Output, none: &st
         Output::Json => print(&json(&runs)?),
         Output::Text if runs.runs.is_empty() => print(none),
         Output::Text => print(&render::runs(&runs, context.clock.now(), Paint::Colour)),
+    }
+}
+
+pub(super) async fn triggers(context: &CliContext, args: &TriggersArgs) -> Result {
+    let control = Control::open(context).await?;
+    let triggers = control.triggers().await;
+    control.close().await?;
+    let triggers = triggers?;
+    match Output::of(args.json) {
+        Output::Json => print(&json(&triggers)?),
+        Output::Text if triggers.triggers.is_empty() => {
+            print("this app has no schedules, polls or inboxes\n")
+        }
+        Output::Text => print(&render::triggers(&triggers, context.clock.now(), Paint::Colour)),
     }
 }
 

@@ -9,6 +9,7 @@ mod paint;
 mod reports;
 mod text;
 mod timeline;
+mod triggers;
 
 use bowline_dashboard::{
     view::{RunList, RunRow},
@@ -26,6 +27,7 @@ pub use self::{
     reports::{bulk_retried, checked, discarded, error, receipt, replayed, retried},
     text::excerpt,
     timeline::timeline,
+    triggers::triggers,
 };
 
 /// How much of a run's summary a list shows, in characters.

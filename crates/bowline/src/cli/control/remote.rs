@@ -13,6 +13,7 @@ use bowline_dashboard::{
     },
     commands::{BulkRetried, Discarded, Keys, Replayed, Retried},
     export::Fixture,
+    triggers::TriggerList,
     view::RunList,
 };
 use bowline_model::{RunId, WorkflowName};
@@ -55,6 +56,10 @@ impl Remote {
     pub(super) async fn show(&self, run: RunId, payloads: Payloads) -> Result<RunView> {
         let query = RunQuery { payloads: payloads == Payloads::Shown };
         self.ask(self.client.get(self.url(&format!("/api/runs/{run}"))).query(&query)).await
+    }
+
+    pub(super) async fn triggers(&self) -> Result<TriggerList> {
+        self.ask(self.client.get(self.url("/api/triggers"))).await
     }
 
     pub(super) async fn export(&self, run: RunId) -> Result<Fixture> {
