@@ -10,7 +10,7 @@ use std::{
 
 use axum::Router;
 use bowline_ingress::{
-    Door, Provider, Route, ServeLimits, Server, TrustedProxies, Unsigned, providers::Stripe,
+    Door, Fetch, Provider, Route, ServeLimits, Server, TrustedProxies, Unsigned, providers::Stripe,
 };
 use bowline_model::{BuildId, Clock, Event, EventId, Run, Secret, SystemClock};
 use bowline_store::{RunFilter, SqliteOptions, SqliteStore, Store};
@@ -34,6 +34,7 @@ pub(crate) struct Plan {
     pub(crate) proxies: Option<TrustedProxies>,
     pub(crate) public_url: Option<String>,
     pub(crate) server: Box<dyn FnOnce(Server) -> Server + Send>,
+    pub(crate) fetch: Option<Arc<dyn Fetch>>,
 }
 
 /// A listening site, until it is dropped.
@@ -68,6 +69,7 @@ pub(crate) fn plan() -> Plan {
         proxies: None,
         public_url: None,
         server: Box::new(|server| server),
+        fetch: None,
     }
 }
 
@@ -90,6 +92,10 @@ impl Plan {
             }),
         );
         let door = door.expect("the routes are sound").trusted_proxies(self.proxies.clone());
+        let door = match self.fetch {
+            Some(port) => door.fetch(port),
+            None => door,
+        };
         let door = door.public_url(self.public_url);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");

@@ -12,6 +12,7 @@ A sender's packages are imported only if it is asked for. Timestamps are of now:
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -148,6 +149,83 @@ class Meta(Sender):
         from pywa.utils import webhook_updates_validator
 
         return webhook_updates_validator(secret, body, headers["x-hub-signature-256"])
+
+
+class Adyen(Sender):
+    """Adyen's own library signs and judges whole bodies."""
+
+    secrets = [
+        "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056",
+        "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00",
+    ]
+
+    def sign(self, secret, body, at):
+        from Adyen.util import generate_payload_sig
+
+        return {"hmacsignature": generate_payload_sig(body, secret).decode()}
+
+    def accepts(self, secret, headers, body):
+        from Adyen.util import is_valid_hmac_payload
+
+        return is_valid_hmac_payload(headers["hmacsignature"], secret, body)
+
+
+class Discord(Sender):
+    """Discord's own library judges; PyNaCl, on which it stands, signs. A secret is a seed and its public key, in hex."""
+
+    secrets = [
+        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+    ]
+
+    def sign(self, secret, body, at):
+        from nacl.signing import SigningKey
+
+        signature = SigningKey(bytes.fromhex(secret[:64])).sign(str(at).encode() + body).signature
+        return {"x-signature-ed25519": signature.hex(), "x-signature-timestamp": str(at)}
+
+    def accepts(self, secret, headers, body):
+        from discord_interactions import verify_key
+
+        signature, at = headers["x-signature-ed25519"], headers["x-signature-timestamp"]
+        # It prints why it refuses.
+        with contextlib.redirect_stdout(sys.stderr):
+            return verify_key(body, signature, at, secret[64:])
+
+
+class SendGrid(Sender):
+    """SendGrid's own library judges; cryptography, on which it stands, signs. A secret is PKCS #8 in base64."""
+
+    secrets = [
+        "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgY0nEM3vYhlIsvl4PXs1gv9kqhQbbUdDqT7b4ou/D94uhRANCAARlFsrcX4CmyBWB2"
+        "GTEfAwaUyIA6W9207q1xfJodVH7IN1mxKK0RRQGf+xQ6XovnJygrBz6OtiQRVOMj6UYS2Gp",
+        "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAGhRANCAARrF9Hy4SxCR/i85uVjp"
+        "EDydwN9gS3rM6D0oTlF2JjClk/jQuL+Gn+bjufrSnwPnhYrzjNXazFezsu2QGg3v1H1",
+    ]
+
+    def key(self, secret):
+        from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+        return load_der_private_key(base64.b64decode(secret), None)
+
+    def sign(self, secret, body, at):
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        signature = self.key(secret).sign(str(at).encode() + body, ECDSA(SHA256()))
+        prefix = "x-twilio-email-event-webhook-"
+        return {prefix + "signature": b64(signature), prefix + "timestamp": str(at)}
+
+    def accepts(self, secret, headers, body):
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+        from sendgrid import EventWebhook
+
+        public = self.key(secret).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        prefix = "x-twilio-email-event-webhook-"
+        judge = EventWebhook(b64(public))
+        return judge.verify_signature(body.decode(), headers[prefix + "signature"], headers[prefix + "timestamp"])
 
 
 SENDERS = {sender.__name__.lower(): sender for sender in Sender.__subclasses__()}

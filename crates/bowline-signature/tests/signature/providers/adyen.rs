@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::{
     at,
     gauntlet::{BODY, JSON, Runner, run, run_where},
-    secret,
+    judges::{self, Judge},
+    secret, skip,
 };
 
 /// From `src/__tests__/hmacValidator.spec.ts` of <https://github.com/Adyen/adyen-node-api-library> (MIT).
@@ -185,5 +186,14 @@ fn a_key_is_hex() {
     for bad in ["", "0g", "abc", "whsec_00"] {
         let key = bowline_signature::SigningSecret::new(bad);
         assert!(key.is_err() || Adyen::new(&key.unwrap()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn adyen_s_library_and_ours_agree() {
+    let test = "adyen_s_library_and_ours_agree";
+    let made: judges::Make = |secrets| Box::new(make(secrets));
+    if let Err(missing) = judges::agree(&Judge::Python("Adyen"), "adyen", [KEYS[0], KEYS[1]], made) {
+        skip!(test, missing);
     }
 }

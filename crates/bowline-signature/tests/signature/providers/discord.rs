@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderValue};
 use crate::{
     at,
     gauntlet::{BODY, JSON, Runner, run},
+    judges::{self, Judge},
+    skip,
 };
 
 /// Pairs of RFC 8032 § 7.1: tests 1, 2, 3.
@@ -81,5 +83,16 @@ fn what_is_no_key_is_told_without_being_shown() {
     ] {
         let problem = Discord::new(bad).unwrap_err().to_string();
         assert!(problem.contains("64 hex digits") && (bad.len() < 4 || !problem.contains(bad)), "{problem}");
+    }
+}
+
+#[test]
+fn discord_s_library_and_ours_agree() {
+    let test = "discord_s_library_and_ours_agree";
+    let made: judges::Make = |secrets| Box::new(make(secrets));
+    if let Err(missing) =
+        judges::agree(&Judge::Python("discord_interactions"), "discord", [PAIRS[0], PAIRS[1]], made)
+    {
+        skip!(test, missing);
     }
 }

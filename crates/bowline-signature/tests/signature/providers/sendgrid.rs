@@ -10,6 +10,8 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 use crate::{
     at,
     gauntlet::{BODY, JSON, Runner, run},
+    judges::{self, Judge},
+    skip,
 };
 
 /// Private keys, PKCS #8 in base64.
@@ -25,6 +27,12 @@ pub(super) fn public(private: &str) -> String {
     let pair = KeyPair::try_from(der.as_slice()).unwrap();
     STANDARD.encode(rcgen::PublicKeyData::subject_public_key_info(&pair))
 }
+
+/// As the peer has them.
+const TEST_KEYS: [&str; 2] = [
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgY0nEM3vYhlIsvl4PXs1gv9kqhQbbUdDqT7b4ou/D94uhRANCAARlFsrcX4CmyBWB2GTEfAwaUyIA6W9207q1xfJodVH7IN1mxKK0RRQGf+xQ6XovnJygrBz6OtiQRVOMj6UYS2Gp",
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAGhRANCAARrF9Hy4SxCR/i85uVjpEDydwN9gS3rM6D0oTlF2JjClk/jQuL+Gn+bjufrSnwPnhYrzjNXazFezsu2QGg3v1H1",
+];
 
 pub(super) fn make(keys: &[&str]) -> SendGrid {
     let first = SendGrid::new(keys[0]).unwrap();
@@ -127,5 +135,16 @@ fn keys_of_other_curves_are_none() {
         "-----BEGIN PUBLIC KEY-----".to_owned(),
     ] {
         assert!(SendGrid::new(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn sendgrid_s_library_and_ours_agree() {
+    let test = "sendgrid_s_library_and_ours_agree";
+    let made: judges::Make = |secrets| Box::new(make(secrets));
+    if let Err(missing) =
+        judges::agree(&Judge::Python("sendgrid"), "sendgrid", [TEST_KEYS[0], TEST_KEYS[1]], made)
+    {
+        skip!(test, missing);
     }
 }
