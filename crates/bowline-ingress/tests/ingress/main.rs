@@ -13,6 +13,7 @@ mod gate;
 mod hand;
 mod log;
 mod pages;
+mod polls;
 mod posts;
 mod program;
 mod providers;
