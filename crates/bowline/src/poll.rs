@@ -151,3 +151,64 @@ impl<S> fmt::Debug for DeclaredPoll<S> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bowline_ingress::poll::Found;
+    use bowline_model::Variables;
+
+    use super::*;
+    use crate::{
+        Context, Inbox, OpenOptions, Result,
+        inbox::DeclaredInbox,
+        time::{minutes, secs},
+        workflow,
+    };
+
+    struct Shop;
+
+    impl Shop {
+        async fn news(self: Arc<Self>, _: Poll, _: Option<()>) -> Result<Found<u64>> {
+            Ok(Found::nothing())
+        }
+
+        async fn import(self: Arc<Self>, _: Context, _: u64) -> Result {
+            Ok(())
+        }
+
+        async fn book(self: Arc<Self>, _: Context, _: crate::InboxFile) -> Result {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_polls_and_inboxes_is_told_at_once() {
+        let (import, book) = (workflow("import", Shop::import), workflow("book", Shop::book));
+        let app = App::new("shop", |_| Shop)
+            .poll("orders", secs(0), Shop::news, import.clone())
+            .poll("orders", Every::new(minutes(1)).items_max(20_000), Shop::news, import.clone())
+            .poll("", Every::new(minutes(1)).within(secs(0)), Shop::news, import)
+            .inbox("in", Inbox::folder_env("IN_FOLDER"), book.clone())
+            .inbox("out", Inbox::folder("").pattern(""), book.clone())
+            .inbox("out", "/tmp", book);
+        let variables = Variables::new(|_| None);
+        let built = app.build(&OpenOptions::default().variables(variables.clone()));
+        let problems: Vec<String> =
+            variables.problems().iter().map(|(name, what)| format!("{name} {what}")).collect();
+        for expected in [
+            "poll \"orders\" asks every 0ns (at least 10ms)",
+            "poll \"orders\" may find 20000 items at once (1 to 10000); read pages, with .more(true)",
+            "poll \"\" has no name",
+            "poll \"\" has no time: .within(..) is 0 s",
+            "polls poll \"orders\" is there twice",
+            "IN_FOLDER",
+            "inbox \"out\" names no folder",
+            "inbox \"out\" takes no file: its pattern is empty",
+            "inboxes inbox \"out\" is there twice",
+        ] {
+            assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}: {problems:#?}");
+        }
+        assert_eq!((problems.len(), built.triggers.len()), (9, 5), "{problems:#?}");
+        assert_eq!(app.inboxes.iter().map(DeclaredInbox::workflow).count(), 3);
+    }
+}

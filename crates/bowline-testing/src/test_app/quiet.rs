@@ -124,16 +124,26 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// Lets time skip until `is_done`.
     ///
     /// # Panics
-    /// If it is not within [`SKIP_MAX`] of the clock, or something does not end within [`PATIENCE`].
+    /// If it is not within [`SKIP_MAX`] of the clock, or something does not end within [`PATIENCE`]; in an app with triggers
+    /// after [`TRIGGERS_MAX`].
     #[track_caller]
     pub(crate) fn skip_until(&self, what: &str, door: Door, is_done: impl Fn() -> bool) {
         let end = self.now().checked_add(SKIP_MAX).unwrap_or(Timestamp::MAX);
         // Whether a sender was answered can be seen at once; whether a run has ended is asked of the store.
         let is_over = || door == Door::Waited && is_done();
+        let begun = SystemClock.monotonic();
         loop {
             let quiet = self.quiet(door, PATIENCE, is_over);
             if is_done() {
                 return;
+            }
+            let took = SystemClock.monotonic().saturating_sub(begun);
+            if took >= TRIGGERS_MAX && self.alive().has_triggers() {
+                let now = self.now();
+                let shown = self.timelines();
+                panic!(
+                    "{what}: by {now} only the app's triggers have acted, for {took:.0?} (real time)\n{shown}"
+                );
             }
             let look = match quiet {
                 Quiet::Idle(look) => look,
@@ -208,6 +218,10 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         self.read(self.world.disk.reads().runs(RunFilter { states, ..RunFilter::default() }))
     }
 }
+
+/// How long a wait for an end may take, in real time, where triggers always have something to do next: else a run that never
+/// ends would be waited for through all that they do in 60 days.
+const TRIGGERS_MAX: Duration = Duration::from_secs(60);
 
 /// How long who moves the clock by hand waits for what is neither a mock's nor the clock's.
 const ELSEWHERE_MAX: Duration = Duration::from_millis(500);
