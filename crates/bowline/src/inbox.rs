@@ -15,7 +15,7 @@ use bowline_model::Variables;
 
 use crate::{
     App, Workflow,
-    triggers::{Trigger, twins},
+    triggers::{TWICE, Trigger, twins},
     workflow::Declared,
 };
 
@@ -176,12 +176,13 @@ impl<S: Send + Sync + 'static> App<S> {
     pub(crate) fn bound_inboxes(&self, variables: &Variables) -> Vec<Trigger> {
         let specs: Vec<InboxSpec> = self.inboxes.iter().filter_map(|inbox| inbox.spec(variables)).collect();
         for spec in &specs {
-            for problem in spec.problems() {
-                variables.problem(format!("inbox {:?}", spec.name()), problem);
+            let problems = spec.problems();
+            if !problems.is_empty() {
+                variables.problem(format!("inbox {:?}", spec.name()), problems.join("; and it "));
             }
         }
         for problem in twins("inbox", specs.iter().map(InboxSpec::name)) {
-            variables.problem("inboxes", problem);
+            variables.problem(problem, TWICE);
         }
         specs.into_iter().map(trigger).collect()
     }

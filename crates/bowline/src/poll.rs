@@ -11,7 +11,7 @@ use bowline_model::Variables;
 
 use crate::{
     App, Workflow,
-    triggers::{Trigger, twins},
+    triggers::{TWICE, Trigger, twins},
     workflow::Declared,
 };
 
@@ -115,12 +115,13 @@ impl<S: Send + Sync + 'static> App<S> {
     pub(crate) fn bound_polls(&self, systems: &Arc<S>, variables: &Variables) -> Vec<Trigger> {
         let specs: Vec<PollSpec> = self.polls.iter().map(|poll| poll.spec(systems)).collect();
         for spec in &specs {
-            for problem in spec.problems() {
-                variables.problem(format!("poll {:?}", spec.name()), problem);
+            let problems = spec.problems();
+            if !problems.is_empty() {
+                variables.problem(format!("poll {:?}", spec.name()), problems.join("; and it "));
             }
         }
         for problem in twins("poll", specs.iter().map(PollSpec::name)) {
-            variables.problem("polls", problem);
+            variables.problem(problem, TWICE);
         }
         specs.into_iter().map(trigger).collect()
     }
@@ -185,8 +186,8 @@ mod tests {
     fn what_is_wrong_with_polls_and_inboxes_is_told_at_once() {
         let (import, book) = (workflow("import", Shop::import), workflow("book", Shop::book));
         let app = App::new("shop", |_| Shop)
-            .poll("orders", secs(0), Shop::news, import.clone())
-            .poll("orders", Every::new(minutes(1)).items_max(20_000), Shop::news, import.clone())
+            .poll("orders", Every::new(secs(0)).items_max(20_000), Shop::news, import.clone())
+            .poll("orders", minutes(1), Shop::news, import.clone())
             .poll("", Every::new(minutes(1)).within(secs(0)), Shop::news, import)
             .inbox("in", Inbox::folder_env("IN_FOLDER"), book.clone())
             .inbox("out", Inbox::folder("").pattern(""), book.clone())
@@ -196,19 +197,16 @@ mod tests {
         let problems: Vec<String> =
             variables.problems().iter().map(|(name, what)| format!("{name} {what}")).collect();
         for expected in [
-            "poll \"orders\" asks every 0ns (at least 10ms)",
-            "poll \"orders\" may find 20000 items at once (1 to 10000); read pages, with .more(true)",
-            "poll \"\" has no name",
-            "poll \"\" has no time: .within(..) is 0 s",
-            "polls poll \"orders\" is there twice",
+            "poll \"orders\" asks every 0ns (at least 10ms); and it may find 20000 items at once (1 to 10000); read pages, with .more(true)",
+            "poll \"\" has no name; and it has no time: .within(..) is 0 s",
+            "the poll \"orders\" is there twice",
             "IN_FOLDER",
-            "inbox \"out\" names no folder",
-            "inbox \"out\" takes no file: its pattern is empty",
-            "inboxes inbox \"out\" is there twice",
+            "inbox \"out\" names no folder; and it takes no file: its pattern is empty",
+            "the inbox \"out\" is there twice",
         ] {
             assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}: {problems:#?}");
         }
-        assert_eq!((problems.len(), built.triggers.len()), (9, 5), "{problems:#?}");
+        assert_eq!((problems.len(), built.triggers.len()), (6, 5), "{problems:#?}");
         assert_eq!(app.inboxes.iter().map(DeclaredInbox::workflow).count(), 3);
     }
 }

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 pub(crate) type Trigger =
     Arc<dyn Fn(Intake, &TriggerBoard, watch::Receiver<bool>) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// What is wrong with triggers, so that all of it is told at once: a name that comes twice among those of one kind.
+/// What is wrong with what [`twins`] yields.
+pub(crate) const TWICE: &str = "is there twice: give each its own name";
+
+/// The names that come twice among triggers of one kind, as they are told.
 pub(crate) fn twins<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
-    names
-        .filter(|name| !seen.insert(*name))
-        .map(|name| format!("{kind} {name:?} is there twice; give each its own name"))
-        .collect()
+    names.filter(|name| !seen.insert(*name)).map(|name| format!("the {kind} {name:?}")).collect()
 }
