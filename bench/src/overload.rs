@@ -108,7 +108,7 @@ fn arrived(crm: &Crm, mut awaited: HashSet<usize>) -> usize {
         if awaited.is_empty() || SystemClock.monotonic() - began_at > ARRIVE_WITHIN {
             return awaited.len();
         }
-        runtime.block_on(SystemClock.sleep(LOOK_EVERY));
+        runtime.block_on(async { SystemClock.sleep(LOOK_EVERY).await });
     }
 }
 

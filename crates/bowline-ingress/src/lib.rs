@@ -8,7 +8,8 @@
 //!
 //! | Module | Story |
 //! |---|---|
-//! | [`serve`](mod@serve) | sockets: deadlines, a cap on connections, an orderly end |
+//! | [`serve`](mod@serve) | sockets: TLS, deadlines, a cap on connections, an orderly end |
+//! | [`TrustedProxies`], [`ClientLimit`] | who the client is, and how much it may send |
 //! | [`door`] | from a request to an answer |
 //! | [`route`] | one webhook's path, provider, subscriptions and limits |
 //! | [`waiting`] | answers with a run's result |
@@ -66,7 +67,7 @@ pub use provider::{
 pub use proxies::TrustedProxies;
 pub use route::{Route, RouteErrors};
 pub use schedule::{Schedule, Tick};
-pub use serve::{ServeLimits, Server, Tls, TlsError, serve};
+pub use serve::{ServeLimits, Server, Tls, TlsError, listen, serve};
 pub use sources::ClientLimit;
 pub use trigger::{Intake, TriggerBoard, TriggerKind, TriggerState};
 pub use verified::{Verified, VerifiedEvent};

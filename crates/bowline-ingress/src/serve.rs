@@ -1,4 +1,4 @@
-//! Sockets: deadlines for everything a client can be slow at, a cap on connections, an orderly end.
+//! Sockets: TLS, deadlines for everything a client can be slow at, a cap on connections, an orderly end.
 //!
 //! A connection is closed when it is fresh, reading a head, or idle for too long: that covers sockets that
 //! never send a byte, half-sent headers, and keep-alive alike, over HTTP/1.1 and HTTP/2.
@@ -17,7 +17,7 @@ use std::{fmt, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::D
 
 use axum::Router;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, JoinSet},
     time::timeout,
@@ -87,6 +87,22 @@ impl ServeLimits {
 const TURNED_AWAY_MAX: Duration = Duration::from_secs(2);
 /// How long to wait when the process has no file descriptor left for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that the kernel keeps until they are accepted. Where there is no room it forgets some of which the client
+/// believes that they are open; Linux allows 4,096 unless it is told otherwise (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
+/// Listens at that address, with room for many connections to wait: more than [`TcpListener::bind`] asks for.
+///
+/// # Errors
+/// As [`TcpListener::bind`]: the address is in use, or not this machine's.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait for the last connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves HTTP/1.1 and HTTP/2 (without TLS) until `shutdown` is done; then stops accepting connections, answers the
 /// requests under way, and returns. As a [`Server`] without more.

@@ -57,8 +57,8 @@ pub(crate) async fn run(app: BuiltApp) -> Result<(), ServeError> {
     let stop = stop_signal().map_err(ServeError::Signals)?;
     allow_open_files();
     let sqlite = open_store(&app.config.store, app.clock.clone())?;
-    let events = listen("BOWLINE_LISTEN", app.config.listen).await?;
-    let admin = listen("BOWLINE_ADMIN", app.config.admin).await?;
+    let events = listen("BOWLINE_LISTEN", app.config.listen)?;
+    let admin = listen("BOWLINE_ADMIN", app.config.admin)?;
     let (events_at, admin_at) = (address(&events, app.config.listen), address(&admin, app.config.admin));
     sqlite.set_admin_address(admin_at)?;
     let node = Node::start(&app, Arc::new(sqlite), Owner::Us).await?;
@@ -98,8 +98,8 @@ async fn told(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn listen(variable: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { variable, address, source })
+fn listen(variable: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    bowline_ingress::listen(address).map_err(|source| ServeError::Listen { variable, address, source })
 }
 
 /// The port that was really bound, where 0 was asked for.

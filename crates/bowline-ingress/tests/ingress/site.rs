@@ -10,12 +10,12 @@ use std::{
 
 use axum::Router;
 use bowline_ingress::{
-    Door, Fetch, Provider, Route, ServeLimits, Server, TrustedProxies, Unsigned, providers::Stripe,
+    Door, Fetch, Provider, Route, ServeLimits, Server, TrustedProxies, Unsigned, listen, providers::Stripe,
 };
 use bowline_model::{BuildId, Clock, Event, EventId, Run, Secret, SystemClock};
 use bowline_store::{RunFilter, SqliteOptions, SqliteStore, Store};
 use jiff::Timestamp;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::{
     log,
@@ -97,7 +97,7 @@ impl Plan {
             None => door,
         };
         let door = door.public_url(self.public_url);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         let at = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
         let router = (self.around)(door.router());

@@ -20,10 +20,12 @@ use tokio::{
 
 use crate::{
     site::{PATH, Plan, Site, pairs, payment, plan, signed},
-    wire::{PATIENCE, head},
+    wire::head,
 };
 
 const SLOW_CLIENTS: usize = 500;
+/// No slow client is held that long, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// What a client may take here for each of its steps: a tenth of what it may in production; so the slow send their byte
 /// ten times a second, not once.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -146,6 +148,26 @@ async fn be_good(site: Arc<Site>, stop: Arc<AtomicBool>) -> usize {
         SystemClock.sleep(Duration::from_millis(10)).await;
     }
     sent
+}
+
+#[tokio::test]
+async fn an_answer_over_http_2_that_is_not_read_ends_its_connection() {
+    // Over HTTP/2 an answer waits for its client's window, and its connection counts as idle.
+    let limits = ServeLimits { idle_max: LIMIT, ..ServeLimits::default() };
+    let large = |router: Router| router.route("/some", get(async || Bytes::from(vec![b'a'; 128 * 1024])));
+    let site = Plan { limits, around: large, ..plan() }.open().await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .http2_initial_stream_window_size(16 * 1024)
+        .build()
+        .unwrap();
+    let url = format!("http://{}/some", site.at);
+    let read = client.get(&url).send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(read.len(), 128 * 1024);
+    let unread = client.get(&url).send().await.unwrap();
+    SystemClock.sleep(LIMIT * 4).await;
+    assert!(unread.bytes().await.is_err(), "the server went on waiting");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
