@@ -87,7 +87,7 @@ impl Intake {
     }
 
     /// Puts events on disk with their runs, and moves a cursor, in one transaction; then wakes the engine. See
-    /// [`accept_all`](crate::accept::accept_all).
+    /// [`accept_all`].
     ///
     /// # Durability
     /// On `Ok`, all of it is on disk. On an error none of it is. After a crash before the answer either holds: the cursor
