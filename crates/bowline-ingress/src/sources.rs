@@ -68,7 +68,7 @@ impl Source {
 /// The address, or of IPv6 its network.
 pub(crate) fn network(client: IpAddr) -> u128 {
     match client.to_canonical() {
-        IpAddr::V4(address) => u128::from(address.to_ipv6_mapped().to_bits()),
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         IpAddr::V6(address) => {
             address.to_bits() >> (u128::BITS - NETWORK_BITS) << (u128::BITS - NETWORK_BITS)
         }
