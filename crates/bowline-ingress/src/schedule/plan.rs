@@ -26,7 +26,7 @@ pub struct Plan {
 
 #[derive(Debug, Clone)]
 enum PlannedTimes {
-    Cron { cron: Cron, zone: TimeZone },
+    Cron { cron: Box<Cron>, zone: TimeZone },
     Every { nanos: i128 },
 }
 
@@ -44,7 +44,7 @@ impl Plan {
                         "has the expression {expression:?}, which names no day of any year; mend it"
                     ));
                 }
-                cron.and_then(|cron| Ok(PlannedTimes::Cron { cron, zone: zone? }))
+                cron.and_then(|cron| Ok(PlannedTimes::Cron { cron: Box::new(cron), zone: zone? }))
             }
             Times::Every(interval) => {
                 check_interval(*interval, schedule.zone.as_deref()).map_err(|problem| {

@@ -77,6 +77,7 @@ macro_rules! promises {
                     retries_a_dead_letter_with_its_journal_kept
                     discards_a_dead_letter
                     cancels_a_waiting_run
+                    keeps_why_a_run_was_cancelled
                     opens_an_ended_run_again
                     refuses_a_run_in_another_state
                     refuses_a_journal_that_has_grown

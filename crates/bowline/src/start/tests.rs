@@ -126,3 +126,45 @@ fn what_the_body_says_cannot_be_said_in_another_way() {
     let ada = r#"{"email": "ada@example.com"}"#;
     check_refused("/once", ada, None, Some("k-1"), "id ada@example.com, not k-1", "--id");
 }
+
+async fn ticked(_hooks: Arc<Hooks>, _cx: Context, _tick: crate::Tick) -> Result {
+    Ok(())
+}
+
+#[test]
+fn wrong_schedules_are_told_all_at_once_and_right_ones_are_listed() {
+    use crate::{Schedule, time::minutes};
+    let app = App::new("hooks", |_| Hooks)
+        .schedule("nightly", Schedule::cron("30 3 * * *").zone("Europe/Berlin"), workflow("a", ticked))
+        .schedule("wrong", Schedule::cron("61 3 * * *").zone("Europe/Atlantis"), workflow("b", ticked))
+        .schedule("often", Schedule::every(minutes(0)), workflow("c", ticked))
+        .schedule("nightly", Schedule::every(minutes(5)), workflow("d", ticked));
+    let checked = check(&app, &variables());
+    let told = |name: &str| {
+        let found = checked.iter().find(|checked| checked.name == name).unwrap();
+        found.outcome.clone().unwrap_err()
+    };
+    let wrong = told("schedule wrong");
+    assert!(
+        wrong.contains("\"61 3 * * *\"") && wrong.contains("; it ") && wrong.contains("Europe/Atlantis"),
+        "{wrong}"
+    );
+    assert!(told("schedule often").contains("from 1 s to"));
+    assert!(told("schedule nightly").contains("declared twice"));
+    let refused = refuse_problems(&{
+        let variables = variables();
+        app.build(&OpenOptions::default().variables(variables.clone()));
+        variables
+    });
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("schedule wrong") && refused.contains("schedule often"), "{refused}");
+
+    let app = App::new("hooks", |_| Hooks).schedule(
+        "nightly",
+        Schedule::cron("30 3 * * *").zone("Europe/Berlin"),
+        workflow("report", ticked),
+    );
+    let checked = check(&app, &variables());
+    let nightly = checked.iter().find(|checked| checked.name == "schedule nightly").unwrap();
+    assert_eq!(nightly.outcome.as_deref(), Ok("runs report: 30 3 * * * in Europe/Berlin"));
+}

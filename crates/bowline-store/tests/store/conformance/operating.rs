@@ -45,6 +45,27 @@ pub(crate) async fn cancels_a_waiting_run(bench: &mut Bench) {
     assert_eq!(bench.store().next_due(at(0)).await.unwrap(), None);
 }
 
+pub(crate) async fn keeps_why_a_run_was_cancelled(bench: &mut Bench) {
+    let why = |seq: i64| {
+        let mut entry = entry(seq, EntryKind::Cancelled, "", None);
+        entry.meta.note = Some(format!("{}é", "x".repeat(499)));
+        entry
+    };
+    let cut = Some("x".repeat(499));
+    bench.queue("1", "a").await;
+    let queued = bench.queue("2", "b").await;
+    let run = bench.claim_one("a", at(1)).await;
+    bench.write(&run, vec![why(1)], Some(Transition::Cancel), at(2)).await.unwrap();
+    assert_eq!(bench.run(run.id).await.summary, cut);
+    let operation = bench.operation(&bench.run(queued).await, RunState::Cancelled, vec![why(1)], at(3));
+    bench.store().operate(operation).await.unwrap();
+    assert_eq!(bench.run(queued).await.summary, cut);
+    // What a dead letter died of says more than who closed it.
+    let dead = bench.dead("3", at(1)).await;
+    bench.store().operate(bench.operation(&dead, RunState::Cancelled, vec![why(2)], at(9))).await.unwrap();
+    assert_eq!(bench.run(dead.id).await.summary, dead.summary);
+}
+
 pub(crate) async fn opens_an_ended_run_again(bench: &mut Bench) {
     let ended = bench.ended("1", at(1)).await;
     let run = bench.run(ended).await;
