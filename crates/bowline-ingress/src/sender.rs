@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use bowline_signature::Scheme;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -201,8 +201,6 @@ pub(crate) enum Place {
     FirstOf(&'static [Place]),
     /// The body itself, digested: the same bytes are the same event. Only where no two genuine events are equal.
     Digest,
-    /// It is always this.
-    Always(&'static str),
     /// Nowhere.
     Nowhere,
 }
@@ -241,7 +239,6 @@ impl Place {
                 Ok(None)
             }
             Self::Digest => Ok(Some(hex(&Sha256::digest(body)))),
-            Self::Always(text) => Ok(Some(text.to_owned())),
             Self::Nowhere => Ok(None),
         }
     }
@@ -255,7 +252,7 @@ impl Place {
                 }
             }
             Self::FirstOf([first, ..]) => first.put(into, value),
-            Self::FirstOf([]) | Self::Header(_) | Self::Digest | Self::Always(_) | Self::Nowhere => {}
+            Self::FirstOf([]) | Self::Header(_) | Self::Digest | Self::Nowhere => {}
         }
     }
 
@@ -263,12 +260,7 @@ impl Place {
         match self {
             Self::Header(name) => Some(name),
             Self::FirstOf([first, ..]) => first.header(),
-            Self::FirstOf([])
-            | Self::Pointer(_)
-            | Self::Composite(_)
-            | Self::Digest
-            | Self::Always(_)
-            | Self::Nowhere => None,
+            Self::FirstOf([]) | Self::Pointer(_) | Self::Composite(_) | Self::Digest | Self::Nowhere => None,
         }
     }
 }
@@ -335,11 +327,6 @@ impl Row {
         }
         Ok(headers)
     }
-}
-
-/// Whether it is a GET or HEAD: with which some providers look whether anybody is here.
-pub(crate) fn is_look(method: &Method) -> bool {
-    method == Method::GET || method == Method::HEAD
 }
 
 fn hex(bytes: &[u8]) -> String {
