@@ -24,7 +24,8 @@ mod tests {
     fn what_is_signed_with_it_is_taken_at_any_time_and_by_nobody_else() {
         let paypal = || PayPal::new(&Secret::new("TEST-WEBHOOK")).unwrap();
         let sns = || Sns::new(["arn:aws:sns:us-east-1:123456789012:orders"]).unwrap();
-        let pairs: [(Box<dyn Provider>, Box<dyn Provider>, &str); 3] = [
+        type Pair = (Box<dyn Provider>, Box<dyn Provider>, &'static str);
+        let pairs: [Pair; 3] = [
             (Box::new(paypal().with_test_key()), Box::new(paypal()), "PAYMENT.CAPTURE.COMPLETED"),
             (Box::new(paypal().sandbox().with_test_key()), Box::new(paypal()), "PAYMENT.CAPTURE.COMPLETED"),
             (Box::new(sns().with_test_key()), Box::new(sns()), "Notification.orders"),

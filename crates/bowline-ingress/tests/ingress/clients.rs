@@ -1,7 +1,5 @@
 //! Who may send at all, and how much: addresses, clients, and more than the store takes.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
-
 use std::{sync::Arc, time::Duration};
 
 use bowline_ingress::{ClientLimit, Route, ServeLimits, TrustedProxies};

@@ -1,7 +1,5 @@
 //! TLS: who comes by it is served, who does not is told, and a renewed certificate needs no restart.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
-
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bowline_ingress::{ServeLimits, Server, Tls, TlsError};

@@ -192,7 +192,7 @@ async fn a_full_store_keeps_the_cursor_and_the_poll_begins_again_there() {
     let folder = tempfile::tempdir().unwrap();
     let open = |reserve| {
         let options = SqliteOptions { disk_free_bytes_min: reserve, ..SqliteOptions::default() };
-        SqliteStore::open(&folder.path().join("store.db"), options, Arc::new(SystemClock)).unwrap()
+        SqliteStore::open(folder.path().join("store.db"), options, Arc::new(SystemClock)).unwrap()
     };
     let full: Arc<dyn Store> = Arc::new(open(u64::MAX / 2));
     let turned = Arc::<Notify>::default();
@@ -217,18 +217,12 @@ async fn a_poll_that_takes_too_long_has_failed_and_one_that_is_told_to_stop_does
     let turned = Arc::<Notify>::default();
     let hang = async |_: Poll, _: Option<u64>| std::future::pending().await;
     let short = Every::new(EVERY).within(EVERY);
-    let poll = Running::start_every(
-        short,
-        in_memory(),
-        asking(&turned, move |poll, since| hang(poll, since)),
-        turned.clone(),
-    );
+    let poll = Running::start_every(short, in_memory(), asking(&turned, hang), turned.clone());
     let shown = poll.until(|shown| shown.failures_in_a_row > 0).await;
     assert!(shown.last_error.unwrap().starts_with("was not done within 10ms; ask for less at once"));
     poll.end().await;
     let hang = async |_: Poll, _: Option<u64>| std::future::pending().await;
-    let poll =
-        Running::start(in_memory(), asking(&turned, move |poll, since| hang(poll, since)), turned.clone());
+    let poll = Running::start(in_memory(), asking(&turned, hang), turned.clone());
     turned.notified().await;
     poll.end().await;
 }

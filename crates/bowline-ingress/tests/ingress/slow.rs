@@ -1,7 +1,5 @@
 //! Five hundred clients that are slow in every way there is, and those who are not do not notice.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
-
 use std::{
     net::SocketAddr,
     sync::{
