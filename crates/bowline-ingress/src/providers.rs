@@ -28,7 +28,7 @@
 //! | [`DiscordInteractions`] | what its `type` means | `id` | the whole body | – | [7 days](discord::DEDUPE_FOR) |
 //! | [`Mailgun`] | `event` | the signature's `token` | [`event-data`](mailgun::INPUT_POINTER) | 8 hours | [30 days](mailgun::DEDUPE_FOR) |
 //! | [`PayPal`] | `event_type` | `id` | [`resource`](paypal::INPUT_POINTER) | 3 days | [30 days](paypal::DEDUPE_FOR) |
-//! | [`Sns`] | `Type` and the topic's name | `MessageId` | the whole body | an hour at most | [7 days](sns::DEDUPE_FOR) |
+//! | [`Sns`] | `Type` and the topic's name | `MessageId` | the whole body, without what subscribes | an hour at most | [7 days](sns::DEDUPE_FOR) |
 //! | [`Graph`] | `lifecycleEvent`, else `changeType`, of each item | `id`, if it has one | the item, without its `clientState` | 4 hours | [7 days](graph::DEDUPE_FOR) |
 //! | [`Hmac`]: any other | wherever you say | wherever you say, if it has one | the part you say | – | [30 days](hmac::DEDUPE_FOR), unless you say |
 //! | [`Post`]: first-party JSON | [`post`](post::KIND) | yours, or the `Idempotency-Key` header's | the whole body | – | [a day](post::DEDUPE_FOR), unless you say |

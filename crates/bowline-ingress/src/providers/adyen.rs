@@ -93,6 +93,10 @@ impl Sender for Adyen {
         Self::ROW.batch(request, ITEMS_POINTER)
     }
 
+    fn struck(&self) -> &'static [&'static str] {
+        &["/NotificationRequestItem/additionalData/hmacSignature"]
+    }
+
     /// A type with a full stop is one of a platform's.
     fn body(&self, event: &Named<'_>, input: &Value) -> Value {
         if event.kind.contains('.') {

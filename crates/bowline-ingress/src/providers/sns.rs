@@ -94,6 +94,11 @@ impl Sender for Sns {
         "text/plain; charset=UTF-8"
     }
 
+    /// Whoever has the first three subscribes to the topic or ends the subscription, without any other credential.
+    fn struck(&self) -> &'static [&'static str] {
+        &["/Token", "/SubscribeURL", "/UnsubscribeURL", "/Signature"]
+    }
+
     /// What is no object is the text of a message. Without a topic's name in the type, the message is of the first one.
     fn body(&self, event: &Named<'_>, input: &Value) -> Value {
         let mut body = match input {

@@ -13,8 +13,10 @@ mod paced;
 mod paged;
 mod planted;
 mod polls;
+mod providers;
 mod schedules;
 mod shop;
+mod talk;
 mod time;
 mod waits;
 

@@ -6,8 +6,8 @@ use bowline_ingress::{Provider, providers};
 
 use super::{Source, signed_with};
 
-/// Amazon SNS. A workflow receives the whole message, whose text is `Message`; the types are the topics' names after
-/// `Notification.`: `Notification.orders`.
+/// Amazon SNS. A workflow receives the whole message, whose text is `Message`, without its signature and the addresses
+/// that end or renew the subscription; the types are the topics' names after `Notification.`: `Notification.orders`.
 ///
 /// Subscriptions of the named topics are confirmed by themselves. AWS's certificate is fetched from
 /// `sns.<region>.amazonaws.com`, once a day.
