@@ -19,15 +19,16 @@ mod steady;
 mod turn;
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use bowline_model::WorkflowName;
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 pub use self::{pattern::Pattern, turn::run};
@@ -71,12 +72,12 @@ impl InboxFile {
     /// Opens it, if it is still the file that was taken.
     ///
     /// # Errors
-    /// As [`File::open`]; [`InvalidData`](io::ErrorKind::InvalidData) if another file has its name, or it was written to
-    /// since: that one comes in by itself.
+    /// As [`File::open`], also for what has become a link; [`InvalidData`](io::ErrorKind::InvalidData) if another file has
+    /// its name, or it was written to since: that one comes in by itself.
     pub fn open(&self) -> io::Result<File> {
-        let file = File::open(&self.path)?;
+        let file = open(&self.path)?;
         let now = file.metadata()?;
-        if now.len() != self.bytes || modified(&now) != self.modified {
+        if !now.is_file() || now.len() != self.bytes || modified(&now) != self.modified {
             let message = format!("{} was replaced or written to since it was taken", self.path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
@@ -96,6 +97,13 @@ impl InboxFile {
         io::Read::read_to_end(&mut io::Read::take(self.open()?, bytes_max), &mut bytes)?;
         Ok(bytes)
     }
+}
+
+/// Opens a file for reading. Whoever can write to the folder may have put something else in its place: a link is not
+/// followed, and nobody is waited for at the other end of a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
 /// What tells a file from others of its name, and from itself before the last write.
@@ -186,5 +194,38 @@ impl InboxSpec {
             problems.push(format!("is looked into every {:?} (at least {EVERY_MIN:?})", self.every));
         }
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    fn taken(folder: &Path, text: &str) -> InboxFile {
+        let path = folder.join("a.csv");
+        std::fs::write(&path, text).unwrap();
+        let file = std::fs::symlink_metadata(&path).unwrap();
+        InboxFile { name: "a.csv".to_owned(), path, bytes: file.len(), modified: modified(&file) }
+    }
+
+    #[test]
+    fn what_was_put_in_a_files_place_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = taken(folder.path(), "");
+        assert_eq!(file.read(10).unwrap(), b"");
+        std::fs::rename(&file.path, folder.path().join("b.csv")).unwrap();
+        symlink("b.csv", &file.path).unwrap();
+        assert!(file.open().is_err(), "a link to it");
+        std::fs::remove_file(&file.path).unwrap();
+        mknodat(CWD, &file.path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        // Opened as a file is, it would wait for somebody who writes, for ever.
+        let (told, opened) = std::sync::mpsc::channel();
+        std::thread::spawn(move || told.send(file.open().map(drop).map_err(|error| error.kind())));
+        let opened = opened.recv_timeout(Duration::from_secs(10)).expect("it does not wait");
+        assert_eq!(opened, Err(io::ErrorKind::InvalidData));
     }
 }

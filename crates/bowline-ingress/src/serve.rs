@@ -168,7 +168,7 @@ impl Server {
     }
 
     /// With this said, each peer that is none of these proxies is a client, which may have a quarter of all connections;
-    /// more are answered 429. Unsaid, all may come through one proxy, and there is no such limit.
+    /// more are answered 503. Unsaid, all may come through one proxy, and there is no such limit.
     pub fn trusted_proxies(mut self, proxies: Option<TrustedProxies>) -> Self {
         self.proxies = proxies;
         self

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path};
 
-use super::{InboxSpec, NAMES_MAX, Stamp};
+use super::{InboxSpec, NAMES_MAX, Stamp, open};
 
 /// A file that is for the inbox.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +75,7 @@ pub(super) fn readable(folder: &Path, files: Vec<Seen>) -> Looked {
     let mut looked = Looked::default();
     for file in files {
         let path = folder.join(&file.name);
-        match fs::File::open(&path) {
+        match open(&path) {
             Ok(_) => looked.files.push(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => looked.problems.push(unreadable(&path, &error)),

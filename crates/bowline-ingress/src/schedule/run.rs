@@ -1,14 +1,14 @@
 //! All schedules of a process, asleep until the earliest tick.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bowline_model::{BoxFuture, RunId, WorkflowName};
+use bowline_model::{BoxFuture, Clock, RunId, WorkflowName};
 use bowline_store::StoreError;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::{Plan, ticker::Ticker};
+use super::{LATE_MAX, Plan, ticker::Ticker};
 use crate::{Intake, TriggerBoard};
 
 /// Schedules that speak with the store at once: those beyond wait for their turn.
@@ -58,6 +58,7 @@ async fn tick(intake: Intake, mut asleep: Asleep, cancel: CancelRun, mut stopped
     let mut acting = FuturesUnordered::new();
     loop {
         let now = clock.now();
+        wake_astray(&mut asleep, now);
         while acting.len() < ACTING_MAX
             && let Some(((_, no), mut ticker)) = pop_due(&mut asleep, now)
         {
@@ -68,12 +69,7 @@ async fn tick(intake: Intake, mut asleep: Asleep, cancel: CancelRun, mut stopped
             });
         }
         let next = asleep.keys().next().map(|(at, _)| *at).filter(|_| acting.len() < ACTING_MAX);
-        let earliest = async {
-            match next {
-                Some(next) => clock.sleep_until(next).await,
-                None => std::future::pending().await,
-            }
-        };
+        let earliest = sleep_until(&*clock, next);
         tokio::select! {
             Some((next, no, ticker)) = acting.next(), if !acting.is_empty() => {
                 asleep.insert((next, no), ticker);
@@ -84,6 +80,22 @@ async fn tick(intake: Intake, mut asleep: Asleep, cancel: CancelRun, mut stopped
     }
     // What is on its way to the disk arrives there.
     while acting.next().await.is_some() {}
+}
+
+/// Until then; or, if the clock is set back meanwhile, until it would have been then.
+async fn sleep_until(clock: &dyn Clock, next: Option<Timestamp>) {
+    let Some(next) = next else { return std::future::pending().await };
+    let wait = Duration::try_from(next.duration_since(clock.now())).unwrap_or_default();
+    tokio::select! {
+        () = clock.sleep_until(next) => {}
+        () = clock.sleep(wait.saturating_add(LATE_MAX)) => {}
+    }
+}
+
+/// Lets those act at once that wait for a time which only a clock that was wrong could name.
+fn wake_astray(asleep: &mut Asleep, now: Timestamp) {
+    let astray: Vec<_> = asleep.extract_if(.., |_, ticker| ticker.is_astray(now)).collect();
+    asleep.extend(astray.into_iter().map(|((_, no), ticker)| ((now, no), ticker)));
 }
 
 fn pop_due(

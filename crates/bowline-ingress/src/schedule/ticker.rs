@@ -63,6 +63,11 @@ impl Ticker {
         }
     }
 
+    /// Whether its last tick lies so far ahead that it is not believed: the clock was wrong when it came.
+    pub(super) fn is_astray(&self, now: Timestamp) -> bool {
+        self.last.is_some_and(|last| is_ahead(last, now))
+    }
+
     /// Does what is due, and says when to act next.
     pub(super) async fn act(&mut self, intake: &Intake, cancel: &CancelRun) -> Timestamp {
         let _at_work = self.line.at_work();
@@ -105,7 +110,7 @@ impl Ticker {
         intake: &Intake,
         cancel: &CancelRun,
     ) -> Result<Timestamp, Setback> {
-        let mut last = match self.last {
+        let mut last = match self.last.filter(|last| !is_ahead(*last, now)) {
             Some(last) => last,
             None => self.find_cursor(now, intake).await?,
         };
@@ -149,13 +154,12 @@ impl Ticker {
             let hint = "it was written by something else; remove it from the store";
             Setback::Failed(format!("the cursor {} is {text:?}, which is no time: {hint}", self.source))
         })?;
-        let ahead = last.duration_since(now);
-        if ahead.is_positive() && ahead.unsigned_abs() > CURSOR_AHEAD_MAX {
+        if is_ahead(last, now) {
             tracing::warn!(
                 schedule = self.scheduled.name,
                 %last,
                 "the last tick is {} h ahead of this machine's clock: it is not believed, and ticks go on from now",
-                ahead.as_hours()
+                last.duration_since(now).as_hours()
             );
             self.set_cursor(Some(text), now, intake).await?;
             return Ok(now);
@@ -251,6 +255,12 @@ impl Ticker {
         self.has_old = false;
         Ok(())
     }
+}
+
+/// Whether a last tick lies too far ahead to be believed.
+fn is_ahead(last: Timestamp, now: Timestamp) -> bool {
+    let ahead = last.duration_since(now);
+    ahead.is_positive() && ahead.unsigned_abs() > CURSOR_AHEAD_MAX
 }
 
 fn replaced_by(newest: RunId, schedule: &str) -> String {

@@ -52,8 +52,9 @@ impl TurnedAway {
                 "there are as many connections as this server takes",
                 "nothing was stored; send it again later",
             ),
+            // Not 429: nothing is known of the route here, and some senders take any 4xx for "never send that again".
             Self::Crowding => (
-                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::SERVICE_UNAVAILABLE,
                 "there are as many connections from this address as it may have",
                 "nothing was stored; use fewer connections, or send it again later",
             ),

@@ -108,7 +108,7 @@ async fn a_client_has_a_quarter_of_all_connections_and_is_told_so() {
         held.push(wire);
     }
     let reply = site.deliver(payment("evt_1")).await;
-    assert_eq!((reply.status, reply.header("retry-after")), (429, Some("5")));
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("5")));
     drop(held);
     // It may take a moment until the server sees that they are gone.
     while site.deliver(payment("evt_1")).await.status != 200 {

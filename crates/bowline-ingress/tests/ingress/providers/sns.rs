@@ -84,6 +84,22 @@ async fn a_subscription_is_confirmed_once_it_is_known_to_be_genuine() {
 }
 
 #[tokio::test]
+async fn what_ends_or_confirms_a_subscription_is_not_kept() {
+    let site = open(provider(), web()).await;
+    let mut told = message("Notification", TOPIC, "m-1");
+    told["UnsubscribeURL"] =
+        "https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe&SubscriptionArn=a:55c4".into();
+    assert_eq!(site.became(&visit(&told)).await, "accepted");
+    assert_eq!(site.became(&visit(&message("UnsubscribeConfirmation", TOPIC, "m-2"))).await, "accepted");
+    for event in [1, 2] {
+        let kept = String::from_utf8(site.stored(event).await.body.to_vec()).unwrap();
+        for secret in ["2336412f37", "Action=", "Token", "SubscribeURL", "UnsubscribeURL"] {
+            assert!(!kept.contains(secret), "{secret} is kept: {kept}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_refusal_is_one_after_which_sns_sends_again() {
     let web = web();
     let site = open(provider(), Arc::clone(&web)).await;

@@ -25,9 +25,10 @@ pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// A wall clock that stands still until it is set.
+/// A wall clock that stands still until it is set, and a monotonic one that goes on while minutes pass.
 pub(crate) struct SetClock {
     now: Mutex<Timestamp>,
+    passed: watch::Sender<Duration>,
     sleepers: Mutex<BTreeMap<usize, (Timestamp, Option<Waker>)>>,
     /// How many sleeps there were in all.
     pub(crate) sleeps: AtomicUsize,
@@ -38,7 +39,8 @@ pub(crate) struct SetClock {
 impl SetClock {
     fn new(now: Timestamp) -> Arc<Self> {
         let (sleepers, sleeps) = (Mutex::default(), AtomicUsize::new(0));
-        Arc::new(Self { now: Mutex::new(now), sleepers, sleeps, asleep: watch::Sender::new(0) })
+        let (passed, asleep) = (watch::Sender::new(Duration::ZERO), watch::Sender::new(0));
+        Arc::new(Self { now: Mutex::new(now), passed, sleepers, sleeps, asleep })
     }
 
     /// How many sleep.
@@ -71,11 +73,14 @@ impl Clock for Hands {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::ZERO
+        *self.0.passed.borrow()
     }
 
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
-        self.sleep_until(self.now() + wait)
+        let (mut passed, until) = (self.0.passed.subscribe(), self.monotonic() + wait);
+        Box::pin(async move {
+            let _ = passed.wait_for(|passed| *passed >= until).await;
+        })
     }
 
     fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
@@ -218,6 +223,7 @@ impl Machine {
     /// Lets time pass, a minute at a time.
     pub(crate) async fn pass(&self, minutes: i64) {
         for _ in 0..minutes {
+            self.clock.passed.send_modify(|passed| *passed += Duration::from_secs(60));
             self.set(self.now() + SignedDuration::from_mins(1)).await;
         }
     }

@@ -255,6 +255,20 @@ async fn a_last_tick_that_lies_days_ahead_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_a_year_ahead_for_a_moment_stops_no_schedule() {
+    let machine = Machine::new("2026-06-01T12:30:00Z", [("report", hourly())]);
+    let process = machine.start().await;
+    machine.pass(31).await;
+    machine.jump(60 * 24 * 365).await;
+    machine.jump(-60 * 24 * 365).await;
+    assert_eq!(machine.ticks().await.len(), 2, "13:00, and the last one of the year that was missed");
+    machine.pass(180).await;
+    let ticks = machine.ticks().await;
+    assert_eq!(times(&ticks[2..]), ["15:00", "16:00"], "it is noticed when the next tick should have come");
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn jitter_delays_each_run_by_less_than_the_gap_to_the_next_tick() {
     let machine = Machine::new(
         "2026-06-01T12:59:00Z",
