@@ -3,6 +3,8 @@
 //! An input is text that a person can write: a line for each header, and then the body. A header may hold words such
 //! as `{mac}`, which stand for what no fuzzer could guess.
 
+pub mod signed;
+
 use bowline_client::stream::{Error, Split};
 use bowline_signature::SigningSecret;
 use bytes::Bytes;
