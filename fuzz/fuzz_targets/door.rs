@@ -21,9 +21,9 @@ use bowline_ingress::{
     Door, Fetch, FetchError, FieldError, Named, Provider, Rejection, Route, Unsigned,
     form::to_json,
     providers::{
-        Adyen, Auth, Bitbucket, Calendly, CloudEvents, Discord, DiscordInteractions, GitHub, GitLab, Graph, Hmac,
-        HubSpot, Intercom, Linear, Mailgun, Meta, Paddle, PayPal, Post, SendGrid, Shopify, Slack, Sns, Square,
-        StandardWebhooks, Stripe, Twilio, Typeform, Xero, Zendesk, Zoom,
+        Adyen, Auth, Bitbucket, Calendly, CloudEvents, Discord, DiscordInteractions, GitHub, GitLab, Graph,
+        Hmac, HubSpot, Intercom, Linear, Mailgun, Meta, Paddle, PayPal, Post, SendGrid, Shopify, Slack, Sns,
+        Square, StandardWebhooks, Stripe, Twilio, Typeform, Xero, Zendesk, Zoom,
     },
 };
 use bowline_model::{BoxFuture, Clock, Secret};
@@ -41,7 +41,8 @@ const HEX_KEY: &str = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2AC
 const DISCORD_KEY: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 const SENDGRID_KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgY0nEM3vYhlIsvl4PXs1gv9kqhQbbUdDqT7b4ou/D94uhRANCAARlFsrcX4CmyBWB2GTEfAwaUyIA6W9207q1xfJodVH7IN1mxKK0RRQGf+xQ6XovnJygrBz6OtiQRVOMj6UYS2Gp";
 /// What of the keys no answer may hold.
-const SECRETS: [&str; 4] = ["C2FVsBQIhrscChlQIMV", "44782DEF547AAA06C91", "9d61b19deffd5a60ba8", "Y0nEM3vYhlIsvl4PXs1"];
+const SECRETS: [&str; 4] =
+    ["C2FVsBQIhrscChlQIMV", "44782DEF547AAA06C91", "9d61b19deffd5a60ba8", "Y0nEM3vYhlIsvl4PXs1"];
 /// The name by which genuine senders know their event.
 const EVENT: Named<'static> = Named { id: "evt_1", kind: "issues.opened" };
 const GENUINE: &[u8] = b"{genuine}";
@@ -49,8 +50,17 @@ const PUBLIC_URL: &str = "https://hooks.example.com";
 /// Says what became of a request's events.
 const STATUS: &str = "bowline-status";
 /// Providers that ask whether anybody is here.
-const HANDSHAKES: [&str; 9] =
-    ["/discord", "/events", "/events/open", "/graph", "/intercom", "/interactions", "/meta", "/slack", "/zoom"];
+const HANDSHAKES: [&str; 9] = [
+    "/discord",
+    "/events",
+    "/events/open",
+    "/graph",
+    "/intercom",
+    "/interactions",
+    "/meta",
+    "/slack",
+    "/zoom",
+];
 /// Everybody may send there.
 const OPEN: [&str; 3] = ["/events/open", "/form", "/open"];
 /// Their certificates are fetched, and none can be had.
@@ -73,7 +83,8 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(became, "ignored");
         assert!(shows || OPEN.contains(&path.as_str()), "{path}: nothing genuine is shown");
         assert!(is_genuine(&path, &sent, &body), "{path}");
-        if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json") && path != "/interactions" {
+        if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json") && path != "/interactions"
+        {
             let json: Value = serde_json::from_slice(&answer).expect("a receipt is JSON");
             assert_eq!(json["status"], "ignored");
         }
@@ -116,7 +127,8 @@ fn request(data: &[u8]) -> Option<(Request<Vec<u8>>, bool)> {
     *request.uri_mut() = uri;
     for header in head.headers {
         let name = HeaderName::try_from(header.name).ok()?;
-        let value = genuine.as_ref().filter(|_| header.value == GENUINE).and_then(|(headers, _)| headers.get(&name));
+        let value =
+            genuine.as_ref().filter(|_| header.value == GENUINE).and_then(|(headers, _)| headers.get(&name));
         shows |= value.is_some();
         let value = value.cloned().map_or_else(|| HeaderValue::from_bytes(header.value), Ok);
         request.headers_mut().append(name, value.ok()?);
@@ -157,7 +169,8 @@ impl Site {
         let routes = providers.iter().map(route).collect();
         let store = SqliteStore::in_memory(SqliteOptions::default(), Arc::new(Still)).expect("memory");
         let door = Door::new(Arc::new(store), Arc::new(Still), "1".into(), routes, Arc::new(|| {}));
-        let door = door.expect("the routes are sound").public_url(Some(PUBLIC_URL.into())).fetch(Arc::new(Nothing));
+        let door =
+            door.expect("the routes are sound").public_url(Some(PUBLIC_URL.into())).fetch(Arc::new(Nothing));
         let router = door.router();
         Self { runtime, router, providers }
     }
@@ -234,7 +247,8 @@ struct Nothing;
 impl Fetch for Nothing {
     fn get<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Bytes, FetchError>> {
         // Whatever a stranger writes, nobody else is asked.
-        let host = url.strip_prefix("https://").and_then(|rest| rest.split_once('/')).map_or("", |(host, _)| host);
+        let host =
+            url.strip_prefix("https://").and_then(|rest| rest.split_once('/')).map_or("", |(host, _)| host);
         assert!(host == "api.paypal.com" || host.contains(".amazonaws.com"), "{url}");
         Box::pin(std::future::ready(Err(FetchError::new("nothing can be had"))))
     }

@@ -26,7 +26,8 @@ fuzz_target!(|data: &[u8]| {
     let schedule = if zone.is_empty() { schedule } else { schedule.zone(zone) };
     match schedule.plan() {
         Err(problems) => {
-            let are_bounded = problems.iter().all(|text| !text.is_empty() && text.len() < REASON_BYTES_MAX + zone.len());
+            let are_bounded =
+                problems.iter().all(|text| !text.is_empty() && text.len() < REASON_BYTES_MAX + zone.len());
             assert!(!problems.is_empty() && are_bounded, "{problems:?}");
         }
         Ok(plan) => {
@@ -58,10 +59,10 @@ fn names(expression: &str, at: Timestamp) -> bool {
         rest => ("0", rest),
     };
     let [minute, hour, _, month, _] = fields else { return true };
-    [(second, time.second()), (*minute, time.minute()), (*hour, time.hour()), (*month, time.month())].into_iter().all(
-        |(field, is)| {
+    [(second, time.second()), (*minute, time.minute()), (*hour, time.hour()), (*month, time.month())]
+        .into_iter()
+        .all(|(field, is)| {
             let numbers: Result<Vec<i8>, _> = field.split(',').map(str::parse).collect();
             numbers.map_or(true, |numbers| numbers.contains(&is))
-        },
-    )
+        })
 }

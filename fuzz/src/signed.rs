@@ -94,7 +94,8 @@ pub fn hubspot(sent: &Sent) -> Option<Vec<Readings>> {
     let (url, time) = (sent.url()?, sent.header("x-hubspot-request-timestamp")?);
     let mut decoded = url.split('%').next().unwrap_or_default().to_owned();
     for rest in url.split('%').skip(1) {
-        let byte = rest.get(..2).and_then(|digits| hex::decode(digits).ok()).map(|bytes| char::from(bytes[0]));
+        let byte =
+            rest.get(..2).and_then(|digits| hex::decode(digits).ok()).map(|bytes| char::from(bytes[0]));
         match byte.filter(|byte| ":/?@!$'()*,;".contains(*byte)) {
             Some(byte) => decoded.extend([byte.to_string().as_str(), &rest[2..]]),
             None => decoded.extend(["%", rest]),
