@@ -41,13 +41,41 @@ pub struct TriggerView {
     /// What the last failure was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Whether a person should look: it fails again and again, or has stopped.
+    #[serde(default)]
+    pub needs_person: bool,
+    /// It acts no more in this process.
+    #[serde(default)]
+    pub has_stopped: bool,
 }
 
 impl From<TriggerState> for TriggerView {
     fn from(state: TriggerState) -> Self {
-        let TriggerState { kind, name, next, last, started, skipped, failures_in_a_row, last_error } = state;
+        let needs_person = state.needs_person();
+        let TriggerState {
+            kind,
+            name,
+            next,
+            last,
+            started,
+            skipped,
+            failures_in_a_row,
+            last_error,
+            has_stopped,
+        } = state;
         let kind = kind.as_str().to_owned();
-        Self { kind, name, next, last, started, skipped, failures_in_a_row, last_error }
+        Self {
+            kind,
+            name,
+            next,
+            last,
+            started,
+            skipped,
+            failures_in_a_row,
+            last_error,
+            needs_person,
+            has_stopped,
+        }
     }
 }
 
@@ -55,14 +83,14 @@ impl TriggerList {
     /// What the board shows now.
     pub(crate) fn of(board: &TriggerBoard) -> Self {
         let mut triggers: Vec<TriggerView> = board.all().into_iter().map(TriggerView::from).collect();
-        triggers.sort_by_key(|trigger| trigger.failures_in_a_row == 0);
+        triggers.sort_by_key(|trigger| (!trigger.needs_person, trigger.failures_in_a_row == 0));
         let left_out = triggers.len().saturating_sub(TRIGGERS_MAX);
         triggers.truncate(TRIGGERS_MAX);
         Self { triggers, left_out }
     }
 
-    /// How many fail now.
-    pub fn failing(&self) -> usize {
-        self.triggers.iter().filter(|trigger| trigger.failures_in_a_row > 0).count()
+    /// Those that a person should look at.
+    pub(crate) fn in_need(&self) -> Vec<&TriggerView> {
+        self.triggers.iter().filter(|trigger| trigger.needs_person).collect()
     }
 }

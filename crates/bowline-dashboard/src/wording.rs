@@ -164,7 +164,7 @@ pub fn end(end: &EndView) -> String {
     }
 }
 
-/// What sort of trouble an Api has, as the end of a sentence that begins with its name.
+/// What sort of trouble an Api or a trigger has, as the end of a sentence that begins with its name.
 ///
 /// # An Api's name before it
 /// ```
@@ -179,13 +179,19 @@ pub fn trouble(kind: AlertKind) -> &'static str {
         AlertKind::Forbidden => "its credential may not do what was asked (403)",
         AlertKind::ConsentNeeded => "it needs consent",
         AlertKind::BreakerOpen => "it keeps failing, and is left alone for a while",
+        AlertKind::TriggerFailing => "it fails again and again",
     }
 }
 
 /// The same for the kind's name, as [`ApiAlert`](crate::alerts::ApiAlert) keeps it.
 pub(crate) fn trouble_of(kind: &str) -> &'static str {
-    let kinds =
-        [AlertKind::Unauthorized, AlertKind::Forbidden, AlertKind::ConsentNeeded, AlertKind::BreakerOpen];
+    let kinds = [
+        AlertKind::Unauthorized,
+        AlertKind::Forbidden,
+        AlertKind::ConsentNeeded,
+        AlertKind::BreakerOpen,
+        AlertKind::TriggerFailing,
+    ];
     kinds.into_iter().find(|known| known.as_str() == kind).map_or("it has trouble", trouble)
 }
 

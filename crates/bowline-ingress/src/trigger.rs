@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{BuildId, Clock, WorkflowName};
+use bowline_model::{Alert, AlertKind, Alerts, BuildId, Clock, WorkflowName};
 use bowline_store::{Accepted, CursorMove, Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,6 +22,9 @@ use crate::{Receipt, VerifiedEvent, accept_all};
 
 /// Longest error that the board keeps; a longer one is cut.
 pub const LAST_ERROR_BYTES_MAX: usize = 500;
+
+/// After so many failures in a row a person should hear of it: fewer are a remote that hiccups.
+pub const FAILURES_TOLD_MIN: u32 = 3;
 
 /// First wait before a trigger that failed tries again; doubles to [`RETRY_WAIT_MAX`].
 pub const RETRY_WAIT_MIN: Duration = Duration::from_secs(1);
@@ -179,6 +182,15 @@ pub struct TriggerState {
     pub failures_in_a_row: u32,
     /// What the last failure was, until it acts well again.
     pub last_error: Option<String>,
+    /// It acts no more in this process: waiting would mend nothing.
+    pub has_stopped: bool,
+}
+
+impl TriggerState {
+    /// Whether a person should look: it has stopped, or failed [`FAILURES_TOLD_MIN`] times in a row.
+    pub fn needs_person(&self) -> bool {
+        self.has_stopped || self.failures_in_a_row >= FAILURES_TOLD_MIN
+    }
 }
 
 /// How all triggers of this process do: written by them, read by pages and health checks. In memory; clones are the
@@ -187,6 +199,17 @@ pub struct TriggerState {
 pub struct TriggerBoard {
     lines: Arc<Mutex<Vec<Arc<Mutex<TriggerState>>>>>,
     activity: Arc<Activity>,
+    voice: Voice,
+}
+
+/// Who is told of triggers that need a person.
+#[derive(Clone, Default)]
+struct Voice(Option<Arc<dyn Alerts>>);
+
+impl fmt::Debug for Voice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Voice").field(&self.0.is_some()).finish()
+    }
 }
 
 /// How many triggers do something at this moment.
@@ -197,6 +220,12 @@ struct Activity {
 }
 
 impl TriggerBoard {
+    /// A board that raises an [`AlertKind::TriggerFailing`] at each failure of a trigger that
+    /// [needs a person](TriggerState::needs_person), and says when that is over.
+    pub fn telling(alerts: Arc<dyn Alerts>) -> Self {
+        Self { voice: Voice(Some(alerts)), ..Self::default() }
+    }
+
     /// A trigger's line on the board, for the trigger to write.
     pub fn add(&self, kind: TriggerKind, name: impl Into<String>) -> TriggerLine {
         let line = Arc::new(Mutex::new(TriggerState {
@@ -208,9 +237,10 @@ impl TriggerBoard {
             skipped: 0,
             failures_in_a_row: 0,
             last_error: None,
+            has_stopped: false,
         }));
         lock(&self.lines).push(line.clone());
-        TriggerLine { state: line, activity: self.activity.clone() }
+        TriggerLine { state: line, activity: self.activity.clone(), voice: self.voice.clone() }
     }
 
     /// How many are at work: not asleep, and not waiting for a remote.
@@ -234,6 +264,7 @@ impl TriggerBoard {
 pub struct TriggerLine {
     state: Arc<Mutex<TriggerState>>,
     activity: Arc<Activity>,
+    voice: Voice,
 }
 
 /// Counts one trigger as [at work](TriggerBoard::at_work), or as [asking](TriggerBoard::asking), while it lives.
@@ -276,31 +307,66 @@ impl TriggerLine {
         state.last = Some(at);
         state.started = state.started.saturating_add(started);
         state.skipped = state.skipped.saturating_add(skipped);
-        state.failures_in_a_row = 0;
-        state.last_error = None;
+        drop(state);
+        self.well();
     }
 
     /// It could act, and had nothing to do.
     pub fn well(&self) {
         let mut state = lock(&self.state);
+        let is_over = state.needs_person();
         state.failures_in_a_row = 0;
         state.last_error = None;
+        let source = state.kind.source(&state.name);
+        drop(state);
+        if is_over && let Voice(Some(alerts)) = &self.voice {
+            alerts.over(&source, AlertKind::TriggerFailing);
+        }
     }
 
-    /// It failed; answers how often in a row. `error` names no secret and no value of a body.
-    pub fn failed(&self, error: &dyn fmt::Display) -> u32 {
+    /// It failed then; answers how often in a row. `error` names no secret and no value of a body.
+    pub fn failed(&self, at: Timestamp, error: &dyn fmt::Display) -> u32 {
+        self.note_failure(at, error, false)
+    }
+
+    /// It failed then, and acts no more in this process.
+    pub fn stopped(&self, at: Timestamp, error: &dyn fmt::Display) {
+        self.note_failure(at, error, true);
+    }
+
+    fn note_failure(&self, at: Timestamp, error: &dyn fmt::Display, has_stopped: bool) -> u32 {
         let mut error = error.to_string();
         error.truncate(error.floor_char_boundary(LAST_ERROR_BYTES_MAX));
         let mut state = lock(&self.state);
         state.failures_in_a_row = state.failures_in_a_row.saturating_add(1);
         state.last_error = Some(error);
-        state.failures_in_a_row
+        if has_stopped {
+            (state.has_stopped, state.next) = (true, None);
+        }
+        let now = state.clone();
+        drop(state);
+        if now.needs_person()
+            && let Voice(Some(alerts)) = &self.voice
+        {
+            alerts.raise(alert(&now, at));
+        }
+        now.failures_in_a_row
     }
 
     /// How it stands now.
     pub fn state(&self) -> TriggerState {
         lock(&self.state).clone()
     }
+}
+
+fn alert(state: &TriggerState, at: Timestamp) -> Alert {
+    let error = state.last_error.as_deref().unwrap_or_default();
+    let message = if state.has_stopped {
+        format!("it has stopped: {error}")
+    } else {
+        format!("{} failures in a row, the last: {error}", state.failures_in_a_row)
+    };
+    Alert { api: state.kind.source(&state.name), kind: AlertKind::TriggerFailing, message, at }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -315,7 +381,8 @@ mod tests {
     fn a_failure_is_shown_until_it_goes_well_again() {
         let board = TriggerBoard::default();
         let line = board.add(TriggerKind::Poll, "new orders");
-        assert_eq!((line.failed(&"the store is full"), line.failed(&"x".repeat(5_000))), (1, 2));
+        let failed = |error: &str| line.failed(Timestamp::UNIX_EPOCH, &error);
+        assert_eq!((failed("the store is full"), failed(&"x".repeat(5_000))), (1, 2));
         let shown = board.all().remove(0);
         assert_eq!(shown.failures_in_a_row, 2);
         assert_eq!(shown.last_error.map(|error| error.len()), Some(LAST_ERROR_BYTES_MAX));
@@ -323,5 +390,56 @@ mod tests {
         let shown = board.all().remove(0);
         assert_eq!((shown.failures_in_a_row, shown.last_error), (0, None));
         assert_eq!((shown.started, shown.skipped, shown.last), (3, 1, Some(Timestamp::UNIX_EPOCH)));
+    }
+
+    /// What was told, and of whom it was said that it is over.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Alerts for Heard {
+        fn raise(&self, alert: Alert) {
+            lock(&self.0).push(format!("{} {}: {}", alert.api, alert.kind, alert.message));
+        }
+
+        fn over(&self, api: &str, kind: AlertKind) {
+            lock(&self.0).push(format!("{api} {kind}: over"));
+        }
+    }
+
+    #[test]
+    fn the_third_failure_in_a_row_is_told_and_so_is_its_end() {
+        let heard = Arc::new(Heard::default());
+        let line = TriggerBoard::telling(heard.clone()).add(TriggerKind::Poll, "orders");
+        let told = || std::mem::take(&mut *lock(&heard.0));
+        let fail = || line.failed(Timestamp::UNIX_EPOCH, &"the shop is down");
+        (fail(), fail());
+        line.well();
+        (fail(), fail());
+        assert_eq!(told(), [""; 0], "two in a row are nothing yet");
+        (fail(), fail());
+        assert_eq!(
+            told(),
+            [3, 4].map(|n| format!(
+                "poll/orders trigger_failing: {n} failures in a row, the last: the shop is down"
+            ))
+        );
+        line.acted(Timestamp::UNIX_EPOCH, 1, 0);
+        line.well();
+        assert_eq!(told(), ["poll/orders trigger_failing: over"]);
+    }
+
+    #[test]
+    fn a_trigger_that_has_stopped_is_told_at_once() {
+        let heard = Arc::new(Heard::default());
+        let board = TriggerBoard::telling(heard.clone());
+        let line = board.add(TriggerKind::Poll, "orders");
+        line.next(Some(Timestamp::UNIX_EPOCH));
+        line.stopped(Timestamp::UNIX_EPOCH, &"its cursor cannot be read");
+        assert_eq!(
+            *lock(&heard.0),
+            ["poll/orders trigger_failing: it has stopped: its cursor cannot be read"]
+        );
+        let shown = board.all().remove(0);
+        assert_eq!((shown.needs_person(), shown.next), (true, None));
     }
 }

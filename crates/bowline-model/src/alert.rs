@@ -1,5 +1,5 @@
 //! What a person should hear of at once, though no run has died of it: a credential that a remote no longer takes, a
-//! remote that is down.
+//! remote that is down, a poll that fails again and again.
 
 use std::fmt;
 
@@ -22,7 +22,8 @@ use jiff::Timestamp;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// The Api's name; with `/account` behind it, if it is another than the default one.
+    /// The Api's name; with `/account` behind it, if it is another than the default one. Of a trigger: its kind and name,
+    /// as `poll/new orders`.
     pub api: String,
     /// What sort of thing happened. Equal kinds of one Api are one story.
     pub kind: AlertKind,
@@ -43,6 +44,8 @@ pub enum AlertKind {
     ConsentNeeded,
     /// A remote failed so often that it is left alone for a while.
     BreakerOpen,
+    /// A schedule, a poll or an inbox fails again and again, or has stopped.
+    TriggerFailing,
 }
 
 impl AlertKind {
@@ -53,6 +56,7 @@ impl AlertKind {
             Self::Forbidden => "forbidden",
             Self::ConsentNeeded => "consent_needed",
             Self::BreakerOpen => "breaker_open",
+            Self::TriggerFailing => "trigger_failing",
         }
     }
 }
@@ -67,6 +71,12 @@ impl fmt::Display for AlertKind {
 pub trait Alerts: Send + Sync + 'static {
     /// Takes one. Never blocks; may be called for every failing call, so equal ones are brought together here.
     fn raise(&self, alert: Alert);
+
+    /// What was raised of that kind under that name is over, and needs nobody any more. Never blocks. Does nothing unless
+    /// said.
+    fn over(&self, api: &str, kind: AlertKind) {
+        let _ = (api, kind);
+    }
 }
 
 /// Writes alerts to the log, as warnings: what a client that stands alone does with them.

@@ -55,6 +55,8 @@ pub struct CliContext {
     pub store: PathBuf,
     /// Where webhooks come in.
     pub listen: SocketAddr,
+    /// How they come in there: `http`, or `https` where a certificate is set.
+    pub scheme: &'static str,
     /// Where the admin API is, if the server that holds the store does not say.
     pub admin: SocketAddr,
     /// Runs the server until it is told to stop.

@@ -178,7 +178,9 @@ fn problems_text(problems: &[(String, String)]) -> String {
 /// // Bowline's webhook routes beside the program's own.
 /// let router = axum::Router::new().route("/", axum::routing::get(async || "shop")).merge(app.clone().into_router());
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-/// let server = tokio::spawn(async move { axum::serve(listener, router).await });
+/// // With the clients' addresses, which `allow_ips` and the limits for each client look at.
+/// let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
+/// let server = tokio::spawn(async move { axum::serve(listener, service).await });
 ///
 /// // A run that the program itself starts.
 /// let run = app.start(&welcome, &"ada@example.com".to_owned()).dedupe("customer-17").await?;
@@ -254,7 +256,10 @@ impl<S: Send + Sync + 'static> App<S> {
 impl<S> OpenApp<S> {
     /// The app's webhook routes, without a fallback, to be merged into the router of a larger program.
     ///
-    /// That program's server owns the sockets and their deadlines; bodies are limited in bytes by each route.
+    /// That program's server owns the sockets and their deadlines; bodies are limited in bytes by each route. It also has
+    /// to say who asks: serve the router with
+    /// [`into_make_service_with_connect_info::<SocketAddr>()`](Router::into_make_service_with_connect_info). Without it a
+    /// route with `allow_ips` refuses everybody, and there are no limits for each client.
     pub fn into_router(self) -> Router {
         self.node.door.routes()
     }
@@ -385,7 +390,7 @@ impl Node {
             build: app.build.clone(),
             engine,
             door,
-            board: TriggerBoard::default(),
+            board: TriggerBoard::telling(Arc::new(app.api_alerts.clone())),
             vault: app.vault.clone(),
             api_alerts: app.api_alerts.clone(),
             admin_url: app.config.alerts.admin_url.as_deref().and_then(|url| Url::parse(url).ok()),

@@ -44,6 +44,8 @@ fn context<S: Send + Sync + 'static>(app: App<S>, variables: &Variables) -> CliC
         clock: Arc::new(SystemClock),
         store: config.store.path,
         listen: config.listen,
+        // Set is enough: who sends may not be allowed to read the key.
+        scheme: if variables.get(TLS_CERT_VARIABLE).is_some() { "https" } else { "http" },
         admin: config.admin,
         serve: Box::new(move || Box::pin(async move { serve(&served, &serve_variables).await })),
         check: Box::new(move || check(&checked, &check_variables)),

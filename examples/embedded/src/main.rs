@@ -1,6 +1,6 @@
 //! The shop: `STOCK_BASE_URL=… STOCK_TOKEN=… … cargo run -p embedded`.
 
-use std::error::Error;
+use std::{error::Error, net::SocketAddr};
 
 use embedded::{automations, router};
 use tokio::net::TcpListener;
@@ -10,7 +10,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = automations().open().await?;
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     let stopping = app.clone();
-    axum::serve(listener, router(app.clone()))
+    // Bowline's routes see who asks: `allow_ips` and the limits for each client need it.
+    let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
         .with_graceful_shutdown(async move {
             // An error means that there are no signals here: then nobody can ask to stop.
             let _ = tokio::signal::ctrl_c().await;

@@ -1,6 +1,7 @@
-//! Apis that need a person: a credential that is refused, a consent that has ended, a remote that is down.
+//! Apis that need a person: a credential that is refused, a consent that has ended, a remote that is down. And triggers
+//! that fail again and again.
 //!
-//! What comes in: [`Alert`]s, from clients, as often as once per call. What goes out: one message for many of them, and a
+//! What comes in: [`Alert`]s, from clients and triggers, as often as once per call. What goes out: one message for many of them, and a
 //! list for the admin pages. What must never be here: a wait in [`raise`](Alerts::raise), a list without a bound.
 //!
 //! | Module | Story |
@@ -43,7 +44,7 @@ pub const TOLD_AGAIN_AFTER: Duration = Duration::from_hours(1);
 
 const PACE: Pace = Pace { group_wait: API_GROUP_WAIT, every_min: API_MESSAGE_EVERY_MIN };
 
-/// The alerts of an app's Apis. Clones are handles to the same.
+/// The alerts of an app's Apis and triggers. Clones are handles to the same.
 ///
 /// Equal kinds of one Api are one story, however many calls fail. A story is told [`API_GROUP_WAIT`] after it began, with
 /// all others that are new, and again [`TOLD_AGAIN_AFTER`] later if it still goes on. At most 200 stories are kept: the one
@@ -94,6 +95,11 @@ impl Alerts for ApiAlerts {
         }
         self.raised.wake();
     }
+
+    fn over(&self, api: &str, kind: AlertKind) {
+        self.lock().over(api, kind);
+        self.raised.wake();
+    }
 }
 
 impl ApiAlerts {
@@ -102,7 +108,7 @@ impl ApiAlerts {
         Self { clock, board: Arc::default(), raised: Arc::default() }
     }
 
-    /// What was raised within a day, the latest first.
+    /// What Apis raised within a day, the latest first. How triggers do is on their own board.
     pub fn shown(&self) -> Vec<ApiAlert> {
         self.lock().shown(self.clock.now())
     }
@@ -168,7 +174,7 @@ impl ApiAlerts {
     {
         match hook.deliver(text::message(app, admin_url, stories), &state).await {
             Ok(()) => {
-                tracing::info!(stories = stories.len(), "alerts: told of Apis");
+                tracing::info!(stories = stories.len(), "alerts: told of Apis and triggers");
                 let now = self.clock.now();
                 self.lock().told(stories, now);
                 State { sent_at: Some(now), failed: None }

@@ -18,10 +18,12 @@ use super::{
     frame::{Again, Badge, Follow, Frame, Stamp},
     links::{Links, Place},
     render,
+    triggers::TriggerNotice,
 };
 use crate::{
     admin::{Asked, Desk, Refusal, request::RunsQuery},
     alerts::ApiAlert,
+    triggers::TriggerList,
     view::{RunList, RunRow},
     wording::{age, clean, cut, span_between},
 };
@@ -32,7 +34,7 @@ const PAGE_RUNS: usize = 50;
 const SUMMARY_CHARS_MAX: usize = 160;
 /// How much of a workflow's name a row shows, in characters.
 const NAME_CHARS_MAX: usize = 120;
-/// How many alerts of Apis are shown above the runs, and for how long after they were last raised.
+/// How many alerts of Apis, and how many triggers, are shown above the runs, and for how long after they were last raised.
 const ALERTS_SHOWN_MAX: usize = 3;
 const ALERT_SHOWN_FOR: Duration = Duration::from_hours(1);
 
@@ -71,7 +73,9 @@ pub(super) async fn page(
     runs.truncate(PAGE_RUNS);
     let list = RunList::of(&runs, if more { PAGE_RUNS } else { usize::MAX });
     let alerts = desk.connections.alerts();
-    render(&ListPage::of(links, &place, &states, &counts, &list, now).with_alerts(&alerts, now))
+    let triggers = TriggerList::of(&desk.triggers);
+    let page = ListPage::of(links, &place, &states, &counts, &list, now);
+    render(&page.with_alerts(&alerts, now).with_triggers(&triggers))
 }
 
 impl ListQuery {
@@ -93,6 +97,9 @@ struct ListPage {
     /// Apis that need a person, and how many more there are.
     alerts: Vec<AlertLine>,
     more_alerts: usize,
+    /// Triggers that need a person, and how many more there are.
+    triggers: Vec<TriggerNotice>,
+    more_triggers: usize,
     /// All runs, then each state: numbers that lead to their runs.
     tiles: Vec<Tile>,
     /// What the filter's form keeps, and begins with.
@@ -165,6 +172,8 @@ impl ListPage {
             frame: frame(links, place, counts, now),
             alerts: vec![],
             more_alerts: 0,
+            triggers: vec![],
+            more_triggers: 0,
         }
     }
 
@@ -174,6 +183,12 @@ impl ListPage {
         let recent: Vec<_> = alerts.iter().filter(is_recent).collect();
         let shown = recent.iter().take(ALERTS_SHOWN_MAX).map(|alert| AlertLine::of(alert, now)).collect();
         Self { alerts: shown, more_alerts: recent.len().saturating_sub(ALERTS_SHOWN_MAX), ..self }
+    }
+
+    fn with_triggers(self, triggers: &TriggerList) -> Self {
+        let in_need = triggers.in_need();
+        let shown = in_need.iter().take(ALERTS_SHOWN_MAX).map(|trigger| TriggerNotice::of(trigger)).collect();
+        Self { triggers: shown, more_triggers: in_need.len().saturating_sub(ALERTS_SHOWN_MAX), ..self }
     }
 }
 

@@ -61,6 +61,25 @@ impl TriggersPage {
     }
 }
 
+/// A trigger that a person should look at, above the runs.
+pub(super) struct TriggerNotice {
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) trouble: String,
+}
+
+impl TriggerNotice {
+    pub(super) fn of(trigger: &TriggerView) -> Self {
+        let trouble = if trigger.has_stopped {
+            "it has stopped".to_owned()
+        } else {
+            format!("{} failures in a row", trigger.failures_in_a_row)
+        };
+        let name = cut(&clean(&trigger.name), NAME_CHARS_MAX);
+        Self { kind: clean(&trigger.kind), name, trouble }
+    }
+}
+
 impl Row {
     fn of(trigger: &TriggerView, now: Timestamp) -> Self {
         let next = trigger.next.map(|at| Moment {
@@ -82,6 +101,7 @@ impl Row {
 
 fn badge(trigger: &TriggerView) -> Badge {
     let (word, mark, tone) = match (trigger.failures_in_a_row, trigger.last, trigger.next) {
+        _ if trigger.has_stopped => ("stopped", "✗", Tone::Bad),
         (1.., _, _) => ("failing", "✗", Tone::Bad),
         (0, Some(_), _) => ("well", "✓", Tone::Good),
         (0, None, Some(_)) => ("waiting", "…", Tone::Plain),

@@ -95,17 +95,23 @@ pub async fn run(spec: InboxSpec, intake: Intake, line: TriggerLine, mut stopped
         if started > 0 || problems.is_empty() {
             line.acted(clock.now(), started, 0);
         }
-        told = tell(&inbox.spec, &line, problems, told);
+        told = tell(&inbox.spec, &line, clock.now(), problems, told);
         next = clock.now().checked_add(every).unwrap_or(jiff::Timestamp::MAX);
     }
 }
 
 /// Shows what is wrong at every look, and logs it when it changes.
-fn tell(spec: &InboxSpec, line: &TriggerLine, problems: Vec<String>, told: Option<String>) -> Option<String> {
+fn tell(
+    spec: &InboxSpec,
+    line: &TriggerLine,
+    now: jiff::Timestamp,
+    problems: Vec<String>,
+    told: Option<String>,
+) -> Option<String> {
     let more = problems.len().saturating_sub(1);
     let first = problems.into_iter().next()?;
     let problem = if more == 0 { first } else { format!("{first} (and {more} more)") };
-    line.failed(&problem);
+    line.failed(now, &problem);
     if told.as_ref() != Some(&problem) {
         tracing::warn!(inbox = spec.name, problem, "an inbox has a problem");
     }

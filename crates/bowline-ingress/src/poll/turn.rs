@@ -65,7 +65,7 @@ pub async fn run(spec: PollSpec, intake: Intake, line: TriggerLine, mut stopped:
             }
             Turn::Overtaken => Outcome::Overtaken,
             Turn::Failed { why, outcome } => {
-                let failures_in_a_row = line.failed(&why);
+                let failures_in_a_row = line.failed(clock.now(), &why);
                 tracing::warn!(
                     poll = spec.name,
                     failures_in_a_row,
@@ -75,8 +75,7 @@ pub async fn run(spec: PollSpec, intake: Intake, line: TriggerLine, mut stopped:
                 outcome
             }
             Turn::Broken(why) => {
-                line.failed(&why);
-                line.next(None);
+                line.stopped(clock.now(), &why);
                 drop(busy);
                 tracing::error!(poll = spec.name, error = why, "a poll has stopped");
                 let _ = stopped.wait_for(|stopped| *stopped).await;

@@ -88,7 +88,7 @@ impl Ticker {
             }
             Err(Setback::Failed(error)) => {
                 self.last = None;
-                let failures = self.line.failed(&error);
+                let failures = self.line.failed(now, &error);
                 let wait = retry_wait(failures);
                 tracing::warn!(
                     schedule = self.scheduled.name,

@@ -17,6 +17,9 @@ use crate::{
 /// So short that only who does nothing is met by it.
 const SHORT: Duration = Duration::from_millis(150);
 
+/// More than is read of a refused body before it is answered, and less than what is read after that besides.
+const UPLOAD_BYTES: usize = 6 * 1024 * 1024;
+
 async fn site(limits: ServeLimits) -> Site {
     Plan { limits, ..plan() }.open().await
 }
@@ -141,6 +144,28 @@ async fn connections_over_the_cap_are_503_and_those_over_that_wait() {
     assert!(!fourth.stirs_within(SHORT).await, "who is turned away has not gone yet");
     drop(first);
     assert_eq!(fourth.reply().await.status_word(), "accepted");
+}
+
+#[tokio::test]
+async fn who_is_turned_away_while_sending_reads_the_whole_answer_and_no_reset() {
+    let limits = ServeLimits { connections_max: 1, ..ServeLimits::default() };
+    let site = site(limits).await;
+    let mut first = Wire::to(site.at).await;
+    send(&mut first, &payment("evt_1")).await;
+    assert_eq!(first.reply().await.status, 200);
+    let mut third = Wire::to(site.at).await;
+    third.send(head("POST", PATH, &[], UPLOAD_BYTES)).await;
+    let answer = third.all_to_the_end(&vec![b'x'; UPLOAD_BYTES]).await.expect("no reset");
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with('}'), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_refused_for_its_size_ends_with_the_whole_answer_and_no_reset() {
+    let site = site(ServeLimits::default()).await;
+    let mut wire = Wire::to(site.at).await;
+    wire.send(head("POST", PATH, &[("content-type", "application/json")], UPLOAD_BYTES)).await;
+    let answer = wire.all_to_the_end(&vec![b'x'; UPLOAD_BYTES]).await.expect("no reset");
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with('}'), "{answer}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! HTTP by hand: what exactly is sent, and what exactly comes back.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -101,6 +101,19 @@ impl Wire {
         let bytes = self.stream.read(&mut more).await.unwrap_or(0);
         self.unread.extend_from_slice(&more[..bytes]);
         bytes > 0
+    }
+
+    /// All that comes until the site closes; an error if it is cut off by a reset. Goes on sending `upload` meanwhile,
+    /// and begins to read only when the site reads no more of it.
+    pub(crate) async fn all_to_the_end(mut self, upload: &[u8]) -> io::Result<String> {
+        let (mut from, mut to) = self.stream.split();
+        let all = async {
+            to.write_all(upload).await?;
+            let mut all = std::mem::take(&mut self.unread);
+            from.read_to_end(&mut all).await?;
+            Ok(String::from_utf8(all).expect("text"))
+        };
+        timeout(PATIENCE, all).await.expect("an end in time")
     }
 
     /// Waits until the site closes, without another byte.

@@ -167,10 +167,12 @@ pub struct SendArgs {
     /// The event's id, where its provider says it in a header; without it one that is the same for the same body
     #[arg(long)]
     pub id: Option<String>,
-    /// Where the app listens, if not on this machine as configured, e.g. <https://hooks.example.com>
+    /// Where the app listens, if not on this machine as configured, e.g. <https://hooks.example.com>. Of an app with a
+    /// certificate: the name that the certificate is for.
     #[arg(
         long,
-        help = "Where the app listens, if not on this machine as configured, e.g. https://hooks.example.com",
+        help = "Where the app listens, if not on this machine as configured, e.g. https://hooks.example.com; with TLS: the \
+                certificate's name",
         value_name = "URL"
     )]
     pub to: Option<String>,

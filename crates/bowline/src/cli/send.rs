@@ -144,8 +144,12 @@ async fn post(url: &str, signed: SignedRequest) -> Result<(Head, Vec<u8>)> {
         request = request.header(name, value);
     }
     let no_answer = |error: reqwest::Error| {
-        Error::new(format!("{url} does not answer: {}", innermost(&error)))
-            .hint("is the app running? `serve` starts it; --to says where it listens")
+        Error::new(format!("{url} does not answer: {}", innermost(&error))).hint(if url.starts_with("https:") {
+            "is the app running? `serve` starts it. Its certificate is checked against this machine's authorities and is \
+             for a name: say it as --to https://hooks.example.com"
+        } else {
+            "is the app running? `serve` starts it; --to says where it listens"
+        })
     };
     let response = request.send().await.map_err(no_answer)?;
     let head = Head { status: response.status(), headers: response.headers().clone() };
@@ -174,7 +178,7 @@ fn target(context: &CliContext, args: &SendArgs) -> Result<String> {
             let message = format!("{base:?} is not a URL");
             return Err(Error::new(message).hint("say it as http://127.0.0.1:8080"));
         }
-        None => format!("http://{}", super::control::reachable(context.listen)),
+        None => format!("{}://{}", context.scheme, super::control::reachable(context.listen)),
     };
     Ok(format!("{}{}", base.trim_end_matches('/'), args.path))
 }

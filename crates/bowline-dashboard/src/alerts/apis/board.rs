@@ -136,13 +136,23 @@ impl Board {
         }
     }
 
+    /// It is over: what people do not know of it is not told. What was told still keeps the next message back.
+    pub(super) fn over(&mut self, api: &str, kind: AlertKind) {
+        let key = (wording::cut(api, NAME_CHARS_MAX), kind);
+        match self.stories.get_mut(&key) {
+            Some(story) if story.told_at.is_some() => story.untold_since = None,
+            Some(_) => drop(self.stories.remove(&key)),
+            None => {}
+        }
+    }
+
     pub(super) fn forget(&mut self, api: &str, kind: AlertKind) {
         self.stories.remove(&(wording::cut(api, NAME_CHARS_MAX), kind));
     }
 
-    /// What was raised lately, the latest first.
+    /// What Apis raised lately, the latest first.
     pub(super) fn shown(&self, now: Timestamp) -> Vec<ApiAlert> {
-        let is_recent = |story: &&Story| is_within(story.last, SHOWN_FOR, now);
+        let is_recent = |story: &&Story| !story.is_of_trigger() && is_within(story.last, SHOWN_FOR, now);
         let mut stories: Vec<&Story> = self.stories.values().filter(is_recent).collect();
         stories.sort_by(|a, b| b.last.cmp(&a.last).then_with(|| (&a.api, a.kind).cmp(&(&b.api, b.kind))));
         let shown = |story: &Story| ApiAlert {
@@ -158,6 +168,17 @@ impl Board {
 }
 
 impl Story {
+    /// Whether a trigger raised it, and no Api.
+    pub(super) fn is_of_trigger(&self) -> bool {
+        match self.kind {
+            AlertKind::TriggerFailing => true,
+            AlertKind::Unauthorized
+            | AlertKind::Forbidden
+            | AlertKind::ConsentNeeded
+            | AlertKind::BreakerOpen => false,
+        }
+    }
+
     /// It was raised again; says whether as a new story.
     fn goes_on(&mut self, message: String, now: Timestamp) -> bool {
         let is_new = !is_within(self.last, QUIET, now);
@@ -292,6 +313,34 @@ pub(super) mod tests {
         board.raise(alert("one more", AlertKind::Forbidden), at(800));
         assert_eq!(board.shown(at(900)).len(), STORIES_MAX);
         assert!(!board.shown(at(900)).iter().any(|shown| shown.api == "untold"));
+    }
+
+    #[test]
+    fn a_trigger_that_does_well_again_is_told_of_no_more_and_is_on_its_own_board() {
+        let kind = AlertKind::TriggerFailing;
+        let mut board = board(&[(0, "poll/orders", kind), (1, "poll/refunds", kind)]);
+        board.over("poll/refunds", kind);
+        assert_eq!(due(&board, 5), [("poll/orders".to_owned(), 1)]);
+        let told = board.due(at(5)).stories;
+        board.told(&told, at(5));
+        board.raise(alert("poll/orders", kind), at(6));
+        board.over("poll/orders", kind);
+        assert!(due(&board, 4000).is_empty(), "it does well");
+        assert!(board.shown(at(7)).is_empty(), "no Api");
+    }
+
+    #[test]
+    fn a_trigger_that_fails_on_and_off_is_told_of_once_an_hour() {
+        let kind = AlertKind::TriggerFailing;
+        let mut board = board(&[(0, "poll/orders", kind)]);
+        let told = board.due(at(5)).stories;
+        board.told(&told, at(5));
+        for second in (10..3600).step_by(10) {
+            board.over("poll/orders", kind);
+            board.raise(alert("poll/orders", kind), at(second));
+            assert!(due(&board, second).is_empty(), "{second}");
+        }
+        assert_eq!(due(&board, 3605).len(), 1);
     }
 
     #[test]

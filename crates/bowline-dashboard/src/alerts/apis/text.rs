@@ -1,4 +1,4 @@
-//! The text of a message of Apis.
+//! The text of a message of Apis and triggers.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const MESSAGE_CHARS_MAX: usize = 300;
 
 /// Tells these stories of that app, in at most [`TEXT_CHARS_MAX`] characters.
 pub(super) fn message(app: &str, admin_url: Option<&str>, stories: &[Story]) -> String {
-    let (head, link) = (head(app, stories), link(admin_url));
+    let (head, link) = (head(app, stories), link(admin_url, stories));
     let mut left = TEXT_CHARS_MAX.saturating_sub(chars(&head) + chars(&link));
     let mut body = String::new();
     for (at, story) in stories.iter().enumerate() {
@@ -35,9 +35,23 @@ pub(super) fn message(app: &str, admin_url: Option<&str>, stories: &[Story]) -> 
 }
 
 fn head(app: &str, stories: &[Story]) -> String {
-    let apis: BTreeSet<&str> = stories.iter().map(|story| story.api.as_str()).collect();
-    let who = if apis.len() == 1 { "an Api needs".to_owned() } else { format!("{} Apis need", apis.len()) };
-    format!("*{}*: {who} a person\n", plain(app, NAME_CHARS_MAX))
+    let named = |of_triggers: bool| -> usize {
+        let those = stories.iter().filter(|story| story.is_of_trigger() == of_triggers);
+        those.map(|story| story.api.as_str()).collect::<BTreeSet<_>>().len()
+    };
+    let (apis, triggers) = (named(false), named(true));
+    let verb = if apis + triggers == 1 { "needs" } else { "need" };
+    let who = [some(apis, "an Api", "Apis"), some(triggers, "a trigger", "triggers")];
+    let who: Vec<String> = who.into_iter().flatten().collect();
+    format!("*{}*: {} {verb} a person\n", plain(app, NAME_CHARS_MAX), who.join(" and "))
+}
+
+fn some(count: usize, one: &str, many: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(one.to_owned()),
+        _ => Some(format!("{count} {many}")),
+    }
 }
 
 /// `• crm: its credential is refused (401), 120 times in 3 min`
@@ -45,6 +59,8 @@ fn line(story: &Story) -> String {
     let api = code(&story.api, NAME_CHARS_MAX);
     let often = match story.count {
         1 => String::new(),
+        // What it says tells how often.
+        _ if story.is_of_trigger() => String::new(),
         count => format!(", {count} times in {}", wording::span_between(story.since, story.last)),
     };
     format!("• {api}: {}{often}\n", wording::trouble(story.kind))
@@ -61,10 +77,15 @@ fn rest(stories: usize) -> String {
     format!("• {stories} more\n")
 }
 
-fn link(admin_url: Option<&str>) -> String {
-    match admin_url.filter(|url| chars(url) <= LINK_CHARS_MAX) {
-        Some(base) => format!("\n{}/connections", escaped(base.trim_end_matches('/'))),
-        None => String::new(),
+/// The page that tells more: that of Apis, that of triggers, or the first one, which leads to both.
+fn link(admin_url: Option<&str>, stories: &[Story]) -> String {
+    let Some(base) = admin_url.filter(|url| chars(url) <= LINK_CHARS_MAX) else { return String::new() };
+    let base = escaped(base.trim_end_matches('/'));
+    let of_triggers = stories.iter().filter(|story| story.is_of_trigger()).count();
+    match of_triggers {
+        0 => format!("\n{base}/connections"),
+        _ if of_triggers == stories.len() => format!("\n{base}/triggers"),
+        _ => format!("\n{base}/"),
     }
 }
 
@@ -108,6 +129,24 @@ mod tests {
         let text = message("payments", None, &told);
         assert!(text.starts_with("*payments*: an Api needs a person\n• `crm`: "), "{text}");
         assert!(!text.contains("http") && !text.ends_with('\n'), "{text}");
+    }
+
+    #[test]
+    fn triggers_are_told_of_with_apis_and_lead_to_their_own_page() {
+        let (orders, refunds) = ("poll/new orders", "schedule/refunds");
+        let failing = AlertKind::TriggerFailing;
+        let url = Some("https://ops.example.com");
+        assert_eq!(
+            message("payments", url, &stories(&[(0, orders, failing), (30, orders, failing)])),
+            "*payments*: a trigger needs a person\n\
+             • `poll/new orders`: it fails again and again\n    \
+             `poll/new orders is trigger_failing`\n\
+             https://ops.example.com/triggers"
+        );
+        let crm = (0, "crm", AlertKind::Forbidden);
+        let text = message("payments", url, &stories(&[(0, orders, failing), (0, refunds, failing), crm]));
+        assert!(text.starts_with("*payments*: an Api and 2 triggers need a person\n"), "{text}");
+        assert!(text.ends_with("\nhttps://ops.example.com/"), "{text}");
     }
 
     #[test]

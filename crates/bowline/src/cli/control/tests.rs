@@ -29,6 +29,7 @@ fn context(folder: &TempDir) -> CliContext {
         clock: Arc::new(SystemClock),
         store: folder.path().join("bowline.db"),
         listen: NOWHERE,
+        scheme: "http",
         admin: NOWHERE,
         serve: Box::new(|| Box::pin(async { Ok(()) })),
         check: Box::new(Vec::new),
@@ -257,6 +258,18 @@ async fn an_event_is_posted_as_it_is_with_its_signature() {
     let receipt: Receipt = serde_json::from_str(answer).unwrap();
     let expect = "accepted  event evt_1  run 1\n`show 1` tells how it goes\n";
     assert_eq!(crate::cli::render::receipt(&receipt, crate::cli::render::Paint::Plain), expect);
+}
+
+#[tokio::test]
+async fn an_app_that_speaks_tls_is_sent_to_by_tls_and_the_hint_says_how_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("event.json");
+    std::fs::write(&file, "{}").unwrap();
+    let context = CliContext { scheme: "https", ..context(&folder) };
+    let args = SendArgs { path: "/webhooks/stripe".to_owned(), file, kind: None, id: None, to: None };
+    let error = send::send(&context, &args).await.unwrap_err();
+    assert!(error.to_string().starts_with("https://127.0.0.1:9/webhooks/stripe does not answer"), "{error}");
+    assert!(error.hint_text().unwrap().contains("--to https://"), "{error:?}");
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ fn row(trigger: &TriggerView, now: Timestamp) -> Vec<(String, Tone)> {
     let next = match trigger.next {
         Some(at) if at > now => format!("next in {}", span_between(now, at)),
         Some(_) => "next now".to_owned(),
+        None if trigger.has_stopped => "stopped".to_owned(),
         None => String::new(),
     };
     let started = match trigger.skipped {
@@ -73,6 +74,8 @@ mod tests {
             skipped: 0,
             failures_in_a_row: failures,
             last_error: (failures > 0).then(|| "shop: 500".to_owned()),
+            needs_person: false,
+            has_stopped: false,
         }
     }
 
