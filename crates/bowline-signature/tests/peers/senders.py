@@ -8,6 +8,8 @@ library does after the example of the sender's documentation.
     python senders.py SENDER judge
         Reads such objects (without "expect"), and prints "accepted" or "refused" for each, a line each.
 
+SECRETS in the environment is a JSON array of the two secrets that sign.
+
 A sender's packages are imported only if it is asked for. Timestamps are of now: use the lines within a minute.
 """
 
@@ -16,6 +18,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
 import sys
 import time
 from datetime import datetime, timezone
@@ -36,7 +39,6 @@ def b64(digest):
 class Sender:
     """Signs as the sender does; judges as a receiver with one secret. Any exception is a refusal."""
 
-    secrets = ["the secret", "another secret"]
     # How old, in seconds, a webhook is that everybody refuses; None where no time is signed.
     stale = None
 
@@ -46,14 +48,25 @@ class Sender:
     def accepts(self, secret, headers, body):
         raise NotImplementedError
 
+    def cases(self, secret, other):
+        for name, body in (("genuine", BODY), ("big", b'{"topic":"ping","data":{"item":"' + b"x" * 100_000 + b'"}}')):
+            yield name, [secret], self.sign(secret, body, NOW), body, "accepted"
+        signed = self.sign(secret, BODY, NOW)
+        yield "of the old secret", [other, secret], signed, BODY, "accepted"
+        yield "of another secret", [other], signed, BODY, "refused"
+        yield "another body", [secret], signed, BODY.replace(b"ping", b"pong"), "refused"
+        yield "a body without its end", [secret], signed, BODY.rstrip(), "refused"
+        yield "a body written anew", [secret], signed, json.dumps(json.loads(BODY)).encode(), "refused"
+        for name in signed:
+            yield f"without {name}", [secret], {n: v for n, v in signed.items() if n != name}, BODY, "refused"
+        if self.stale:
+            at = NOW - self.stale
+            yield "stale", [secret], self.sign(secret, BODY, at), BODY, "refused"
+
 
 class GitLab(Sender):
     """The library of Standard Webhooks, with which GitLab's own change was tested."""
 
-    secrets = [
-        "whsec_" + b64(b"the signing token of these tests"),
-        "whsec_" + b64(b"another signing token, 32 bytes."),
-    ]
     stale = 400
 
     def sign(self, secret, body, at):
@@ -154,11 +167,6 @@ class Meta(Sender):
 class Adyen(Sender):
     """Adyen's own library signs and judges whole bodies."""
 
-    secrets = [
-        "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056",
-        "DFB1EB5485895CFA84146406857104ABB4CBCABDC8AAF103A624C8F6A3EAAB00",
-    ]
-
     def sign(self, secret, body, at):
         from Adyen.util import generate_payload_sig
 
@@ -172,13 +180,6 @@ class Adyen(Sender):
 
 class Discord(Sender):
     """Discord's own library judges; PyNaCl, on which it stands, signs. A secret is a seed and its public key, in hex."""
-
-    secrets = [
-        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
-        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"
-        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
-    ]
 
     def sign(self, secret, body, at):
         from nacl.signing import SigningKey
@@ -197,13 +198,6 @@ class Discord(Sender):
 
 class SendGrid(Sender):
     """SendGrid's own library judges; cryptography, on which it stands, signs. A secret is PKCS #8 in base64."""
-
-    secrets = [
-        "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgY0nEM3vYhlIsvl4PXs1gv9kqhQbbUdDqT7b4ou/D94uhRANCAARlFsrcX4CmyBWB2"
-        "GTEfAwaUyIA6W9207q1xfJodVH7IN1mxKK0RRQGf+xQ6XovnJygrBz6OtiQRVOMj6UYS2Gp",
-        "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAGhRANCAARrF9Hy4SxCR/i85uVjp"
-        "EDydwN9gS3rM6D0oTlF2JjClk/jQuL+Gn+bjufrSnwPnhYrzjNXazFezsu2QGg3v1H1",
-    ]
 
     def key(self, secret):
         from cryptography.hazmat.primitives.serialization import load_der_private_key
@@ -228,24 +222,80 @@ class SendGrid(Sender):
         return judge.verify_signature(body.decode(), headers[prefix + "signature"], headers[prefix + "timestamp"])
 
 
+class PayPal(Sender):
+    """PayPal's own library says what is signed; cryptography, on which it stands, signs and judges. A secret is the id of a
+    webhook and, on the next lines, a key and its certificate.
+    """
+
+    url = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77"
+    prefix = "paypal-"
+
+    def signed(self, secret, transmission, at, body):
+        from paypalrestsdk.notifications import WebhookEvent
+
+        return WebhookEvent._get_expected_sig(transmission, at, secret.split("\n")[0], body.decode()).encode()
+
+    def sign(self, secret, body, at):
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        key = load_pem_private_key(secret[secret.index("-----") : secret.index("-----BEGIN CERT")].encode(), None)
+        transmission = "69cd13f0-d67a-11e5-baa3-778b53f4ae55"
+        time = datetime.fromtimestamp(at, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        signature = key.sign(self.signed(secret, transmission, time, body), PKCS1v15(), SHA256())
+        names = ["transmission-id", "transmission-time", "transmission-sig", "cert-url", "auth-algo"]
+        values = [transmission, time, b64(signature), self.url, "SHA256withRSA"]
+        return {self.prefix + name: value for name, value in zip(names, values)}
+
+    def accepts(self, secret, headers, body):
+        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.x509 import load_pem_x509_certificate
+
+        sent = {name.removeprefix(self.prefix): value for name, value in headers.items()}
+        signed = self.signed(secret, sent["transmission-id"], sent["transmission-time"], body)
+        key = load_pem_x509_certificate(secret[secret.index("-----BEGIN CERT") :].encode()).public_key()
+        key.verify(base64.b64decode(sent["transmission-sig"]), signed, PKCS1v15(), SHA256())
+        return sent["cert-url"] == self.url and sent["auth-algo"] == "SHA256withRSA"
+
+
+class Mailgun(Sender):
+    """After the example of Mailgun's documentation, with Python's standard library. The signature is in the body."""
+
+    token = "a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0"
+
+    def sign(self, secret, body, at):
+        signature = mac(secret, f"{at}{self.token}".encode()).hexdigest()
+        block = {"timestamp": str(at), "token": self.token, "signature": signature}
+        return {"signature": block, "event-data": json.loads(body)}
+
+    def accepts(self, secret, headers, body):
+        block = json.loads(body)["signature"]
+        expected = mac(secret, f"{block['timestamp']}{block['token']}".encode()).hexdigest()
+        return hmac.compare_digest(expected, block["signature"])
+
+    def cases(self, secret, other):
+        sent = self.sign(secret, BODY, NOW)
+
+        def case(name, secrets, body, expect):
+            return name, secrets, {}, json.dumps(body).encode(), expect
+
+        def with_block(**changes):
+            return {**sent, "signature": {**sent["signature"], **changes}}
+
+        yield case("genuine", [secret], sent, "accepted")
+        yield case("of the old secret", [other, secret], sent, "accepted")
+        yield case("of another secret", [other], sent, "refused")
+        yield case("another token", [secret], with_block(token=self.token[::-1]), "refused")
+        yield case("another time", [secret], with_block(timestamp=str(NOW + 1)), "refused")
+        yield case("another signature", [secret], with_block(signature="0" * 64), "refused")
+        yield case("no signature", [secret], {"event-data": sent["event-data"]}, "refused")
+        # It is not signed.
+        yield case("another event", [secret], {**sent, "event-data": {}}, "accepted")
+
+
 SENDERS = {sender.__name__.lower(): sender for sender in Sender.__subclasses__()}
-
-
-def cases(sender):
-    secret, other = sender.secrets
-    for name, body in (("genuine", BODY), ("big", b'{"topic":"ping","data":{"item":"' + b"x" * 100_000 + b'"}}')):
-        yield name, [secret], sender.sign(secret, body, NOW), body, "accepted"
-    signed = sender.sign(secret, BODY, NOW)
-    yield "of the old secret", [other, secret], signed, BODY, "accepted"
-    yield "of another secret", [other], signed, BODY, "refused"
-    yield "another body", [secret], signed, BODY.replace(b"ping", b"pong"), "refused"
-    yield "a body without its end", [secret], signed, BODY.rstrip(), "refused"
-    yield "a body written anew", [secret], signed, json.dumps(json.loads(BODY)).encode(), "refused"
-    for name in signed:
-        yield f"without {name}", [secret], {n: v for n, v in signed.items() if n != name}, BODY, "refused"
-    if sender.stale:
-        at = NOW - sender.stale
-        yield "stale", [secret], sender.sign(secret, BODY, at), BODY, "refused"
 
 
 def verdict(sender, case):
@@ -262,7 +312,7 @@ def verdict(sender, case):
 def main(name, mode):
     sender = SENDERS[name]()
     if mode == "sign":
-        for case_name, secrets, headers, body, expect in cases(sender):
+        for case_name, secrets, headers, body, expect in sender.cases(*json.loads(os.environ["SECRETS"])):
             case = {"name": case_name, "secrets": secrets, "headers": headers, "body": b64(body), "now": NOW}
             said = verdict(sender, case)
             assert said == expect, f"{case_name}: the library says {said}"

@@ -54,8 +54,9 @@ impl Judge {
     }
 
     /// The lines it prints.
-    fn ask(&self, sender: &str, mode: &str, lines: &str) -> Result<Vec<String>, String> {
+    fn ask(&self, sender: &str, mode: &str, secrets: [&str; 2], lines: &str) -> Result<Vec<String>, String> {
         let (mut program, first) = self.program(sender, mode)?;
+        program.env("SECRETS", json!(secrets).to_string());
         let program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = program.spawn().unwrap();
         running.stdin.take().unwrap().write_all(format!("{first}{lines}").as_bytes()).unwrap();
@@ -65,11 +66,34 @@ impl Judge {
     }
 }
 
+/// What ours sends to the library: JSON.
+pub(crate) struct Sent<'a> {
+    pub(crate) body: &'a str,
+    /// A text of the signed body, and another one in its place that nobody signed.
+    pub(crate) changed: (&'a str, &'a str),
+}
+
+const SENT: Sent<'_> = Sent {
+    body: r#"{"action":"update","topic":"ping","data":{"item":{"name":"Zoë"}}}"#,
+    changed: ("Zoë", "Zoe"),
+};
+
+/// As [`agree_on`] what suits those that sign any body.
+pub(crate) fn agree(judge: &Judge, sender: &str, secrets: [&str; 2], make: Make) -> Result<(), String> {
+    agree_on(judge, sender, secrets, make, &[SENT])
+}
+
 /// The library signs, and ours says of each line what the library says; and the other way round. An error says what is
 /// missing here.
 #[expect(clippy::disallowed_methods, reason = "the libraries judge by the machine's clock")]
-pub(crate) fn agree(judge: &Judge, sender: &str, secrets: [&str; 2], make: Make) -> Result<(), String> {
-    let lines = judge.ask(sender, "sign", "")?;
+pub(crate) fn agree_on(
+    judge: &Judge,
+    sender: &str,
+    secrets: [&str; 2],
+    make: Make,
+    sent: &[Sent<'_>],
+) -> Result<(), String> {
+    let lines = judge.ask(sender, "sign", secrets, "")?;
     for line in &lines {
         let line: Value = serde_json::from_str(line).unwrap();
         let now = at(line["now"].as_i64().unwrap());
@@ -78,9 +102,9 @@ pub(crate) fn agree(judge: &Judge, sender: &str, secrets: [&str; 2], make: Make)
     assert!(lines.len() >= 6, "{sender}: {} lines", lines.len());
 
     let now = Timestamp::now();
-    let lines = table(make, secrets, now);
+    let lines: Vec<Value> = sent.iter().flat_map(|sent| table(make, secrets, sent, now)).collect();
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let said = judge.ask(sender, "judge", &text)?;
+    let said = judge.ask(sender, "judge", secrets, &text)?;
     assert_eq!(said.len(), lines.len());
     for (line, said) in lines.iter().zip(said) {
         assert_eq!(said, line["expect"], "what the library says of ours: {sender}, {}", line["name"]);
@@ -90,9 +114,9 @@ pub(crate) fn agree(judge: &Judge, sender: &str, secrets: [&str; 2], make: Make)
 }
 
 /// What ours signs, whole and spoilt.
-fn table(make: Make, secrets: [&str; 2], now: Timestamp) -> Vec<Value> {
+fn table(make: Make, secrets: [&str; 2], sent: &Sent<'_>, now: Timestamp) -> Vec<Value> {
     let [secret, other] = secrets;
-    let body = "{\"action\":\"update\",\"topic\":\"ping\",\"data\":{\"item\":{\"name\":\"Zoë\"}}}".as_bytes();
+    let body = sent.body.as_bytes();
     let signed = make(&[secret]).sign(&Unsigned::json("msg_17", body), now).unwrap();
     let line = |name: &str,
                 secrets: &[&str],
@@ -105,13 +129,14 @@ fn table(make: Make, secrets: [&str; 2], now: Timestamp) -> Vec<Value> {
             .collect();
         json!({"name": name, "secrets": secrets, "headers": headers, "body": STANDARD.encode(body), "expect": expect})
     };
-    let changed: Vec<u8> = String::from_utf8(signed.body.clone()).unwrap().replace("Zoë", "Zoe").into();
+    let changed = String::from_utf8(signed.body.clone()).unwrap().replace(sent.changed.0, sent.changed.1);
+    assert_ne!(changed.as_bytes(), signed.body);
     let mut lines = vec![
         line("genuine", &[secret], &signed.headers, &signed.body, "accepted"),
         line("of the old secret", &[other, secret], &signed.headers, &signed.body, "accepted"),
         line("of another secret", &[other], &signed.headers, &signed.body, "refused"),
-        line("another body", &[secret], &signed.headers, &changed, "refused"),
-        line("no signature", &[secret], &[], &signed.body, "refused"),
+        line("another body", &[secret], &signed.headers, changed.as_bytes(), "refused"),
+        line("no signature", &[secret], &[], body, "refused"),
     ];
     for index in 0..signed.headers.len() {
         let mut headers = signed.headers.clone();

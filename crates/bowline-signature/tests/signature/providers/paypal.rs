@@ -13,6 +13,8 @@ use super::certificates::{self, Made, PAYPAL};
 use crate::{
     at,
     gauntlet::{BODY, JSON, Runner, run},
+    judges::{self, Judge},
+    skip,
 };
 
 pub(super) const URL: &str = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77";
@@ -190,4 +192,17 @@ fn without_a_key_of_its_own_it_does_not_sign() {
     let refused = receiver().sign(&Unsigned::json("1", BODY), at(NOW)).unwrap_err().to_string();
     assert!(refused.contains("a key that only it has"), "{refused}");
     assert!(PayPal::new("").is_err() && PayPal::new("a|b").is_err());
+}
+
+#[test]
+fn paypal_s_library_and_ours_agree() {
+    let secret = |id| format!("{id}\n{}{}", PAYPAL.key, PAYPAL.certificate);
+    let by_secrets: judges::Make = |secrets| {
+        let ids: Vec<&str> = secrets.iter().filter_map(|secret| secret.lines().next()).collect();
+        Box::new(make(&ids))
+    };
+    let secrets = [&*secret("9XL90610J3647323C"), &*secret("8PT597110X687430LKGECATA")];
+    if let Err(missing) = judges::agree(&Judge::Python("paypalrestsdk"), "paypal", secrets, by_secrets) {
+        skip!("paypal_s_library_and_ours_agree", missing);
+    }
 }
