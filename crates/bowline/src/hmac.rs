@@ -24,7 +24,7 @@ type ChangeDoor = Box<dyn Fn(providers::Hmac) -> providers::Hmac + Send + Sync>;
 /// | [`input_at`](Self::input_at) | a workflow receives the whole body |
 ///
 /// ```
-/// use bowline::{Hmac, prelude::*};
+/// use bowline::prelude::*;
 ///
 /// struct Shop;
 /// impl Shop {

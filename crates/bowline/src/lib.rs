@@ -75,9 +75,11 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Api, App, Attempt, Call, CatchUp, Context, Cursor, Error, Every, Found, GitHub, Hmac, HubSpot, Inbox,
-        InboxFile, OAuth, Overlap, Paddle, Page, Paging, Poll, Post, Response, Result, RetryPolicy, Schedule,
-        Secret, Setup, Shopify, Slack, Square, StandardWebhooks, Stripe, Tick, Twilio, Zoom,
+        Adyen, Api, App, Attempt, Bitbucket, Calendly, Call, CatchUp, CloudEvents, Context, Cursor, Discord,
+        DiscordInteractions, Error, Every, Found, GitHub, GitLab, Graph, Hmac, HubSpot, Inbox, InboxFile,
+        Intercom, Linear, Mailgun, Meta, OAuth, Overlap, Paddle, Page, Paging, PayPal, Poll, Post, Response,
+        Result, RetryPolicy, Schedule, Secret, SendGrid, Setup, Shopify, Slack, Sns, Square,
+        StandardWebhooks, Stripe, Tick, Twilio, Typeform, Xero, Zendesk, Zoom,
         time::{days, hours, minutes, secs},
         workflow,
     };

@@ -1,6 +1,6 @@
 //! The senders of code and of offices under the kit: each in its own form, each with the input that was asked for.
 
-use bowline::{Bitbucket, Calendly, GitLab, Intercom, Linear, Meta, Typeform, Xero, Zendesk, prelude::*};
+use bowline::prelude::*;
 use bowline_testing::TestApp;
 use serde_json::{Value, json};
 

@@ -8,11 +8,7 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use bowline::{
-    Adyen, Bitbucket, Calendly, CloudEvents, Discord, DiscordInteractions, GitLab, Graph, Intercom, Linear,
-    Mailgun, Meta, OpenOptions, PayPal, RunId, SendGrid, Sns, Source, Typeform, Workflow, Xero, Zendesk,
-    prelude::*,
-};
+use bowline::{OpenOptions, RunId, Source, Workflow, prelude::*};
 use bowline_ingress::{Named, Route, SignedRequest, Unsigned};
 use bowline_model::{Clock, SystemClock, Variables};
 use bowline_store::{SqliteOptions, SqliteStore};

@@ -15,7 +15,7 @@ use crate::{
 /// They are not signed: say who may send. [`on`](Self::on) makes it a source.
 ///
 /// ```
-/// use bowline::{CloudEvents, prelude::*};
+/// use bowline::prelude::*;
 ///
 /// struct Files;
 /// impl Files {

@@ -95,7 +95,7 @@ impl Xero {
 /// `whatsapp_business_account.messages` (<https://developers.facebook.com/docs/graph-api/webhooks/>).
 ///
 /// ```
-/// use bowline::{Meta, prelude::*};
+/// use bowline::prelude::*;
 ///
 /// struct Desk;
 /// impl Desk {
