@@ -5,6 +5,7 @@
 //! cursor, or a cursor moved without its events.
 
 use std::{
+    any::Any,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -41,6 +42,12 @@ pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
 pub fn retry_wait(failures_in_a_row: u32) -> Duration {
     let doublings = failures_in_a_row.saturating_sub(1).min(u32::BITS - 1);
     RETRY_WAIT_MIN.saturating_mul(1 << doublings).min(RETRY_WAIT_MAX)
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }
 
 /// The way in for events that the program makes by itself. Clones lead to the same store.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Intake, Receipt, TriggerKind,
-    trigger::{Busy, TriggerLine},
+    trigger::{Busy, TriggerLine, panic_text},
 };
 
 /// When a poll begins, counted from the start of its process: those of a program that starts again and again are not
@@ -172,8 +172,6 @@ fn too_late(within: Duration) -> Turn {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Turn {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let why = format!("the poll's function panicked: {}", text.unwrap_or("(no message)"));
+    let why = format!("the poll's function panicked: {}", panic_text(panic));
     Turn::Failed { why, outcome: Outcome::Failed { after: None } }
 }

@@ -1,10 +1,10 @@
 //! All schedules of a process, asleep until the earliest tick.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bowline_model::{BoxFuture, Clock, RunId, WorkflowName};
 use bowline_store::StoreError;
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -64,7 +64,9 @@ async fn tick(intake: Intake, mut asleep: Asleep, cancel: CancelRun, mut stopped
         {
             let (intake, cancel) = (&intake, &cancel);
             acting.push(async move {
-                let next = ticker.act(intake, cancel).await;
+                // One that panics must not take the others with it.
+                let acted = AssertUnwindSafe(ticker.act(intake, cancel)).catch_unwind().await;
+                let next = acted.unwrap_or_else(|panic| ticker.panicked(&*panic, intake.clock().now()));
                 (next, no, ticker)
             });
         }

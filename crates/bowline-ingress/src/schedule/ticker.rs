@@ -1,5 +1,7 @@
 //! One schedule: its cursor, its ticks, its runs.
 
+use std::any::Any;
+
 use bowline_model::{Run, RunId, RunState};
 use bowline_store::{Accepted, CursorMove, RunFilter, StoreError, StoreErrorKind, store::RUNS_PAGE_MAX};
 use jiff::Timestamp;
@@ -7,7 +9,7 @@ use jiff::Timestamp;
 use super::{CURSOR_AHEAD_MAX, CancelRun, LATE_MAX, Overlap, Scheduled, TICK_DEDUPE_FOR, Tick, due};
 use crate::{
     Intake, TriggerBoard, TriggerKind, VerifiedEvent,
-    trigger::{TriggerLine, retry_wait},
+    trigger::{TriggerLine, panic_text, retry_wait},
 };
 
 /// One schedule on this node.
@@ -86,21 +88,29 @@ impl Ticker {
                 self.last = None;
                 now
             }
-            Err(Setback::Failed(error)) => {
-                self.last = None;
-                let failures = self.line.failed(now, &error);
-                let wait = retry_wait(failures);
-                tracing::warn!(
-                    schedule = self.scheduled.name,
-                    error,
-                    "a tick could not be written; tried again in {} s",
-                    wait.as_secs()
-                );
-                now.checked_add(wait).unwrap_or(Timestamp::MAX)
-            }
+            Err(Setback::Failed(error)) => self.failed(&error, now),
         };
         self.planned = next;
         next
+    }
+
+    /// Says when to try again.
+    fn failed(&mut self, error: &str, now: Timestamp) -> Timestamp {
+        self.last = None;
+        let wait = retry_wait(self.line.failed(now, &error));
+        tracing::warn!(
+            schedule = self.scheduled.name,
+            error,
+            "a tick could not be written; tried again in {} s",
+            wait.as_secs()
+        );
+        now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Says when to act again after a panic.
+    pub(super) fn panicked(&mut self, panic: &(dyn Any + Send), now: Timestamp) -> Timestamp {
+        self.planned = self.failed(&format!("it panicked: {}", panic_text(panic)), now);
+        self.planned
     }
 
     /// Starts what is due by now; answers where the cursor is then.

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use bowline_ingress::{
-    Named, Provider,
+    Named, Provider, Route,
     providers::{SendGrid, sendgrid::TEST_KEY},
 };
 use serde_json::{Value, json};
 
-use crate::visit::{Visit, open, rotated};
+use crate::{
+    site::{Plan, pairs, plan},
+    visit::{PATH, Visit, open, rotated},
+    wire::post,
+};
 
 /// Another one, of nobody.
 const OTHER_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqTxd43gyp8IOEto2LdIfjRQrIbsd4SXZkLW6jDutdhXSJCWHw8REntlo7aNDthvj+y7GjUuFDb/R1NGe1OPzpA==";
@@ -54,4 +58,17 @@ async fn what_is_no_event_does_not_keep_its_neighbours_out() {
     let site = open(make(&[TEST_KEY]), "*").await;
     assert_eq!(site.became(&visit(&[json!({"event": []}), item("a"), json!(7)])).await, "accepted");
     assert_eq!(site.runs().await.len(), 3);
+}
+
+#[tokio::test]
+async fn the_largest_batch_is_one_transaction_with_its_twins_left_out_and_more_is_told() {
+    let route = Route::new(PATH, make(&[TEST_KEY])).on("*", "flow".into()).body_bytes_max(4 << 20);
+    let site = Plan { routes: vec![route], ..plan() }.open().await;
+    let mail =
+        |items: usize| -> Vec<Value> { (0..items).map(|nth| item(&(nth % 9_000).to_string())).collect() };
+    let send = async |visit: &Visit| post(site.at, PATH, &pairs(&visit.headers), &visit.body).await;
+    assert_eq!(send(&visit(&mail(10_000))).await.status, 200);
+    assert_eq!(send(&visit(&mail(10_000))).await.status, 200);
+    assert!(site.event(9_000).await.is_some() && site.event(9_001).await.is_none());
+    assert_eq!(send(&visit(&mail(10_001))).await.status, 413);
 }

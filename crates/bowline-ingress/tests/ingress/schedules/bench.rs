@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Poll, Waker},
     time::Duration,
@@ -29,6 +29,8 @@ pub(crate) fn at(text: &str) -> Timestamp {
 pub(crate) struct SetClock {
     now: Mutex<Timestamp>,
     passed: watch::Sender<Duration>,
+    /// Until when by that one somebody sleeps.
+    naps: Mutex<BTreeMap<usize, Duration>>,
     sleepers: Mutex<BTreeMap<usize, (Timestamp, Option<Waker>)>>,
     /// How many sleeps there were in all.
     pub(crate) sleeps: AtomicUsize,
@@ -40,7 +42,8 @@ impl SetClock {
     fn new(now: Timestamp) -> Arc<Self> {
         let (sleepers, sleeps) = (Mutex::default(), AtomicUsize::new(0));
         let (passed, asleep) = (watch::Sender::new(Duration::ZERO), watch::Sender::new(0));
-        Arc::new(Self { now: Mutex::new(now), passed, sleepers, sleeps, asleep })
+        let naps = Mutex::default();
+        Arc::new(Self { now: Mutex::new(now), passed, naps, sleepers, sleeps, asleep })
     }
 
     /// How many sleep.
@@ -77,9 +80,13 @@ impl Clock for Hands {
     }
 
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
-        let (mut passed, until) = (self.0.passed.subscribe(), self.monotonic() + wait);
+        let (clock, until) = (self.0.clone(), self.monotonic() + wait);
+        let (mut passed, id) = (clock.passed.subscribe(), clock.sleeps.fetch_add(1, Ordering::SeqCst));
+        clock.naps.lock().unwrap().insert(id, until);
+        let nap = Nap { clock, id };
         Box::pin(async move {
             let _ = passed.wait_for(|passed| *passed >= until).await;
+            drop(nap);
         })
     }
 
@@ -100,6 +107,18 @@ impl Clock for Hands {
 
     fn random(&self) -> u64 {
         u64::MAX / 2
+    }
+}
+
+/// As a [`Place`], by the monotonic clock.
+struct Nap {
+    clock: Arc<SetClock>,
+    id: usize,
+}
+
+impl Drop for Nap {
+    fn drop(&mut self) {
+        self.clock.naps.lock().unwrap().remove(&self.id);
     }
 }
 
@@ -172,9 +191,12 @@ impl Machine {
             Intake::new(store, Arc::new(Hands(self.clock.clone())), BuildId::from("test"), Arc::new(|| {}));
         let cancelled = Arc::new(Mutex::new(vec![]));
         let (told, by) = (cancelled.clone(), self.store.clone());
+        let panics = Arc::new(AtomicBool::new(false));
+        let fault = panics.clone();
         let cancel = Arc::new(move |run: RunId, why: String| -> BoxFuture<'static, _> {
-            let (told, store) = (told.clone(), by.clone());
+            let (told, store, fault) = (told.clone(), by.clone(), fault.clone());
             Box::pin(async move {
+                assert!(!fault.load(Ordering::SeqCst), "a fault of the program");
                 told.lock().unwrap().push((run, why));
                 let found = store.run(run).await?.unwrap();
                 let operation = bowline_store::Operation {
@@ -193,7 +215,7 @@ impl Machine {
         let before = *self.clock.asleep.borrow();
         let task = tokio::spawn(ticking);
         self.asleep(before + 1).await;
-        Process { board, stopping, task, cancelled }
+        Process { board, stopping, task, cancelled, panics }
     }
 
     async fn asleep(&self, count: usize) {
@@ -224,8 +246,20 @@ impl Machine {
     pub(crate) async fn pass(&self, minutes: i64) {
         for _ in 0..minutes {
             self.clock.passed.send_modify(|passed| *passed += Duration::from_secs(60));
+            self.no_nap_is_over().await;
             self.set(self.now() + SignedDuration::from_mins(1)).await;
         }
+    }
+
+    async fn no_nap_is_over(&self) {
+        let passed = *self.clock.passed.borrow();
+        let is_over = || self.clock.naps.lock().unwrap().values().any(|until| *until <= passed);
+        let all_woke = async {
+            while is_over() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, all_woke).await.expect("whose sleep is over wakes");
     }
 
     pub(crate) async fn jump(&self, minutes: i64) {
@@ -267,6 +301,8 @@ pub(crate) struct Process {
     stopping: watch::Sender<bool>,
     task: JoinHandle<()>,
     pub(crate) cancelled: Arc<Mutex<Vec<(RunId, String)>>>,
+    /// Whether what cancels runs panics.
+    pub(crate) panics: Arc<AtomicBool>,
 }
 
 impl Process {

@@ -255,6 +255,23 @@ async fn a_last_tick_that_lies_days_ahead_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_panic_is_shown_and_stops_no_schedule() {
+    let both = [("report", hourly().overlap(Overlap::CancelOld)), ("other", Schedule::cron("30 * * * *"))];
+    let machine = Machine::new(NOON, both);
+    let process = machine.start().await;
+    machine.pass(61).await;
+    process.panics.store(true, Ordering::SeqCst);
+    machine.pass(60).await;
+    let shown = process.shown();
+    assert!(shown.failures_in_a_row > 0 && shown.last_error.unwrap().contains("panicked"));
+    process.panics.store(false, Ordering::SeqCst);
+    machine.pass(60).await;
+    assert_eq!(times(&machine.ticks().await), ["12:30", "13:00", "13:30", "14:00", "14:30", "15:00"]);
+    assert_eq!(process.shown().failures_in_a_row, 0);
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn a_clock_that_was_a_year_ahead_for_a_moment_stops_no_schedule() {
     let machine = Machine::new("2026-06-01T12:30:00Z", [("report", hourly())]);
     let process = machine.start().await;
