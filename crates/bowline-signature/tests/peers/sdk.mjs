@@ -1,5 +1,5 @@
-// Requests as the official libraries of npm sign and judge them. As sdk.py, with the name in the variable SENDER:
-// shopify or zoom.
+// Requests as the official libraries of npm sign and judge them. As sdk.py, with another NAME: shopify or
+// zoom.
 //
 // Needs the npm packages @shopify/shopify-api and @zoom/rivet.
 
@@ -36,7 +36,7 @@ async function zoom() {
     };
 }
 
-const judge = await { shopify, zoom }[process.env.SENDER]();
+const judge = await { shopify, zoom }[process.argv[1]]();
 for await (const text of createInterface({ input: process.stdin })) {
     const line = JSON.parse(text);
     const body = Buffer.from(line.body, 'base64').toString();

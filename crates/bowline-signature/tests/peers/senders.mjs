@@ -1,11 +1,12 @@
 // Webhooks as the official SDKs on npm sign and judge them: Linear's, AWS's, and GitHub's for those that sign as GitHub
 // does.
 //
-// First line of the standard input: {"sender", "mode"}.
-// With the mode "sign" it prints one JSON object a line: {"name", "secrets", "headers", "body" (base64), "now",
-// "expect"}, where `expect` is what a receiver with those secrets should say at `now`: "accepted" or "refused".
-// With the mode "judge" it reads such objects (without "expect") and prints "accepted" or "refused" for each, a line
-// each. SECRETS in the environment is a JSON array of the two secrets that sign. Timestamps are of now: use the lines within a minute.
+// Arguments: the sender, and "sign" or "judge".
+// With "sign" it prints one JSON object a line: {"name", "secrets", "headers", "body" (base64), "now", "expect"}, where
+// `expect` is what a receiver with those secrets should say at `now`: "accepted" or "refused".
+// With "judge" it reads such objects (without "expect") and prints "accepted" or "refused" for each, a line each.
+// SECRETS in the environment is a JSON array of the two secrets that sign. Timestamps are of now: use the lines within a
+// minute.
 
 import { createHmac, createSign } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -137,8 +138,7 @@ async function verdict(sender, { secrets, headers, body }) {
     return "refused";
 }
 
-const [first, ...lines] = readFileSync(0, "utf8").trim().split("\n");
-const { sender: name, mode } = JSON.parse(first);
+const [name, mode] = process.argv.slice(1);
 const sender = SENDERS[name];
 if (mode === "sign") {
     for await (const [name, secrets, headers, body, expect] of sender.cases?.() ?? cases(sender)) {
@@ -148,5 +148,6 @@ if (mode === "sign") {
         console.log(JSON.stringify({ ...line, expect }));
     }
 } else {
+    const lines = readFileSync(0, "utf8").trim().split("\n");
     for (const line of lines) console.log(await verdict(sender, JSON.parse(line)));
 }

@@ -1,9 +1,9 @@
-//! Libraries of others that sign and judge webhooks, spoken with line by line: `tests/peers/senders.py` and
-//! `tests/peers/senders.mjs`.
+//! Libraries of others that sign and judge webhooks, spoken with line by line. Here: those that need nothing but headers
+//! and body, in `tests/peers/senders.py` and `tests/peers/senders.mjs`; the others are those of [`sdk`](crate::sdk).
 
 use std::{
     io::Write,
-    path::Path,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -27,43 +27,51 @@ pub(crate) enum Judge {
 }
 
 impl Judge {
-    /// Its program for that sender and mode (`sign`, `judge`); an error says what is missing.
-    fn program(&self, sender: &str, mode: &str) -> Result<(Command, String), String> {
-        match self {
+    /// The program of that name in `tests/peers`; an error says what is missing for it.
+    pub(crate) fn program(&self, name: &str, arguments: &[&str]) -> Result<Command, String> {
+        let peer = |ending| format!("{}/tests/peers/{name}.{ending}", env!("CARGO_MANIFEST_DIR"));
+        let mut program = match self {
             Self::Python(module) => {
                 let python = peer::python(module)
                     .ok_or_else(|| format!("needs Python with {module}: scripts/python makes one"))?;
                 let mut program = Command::new(python);
-                program.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/senders.py"), sender, mode]);
-                Ok((program, String::new()))
+                program.arg(peer("py"));
+                program
             }
             Self::Node(package) => {
                 let missing = || format!("needs BOWLINE_NODE with {package}: scripts/node makes one");
-                let node = std::env::var_os("BOWLINE_NODE").ok_or_else(missing)?;
-                // Packages are looked for from the current folder.
-                let home = Path::new(&node).parent().ok_or_else(missing)?;
+                let node = std::env::var_os("BOWLINE_NODE").map(PathBuf::from).ok_or_else(missing)?;
+                // What a script of the command line imports is looked for from the current folder.
+                let home = node.parent().ok_or_else(missing)?.to_owned();
                 if !home.join("node_modules").join(package).exists() {
                     return Err(missing());
                 }
-                let mut program = Command::new(&node);
-                program.args(["--input-type=module", "--eval", include_str!("../peers/senders.mjs")]);
-                program.current_dir(home);
-                Ok((program, format!("{}\n", json!({"sender": sender, "mode": mode}))))
+                let mut program = Command::new(node);
+                let script = std::fs::read_to_string(peer("mjs")).unwrap();
+                program.args(["--input-type=module", "--eval", &script, "--"]).current_dir(home);
+                program
             }
-        }
+        };
+        program.args(arguments);
+        Ok(program)
     }
 
-    /// The lines it prints.
+    /// The lines that it prints of a sender.
     fn ask(&self, sender: &str, mode: &str, secrets: [&str; 2], lines: &str) -> Result<Vec<String>, String> {
-        let (mut program, first) = self.program(sender, mode)?;
+        let mut program = self.program("senders", &[sender, mode])?;
         program.env("SECRETS", json!(secrets).to_string());
-        let program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut running = program.spawn().unwrap();
-        running.stdin.take().unwrap().write_all(format!("{first}{lines}").as_bytes()).unwrap();
-        let made = running.wait_with_output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        Ok(String::from_utf8(made.stdout).unwrap().lines().map(ToOwned::to_owned).collect())
+        Ok(talk(program, lines))
     }
+}
+
+/// What a program prints, line by line, when it has read all of that.
+pub(crate) fn talk(mut program: Command, lines: &str) -> Vec<String> {
+    let program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = program.spawn().unwrap();
+    running.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let made = running.wait_with_output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
 }
 
 /// What ours sends to the library: JSON.

@@ -1,12 +1,7 @@
-//! What senders' own libraries say: they judge what ours signs, and ours what they sign.
+//! What senders' own libraries say: they judge what ours signs, and ours what they sign. Here: those that look at the URL,
+//! the body's type or the time, or that answer; in `tests/peers/sdk.py` and `tests/peers/sdk.mjs`.
 
-use std::{
-    env,
-    io::Write,
-    path::PathBuf,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{process::Command, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bowline_signature::{Request, Scheme, Signed, Unsigned, form};
@@ -14,7 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::{gauntlet::JSON, peer};
+use crate::{
+    gauntlet::JSON,
+    judges::{Judge, talk},
+};
 
 pub(crate) const URL: &str = "https://hooks.example.com/webhooks/in?tenant=7";
 const OTHER_URL: &str = "https://hooks.example.com/webhooks/other?tenant=7";
@@ -23,11 +21,9 @@ const MARGIN: Duration = Duration::from_secs(60);
 
 /// A sender's library, and the scheme that is to agree with it.
 pub(crate) struct Sdk {
-    pub(crate) language: Language,
+    pub(crate) judge: Judge,
     /// As the peer's program knows it.
     pub(crate) name: &'static str,
-    /// What the peer imports.
-    pub(crate) module: &'static str,
     pub(crate) make: fn(&str) -> Box<dyn Scheme>,
     pub(crate) secrets: [&'static str; 2],
     pub(crate) content_type: &'static str,
@@ -37,12 +33,6 @@ pub(crate) struct Sdk {
     pub(crate) past: Option<Duration>,
     pub(crate) future: Option<Duration>,
     pub(crate) signs_url: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Language {
-    Python,
-    Node,
 }
 
 /// One request, and what is to be said of it.
@@ -68,30 +58,7 @@ pub(crate) struct Said {
 impl Sdk {
     /// A program that has the library; else the reason for which the test is skipped.
     pub(crate) fn find(&self) -> Result<Command, String> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
-        match self.language {
-            Language::Python => {
-                let python = peer::python(self.module)
-                    .ok_or_else(|| format!("needs Python with {}: scripts/python makes one", self.module))?;
-                let mut command = Command::new(python);
-                command.arg(format!("{folder}/sdk.py")).arg(self.name);
-                Ok(command)
-            }
-            Language::Node => {
-                let missing = || format!("needs Node.js with {}: scripts/node makes one", self.module);
-                let node = env::var_os("BOWLINE_NODE").map(PathBuf::from).ok_or_else(missing)?;
-                // What a script of the command line imports is looked for from the current folder.
-                let home = node.parent().ok_or_else(missing)?.to_owned();
-                if !home.join("node_modules").join(self.module).exists() {
-                    return Err(missing());
-                }
-                let script = std::fs::read_to_string(format!("{folder}/sdk.mjs")).unwrap();
-                let mut command = Command::new(node);
-                command.args(["--input-type=module", "--eval", &script]).env("SENDER", self.name);
-                command.current_dir(home);
-                Ok(command)
-            }
-        }
+        self.judge.program("sdk", &[self.name])
     }
 
     /// A request that our scheme signed then, as it will be judged at `now`.
@@ -167,17 +134,9 @@ fn judge(sdk: &Sdk, row: &Row) -> bool {
 }
 
 /// One process answers all rows, one a line.
-pub(crate) fn ask(mut peer: Command, rows: &[Row]) -> Vec<Said> {
-    let mut peer = peer.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+pub(crate) fn ask(peer: Command, rows: &[Row]) -> Vec<Said> {
     let lines: String = rows.iter().map(|row| format!("{}\n", line(row))).collect();
-    peer.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let made = peer.wait_with_output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    String::from_utf8(made.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| said(&serde_json::from_str(line).unwrap()))
-        .collect()
+    talk(peer, &lines).iter().map(|line| said(&serde_json::from_str(line).unwrap())).collect()
 }
 
 fn line(row: &Row) -> Value {

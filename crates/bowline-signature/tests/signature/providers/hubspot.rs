@@ -6,14 +6,14 @@ use http::HeaderMap;
 use crate::{
     at,
     gauntlet::{self, Runner},
-    sdk::{self, Language, Sdk},
+    judges::Judge,
+    sdk::{self, Sdk},
     secret, with_secrets,
 };
 
 const SDK: &Sdk = &Sdk {
-    language: Language::Python,
+    judge: Judge::Python("hubspot.utils.signature"),
     name: "hubspot",
-    module: "hubspot.utils.signature",
     make: |text| Box::new(HubSpot::new(secret(text))),
     secrets: ["yyyyyyyy-yyyy-yyyy-yyyy-yyyyyyyyyyyy", "zzzzzzzz-yyyy-yyyy-yyyy-yyyyyyyyyyyy"],
     content_type: sdk::JSON_TYPE,

@@ -6,14 +6,14 @@ use http::HeaderMap;
 use crate::{
     at,
     gauntlet::{self, Runner},
-    sdk::{self, Language, Row, Sdk},
+    judges::Judge,
+    sdk::{self, Row, Sdk},
     secret, with_secrets,
 };
 
 const SDK: &Sdk = &Sdk {
-    language: Language::Python,
+    judge: Judge::Python("paddle_billing.Notifications"),
     name: "paddle",
-    module: "paddle_billing.Notifications",
     make: |text| Box::new(Paddle::new(secret(text))),
     secrets: ["pdl_ntfset_01hs0t3tw21j988db1pam5xg8m_GrOWLNef", "pdl_ntfset_another"],
     content_type: sdk::JSON_TYPE,

@@ -6,14 +6,14 @@ use http::{HeaderMap, HeaderValue};
 use crate::{
     at,
     gauntlet::{self, Runner},
-    sdk::{self, Language, Row, Sdk},
+    judges::Judge,
+    sdk::{self, Row, Sdk},
     secret, with_secrets,
 };
 
 const SDK: &Sdk = &Sdk {
-    language: Language::Node,
+    judge: Judge::Node("@shopify/shopify-api"),
     name: "shopify",
-    module: "@shopify/shopify-api",
     // The library also asks for headers that say what the webhook is.
     make: |text| Box::new(Named(Shopify::new(secret(text)))),
     secrets: ["hush", "shush"],

@@ -6,14 +6,14 @@ use http::HeaderMap;
 use crate::{
     at,
     gauntlet::{self, Runner},
-    sdk::{self, Language, Sdk},
+    judges::Judge,
+    sdk::{self, Sdk},
     secret, with_secrets,
 };
 
 const SDK: &Sdk = &Sdk {
-    language: Language::Python,
+    judge: Judge::Python("slack_sdk"),
     name: "slack",
-    module: "slack_sdk",
     make: |text| Box::new(Slack::new(secret(text))),
     secrets: ["8f742231b10e8888abcd99yyyzzz85a5", "another signing secret"],
     content_type: sdk::JSON_TYPE,

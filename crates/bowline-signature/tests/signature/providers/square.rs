@@ -4,14 +4,14 @@ use bowline_signature::Square;
 
 use crate::{
     gauntlet::{self, Runner},
-    sdk::{self, Language, Sdk},
+    judges::Judge,
+    sdk::{self, Sdk},
     secret, with_secrets,
 };
 
 const SDK: &Sdk = &Sdk {
-    language: Language::Python,
+    judge: Judge::Python("square.utils.webhooks_helper"),
     name: "square",
-    module: "square.utils.webhooks_helper",
     make: |text| Box::new(Square::new(secret(text))),
     secrets: ["Ibxx_5AKakO-3qeNVR61Dw", "another signature key"],
     content_type: sdk::JSON_TYPE,

@@ -11,14 +11,14 @@ use sha2::Sha256;
 use crate::{
     at,
     gauntlet::{self, Runner},
-    sdk::{self, Language, Row, Sdk},
+    judges::Judge,
+    sdk::{self, Row, Sdk},
     secret, with_secrets,
 };
 
 const SDK: &Sdk = &Sdk {
-    language: Language::Python,
+    judge: Judge::Python("twilio.request_validator"),
     name: "twilio",
-    module: "twilio.request_validator",
     make: |text| Box::new(Twilio::new(secret(text))),
     secrets: ["2ff3cc5b0e1d4b7a8c6e", "another auth token"],
     content_type: sdk::FORM,

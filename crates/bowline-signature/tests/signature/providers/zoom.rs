@@ -7,14 +7,14 @@ use serde_json::json;
 use crate::{
     at,
     gauntlet::{self, Runner},
-    sdk::{self, Language, Sdk},
+    judges::Judge,
+    sdk::{self, Sdk},
     secret, with_secrets,
 };
 
 const SDK: &Sdk = &Sdk {
-    language: Language::Node,
+    judge: Judge::Node("@zoom/rivet"),
     name: "zoom",
-    module: "@zoom/rivet",
     make: |text| Box::new(Zoom::new(secret(text))),
     secrets: ["a secret token", "another"],
     content_type: sdk::JSON_TYPE,
