@@ -419,11 +419,14 @@ mod tests {
         let line = TriggerBoard::telling(heard.clone()).add(TriggerKind::Poll, "orders");
         let told = || std::mem::take(&mut *lock(&heard.0));
         let fail = || line.failed(Timestamp::UNIX_EPOCH, &"the shop is down");
-        (fail(), fail());
+        fail();
+        fail();
         line.well();
-        (fail(), fail());
+        fail();
+        fail();
         assert_eq!(told(), [""; 0], "two in a row are nothing yet");
-        (fail(), fail());
+        fail();
+        fail();
         assert_eq!(
             told(),
             [3, 4].map(|n| format!(
