@@ -45,7 +45,7 @@ impl Cron {
             }
             other => return Err(wrong(&format!("it has {} fields", other.len()))),
         };
-        // What the parser lets pass: gaps in lists, and names wherever they stand.
+        // What the parser lets pass: gaps in lists, names wherever they stand, and a sign of its own in weekdays.
         if let Some(field) = fields.iter().find(|field| field.split(',').any(str::is_empty)) {
             return Err(wrong(&format!("{field:?} has a gap in its list")));
         }
@@ -53,6 +53,9 @@ impl Cron {
             return Err(wrong(&format!("{field:?} names a month or weekday in another field")));
         }
         let [day, _, weekday] = days;
+        if weekday.contains('+') {
+            return Err(wrong(&format!("{weekday:?} has a +, which means nothing in a weekday")));
+        }
         let parser = CronParser::builder()
             .seconds(Seconds::Optional)
             .year(Year::Disallowed)
@@ -83,4 +86,18 @@ impl fmt::Debug for Cron {
 /// Whether it has letters beyond those of days (`L`, `W`).
 fn has_name(field: &str) -> bool {
     field.chars().any(|letter| letter.is_alphabetic() && !matches!(letter.to_ascii_uppercase(), 'L' | 'W'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_of_the_parsers_own_is_refused() {
+        for expression in ["0 0 29 2 +", "0 0 1 * +MON", "0 0 0 1 * MON,+TUE"] {
+            let refused = Cron::parse(expression).unwrap_err();
+            assert!(refused.contains("has a +") && refused.contains(HINT), "{refused}");
+        }
+        assert!(Cron::parse("0 0 1 * MON").is_ok());
+    }
 }
