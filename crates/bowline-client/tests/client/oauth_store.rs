@@ -53,6 +53,11 @@ impl Shelf {
         self.0.lock().unwrap().saves
     }
 
+    /// Until when somebody has the lease of that name.
+    pub(crate) fn leased_until(&self, name: &str) -> Option<Timestamp> {
+        self.0.lock().unwrap().leases.get(name).map(|(_, until)| *until)
+    }
+
     /// As a node does that died while it renewed.
     pub(crate) fn lease_to_a_dead_node(&self, name: &str, until: Timestamp) {
         self.0.lock().unwrap().leases.insert(name.to_owned(), ("a dead node".to_owned(), until));
