@@ -44,8 +44,12 @@ async fn triggers_that_fail_again_and_again_are_told_in_one_message_and_only_whi
     let (orders, nightly) =
         (board.add(TriggerKind::Poll, "new orders"), board.add(TriggerKind::Schedule, "nightly"));
     let fail = |line: &TriggerLine| line.failed(site.clock.now(), &"GET shop /orders answered 500");
-    (fail(&orders), fail(&orders), fail(&orders));
-    (fail(&nightly), fail(&nightly), fail(&nightly));
+    fail(&orders);
+    fail(&orders);
+    fail(&orders);
+    fail(&nightly);
+    fail(&nightly);
+    fail(&nightly);
     site.settle().await;
     site.jump(5);
     site.chat.wait_for(1).await;
@@ -60,7 +64,8 @@ async fn triggers_that_fail_again_and_again_are_told_in_one_message_and_only_whi
     }
     assert!(text.ends_with("\nhttps://ops.example.com/triggers"), "{text}");
 
-    (fail(&orders), fail(&nightly));
+    fail(&orders);
+    fail(&nightly);
     nightly.well();
     site.settle().await;
     site.jump(3500);

@@ -49,7 +49,8 @@ async fn what_fails_again_and_again_is_told_above_the_runs_until_it_does_well() 
     let shown = board.clone();
     let server = Server::start_told(move |admin| admin.triggers(shown)).await;
     let fail = |line: &TriggerLine| line.failed(Timestamp::UNIX_EPOCH, &"the shop is down");
-    (fail(&line), fail(&line));
+    fail(&line);
+    fail(&line);
     assert!(!server.browse("/").await.text.contains("Needs a person"), "twice is nothing yet");
     fail(&line);
     let page = server.browse("/").await.text;
