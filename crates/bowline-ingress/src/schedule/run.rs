@@ -84,13 +84,14 @@ async fn tick(intake: Intake, mut asleep: Asleep, cancel: CancelRun, mut stopped
     while acting.next().await.is_some() {}
 }
 
-/// Until then; or, if the clock is set back meanwhile, until it would have been then.
+/// Until then; or, if the clock is set back meanwhile, until it would have been then by the machine's own time.
+#[allow(clippy::disallowed_methods, reason = "a clock that is wrong cannot tell how long it has been wrong")]
 async fn sleep_until(clock: &dyn Clock, next: Option<Timestamp>) {
     let Some(next) = next else { return std::future::pending().await };
     let wait = Duration::try_from(next.duration_since(clock.now())).unwrap_or_default();
     tokio::select! {
         () = clock.sleep_until(next) => {}
-        () = clock.sleep(wait.saturating_add(LATE_MAX)) => {}
+        () = tokio::time::sleep(wait.saturating_add(LATE_MAX)) => {}
     }
 }
 

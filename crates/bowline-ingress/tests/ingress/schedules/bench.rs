@@ -25,12 +25,9 @@ pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// A wall clock that stands still until it is set, and a monotonic one that goes on while minutes pass.
+/// A wall clock that stands still until it is set.
 pub(crate) struct SetClock {
     now: Mutex<Timestamp>,
-    passed: watch::Sender<Duration>,
-    /// Until when by that one somebody sleeps.
-    naps: Mutex<BTreeMap<usize, Duration>>,
     sleepers: Mutex<BTreeMap<usize, (Timestamp, Option<Waker>)>>,
     /// How many sleeps there were in all.
     pub(crate) sleeps: AtomicUsize,
@@ -41,9 +38,7 @@ pub(crate) struct SetClock {
 impl SetClock {
     fn new(now: Timestamp) -> Arc<Self> {
         let (sleepers, sleeps) = (Mutex::default(), AtomicUsize::new(0));
-        let (passed, asleep) = (watch::Sender::new(Duration::ZERO), watch::Sender::new(0));
-        let naps = Mutex::default();
-        Arc::new(Self { now: Mutex::new(now), passed, naps, sleepers, sleeps, asleep })
+        Arc::new(Self { now: Mutex::new(now), sleepers, sleeps, asleep: watch::Sender::new(0) })
     }
 
     /// How many sleep.
@@ -76,18 +71,11 @@ impl Clock for Hands {
     }
 
     fn monotonic(&self) -> Duration {
-        *self.0.passed.borrow()
+        Duration::ZERO
     }
 
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
-        let (clock, until) = (self.0.clone(), self.monotonic() + wait);
-        let (mut passed, id) = (clock.passed.subscribe(), clock.sleeps.fetch_add(1, Ordering::SeqCst));
-        clock.naps.lock().unwrap().insert(id, until);
-        let nap = Nap { clock, id };
-        Box::pin(async move {
-            let _ = passed.wait_for(|passed| *passed >= until).await;
-            drop(nap);
-        })
+        self.sleep_until(self.now() + wait)
     }
 
     fn sleep_until(&self, until: Timestamp) -> BoxFuture<'static, ()> {
@@ -107,18 +95,6 @@ impl Clock for Hands {
 
     fn random(&self) -> u64 {
         u64::MAX / 2
-    }
-}
-
-/// As a [`Place`], by the monotonic clock.
-struct Nap {
-    clock: Arc<SetClock>,
-    id: usize,
-}
-
-impl Drop for Nap {
-    fn drop(&mut self) {
-        self.clock.naps.lock().unwrap().remove(&self.id);
     }
 }
 
@@ -245,21 +221,8 @@ impl Machine {
     /// Lets time pass, a minute at a time.
     pub(crate) async fn pass(&self, minutes: i64) {
         for _ in 0..minutes {
-            self.clock.passed.send_modify(|passed| *passed += Duration::from_secs(60));
-            self.no_nap_is_over().await;
             self.set(self.now() + SignedDuration::from_mins(1)).await;
         }
-    }
-
-    async fn no_nap_is_over(&self) {
-        let passed = *self.clock.passed.borrow();
-        let is_over = || self.clock.naps.lock().unwrap().values().any(|until| *until <= passed);
-        let all_woke = async {
-            while is_over() {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, all_woke).await.expect("whose sleep is over wakes");
     }
 
     pub(crate) async fn jump(&self, minutes: i64) {
