@@ -118,7 +118,7 @@ impl<S: Send + Sync + 'static> App<S> {
     /// struct Reports;
     /// impl Reports {
     ///     async fn nightly(self: Arc<Self>, cx: Context, tick: Tick) -> Result<String> {
-    ///         cx.step("report", async || Ok("written")).await?;
+    ///         cx.step("report", async || Ok("written".to_owned())).await?;
     ///         Ok(format!("the night before {}", tick.at))
     ///     }
     /// }
