@@ -4,6 +4,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::Router;
@@ -15,7 +16,11 @@ use bowline_model::{BuildId, Clock, Progress, RunId, SystemClock, Variables};
 use bowline_store::{Store, StoreError};
 use reqwest::Url;
 use serde::Serialize;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinHandle},
+    time::timeout,
+};
 
 use crate::{
     App, Workflow, alerts,
@@ -119,6 +124,9 @@ impl fmt::Debug for OpenOptions {
         f.debug_struct("OpenOptions").field("build", &self.build).finish_non_exhaustive()
     }
 }
+
+/// How long what goes on beside the runs (schedules, polls, inboxes, alerts, tidying) may take to stop.
+const TASKS_END_MAX: Duration = Duration::from_secs(10);
 
 /// Why an app cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -472,14 +480,28 @@ impl Node {
     /// Ends what is under way. The sockets are closed already.
     pub(crate) async fn finish(&self) {
         self.door.finish().await;
+        // Before the engine and the vault: what a poll began may still need a token.
+        self.end_tasks().await;
         self.engine.shutdown().await;
         // A refresh token that was rotated a moment ago is saved before the store closes.
         self.vault.close().await;
+    }
+
+    /// Waits for what goes on beside the runs; it was told to stop. A folder on a dead disk must not hold the shutdown.
+    async fn end_tasks(&self) {
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a part of the app failed");
+        let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
+        let all = async {
+            for task in tasks {
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "a part of the app failed");
+                }
             }
+        };
+        if timeout(TASKS_END_MAX, all).await.is_err() {
+            let seconds = TASKS_END_MAX.as_secs();
+            tracing::warn!("what goes on beside the runs did not stop within {seconds} s, and is cut off");
+            aborts.iter().for_each(AbortHandle::abort);
         }
     }
 

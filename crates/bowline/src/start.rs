@@ -1,6 +1,6 @@
 //! From the command line to what it asks for.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use bowline_ingress::{Provider, RawRequest, SignedRequest, providers::post};
 use bowline_model::{Clock as _, SystemClock, Variables};
@@ -17,6 +17,9 @@ use crate::{
     setup::{TOKEN_KEY_FILE_VARIABLE, TOKEN_KEY_VARIABLE},
 };
 
+/// How long threads that block may take to end.
+const THREADS_END_MAX: Duration = Duration::from_secs(1);
+
 /// What `App::main` does.
 pub(crate) fn main<S: Send + Sync + 'static>(app: App<S>, variables: Variables) -> ExitCode {
     let args = match cli::parse(app.name(), app.version_text(), std::env::args_os()) {
@@ -27,7 +30,10 @@ pub(crate) fn main<S: Send + Sync + 'static>(app: App<S>, variables: Variables) 
         .enable_all()
         .build()
         .expect("the machine has threads and descriptors for a runtime");
-    runtime.block_on(cli::run(context(app, &variables), args))
+    let code = runtime.block_on(cli::run(context(app, &variables), args));
+    // A thread that waits for a dead disk must not hold the process.
+    runtime.shutdown_timeout(THREADS_END_MAX);
+    code
 }
 
 /// What the commands need. The app's systems are built only for those that need them: `runs` works without the
