@@ -362,7 +362,8 @@ async fn what_another_node_saved_meanwhile_is_tried_before_a_token_is_called_dea
 #[tokio::test]
 async fn a_node_that_died_while_it_renewed_holds_nobody_up_for_long() {
     let name = "oauth/crm/default";
-    let (shelf, held): (Arc<Mutex<Option<Arc<Shelf>>>>, Arc<Mutex<Option<Timestamp>>>) = Default::default();
+    let shelf = Arc::<Mutex<Option<Arc<Shelf>>>>::default();
+    let held = Arc::<Mutex<Option<Timestamp>>>::default();
     let (asked, noted) = (shelf.clone(), held.clone());
     let world = World::new(move |nth, _| {
         let held = asked.lock().unwrap().as_ref().and_then(|shelf| shelf.leased_until(name));
