@@ -23,6 +23,7 @@ mod housekeeping;
 mod inbox;
 mod input;
 mod logs;
+mod node;
 mod open;
 mod poll;
 mod post;

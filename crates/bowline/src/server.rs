@@ -13,7 +13,7 @@ use crate::{
     OpenError,
     app::BuiltApp,
     config::StoreConfig,
-    open::{Node, Owner},
+    node::{Node, Owner},
 };
 
 /// How an app is served.

@@ -6,7 +6,7 @@ use bowline_ingress::{Receipt, VerifiedEvent, accept};
 use bowline_model::{BoxFuture, WorkflowName};
 use bowline_store::{Accepted, StoreError};
 
-use crate::{open::Node, run::RunHandle, time::days};
+use crate::{node::Node, run::RunHandle, time::days};
 
 /// For how long a second start under the same key is recognised, unless it says otherwise.
 pub const START_DEDUPE_FOR: Duration = days(30);
