@@ -34,6 +34,10 @@ impl Cron {
             let bytes = expression.len();
             return Err(format!("has an expression of {bytes} bytes (limit {CRON_BYTES_MAX}); {HINT}"));
         }
+        // Before it is quoted: what cannot be seen is long when it is.
+        if expression.chars().any(|char| char.is_control() && !char.is_whitespace()) {
+            return Err(format!("has an expression with control characters; {HINT}"));
+        }
         let wrong =
             |problem: &dyn std::fmt::Display| format!("has the expression {expression:?}: {problem}; {HINT}");
         let known = NICKNAMES.iter().find(|(name, _)| expression.trim().eq_ignore_ascii_case(name));
@@ -91,6 +95,13 @@ fn has_name(field: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_refused_and_not_quoted() {
+        let error = Cron::parse(&"\u{18}".repeat(217)).unwrap_err();
+        assert!(error.contains("control characters") && error.len() < 300, "{error}");
+        assert!(Cron::parse("0\t3 * * *\n").is_ok());
+    }
 
     #[test]
     fn a_sign_of_the_parsers_own_is_refused() {
