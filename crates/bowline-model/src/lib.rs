@@ -17,11 +17,13 @@
 //! | [`error`] | failures as data |
 //! | [`certificate`](mod@certificate) | when a certificate ends |
 //! | [`alert`] | what a person should hear of at once |
+//! | [`approval`] | a question to a person, and the answer |
 //! | [`clock`] | the one source of time and randomness |
 //! | [`credential`] | where refreshed tokens live |
 //! | [`secret`], [`variables`] | values that cannot be printed, and where they come from |
 
 pub mod alert;
+pub mod approval;
 pub mod certificate;
 pub mod clock;
 pub mod credential;
