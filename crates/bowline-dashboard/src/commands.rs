@@ -11,6 +11,7 @@ pub mod discard;
 mod error;
 pub mod replay;
 pub mod retry;
+pub mod settle;
 
 use std::{fmt, sync::Arc};
 
@@ -24,6 +25,7 @@ pub use self::{
     error::{Error, ErrorKind},
     replay::{Keys, Repeat, Replayed},
     retry::{BulkRetried, Failed, Retried},
+    settle::{Outcome, Settled},
 };
 
 /// How often a command reads and decides anew when the run changed under it.

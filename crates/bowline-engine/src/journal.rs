@@ -4,7 +4,7 @@
 //! can be delivered tells that the code changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Journal {
     generations: Generations,
     /// Entries between a failure that an operator's retry took back and that retry: the code may no longer ask for them.
     optional: Vec<Range<Seq>>,
+    /// Steps of which an operator said what became of them.
+    settled: HashSet<EntryKey>,
     /// A dead letter was made of this run without a look at what was in flight: since when that may have been sent.
     in_flight_since: Option<Timestamp>,
     last_seq: i64,
@@ -49,6 +51,7 @@ impl Journal {
             match entry.kind {
                 EntryKind::AttemptFailed | EntryKind::Dropped => journal.note_attempt(&entry),
                 EntryKind::OperatorRetry => journal.forget(&entry),
+                EntryKind::Settled => journal.settle(entry),
                 EntryKind::DeadLettered => {
                     journal.in_flight_since = earliest(journal.in_flight_since, entry.meta.unknown_since);
                 }
@@ -72,7 +75,6 @@ impl Journal {
                 EntryKind::Started
                 | EntryKind::Inherited
                 | EntryKind::Undo
-                | EntryKind::Settled
                 | EntryKind::Items
                 | EntryKind::Awaited
                 | EntryKind::Completed
@@ -111,6 +113,20 @@ impl Journal {
             let Some(entry) = self.recorded.remove(seq) else { continue };
             self.by_key.remove(&entry.key);
         }
+    }
+
+    /// What an operator says of a step is recorded like its outcome: at its place in the order, and required.
+    fn settle(&mut self, entry: Entry) {
+        self.forget(&entry);
+        self.settled.insert(entry.key.clone());
+        if entry.payload.is_some() {
+            self.record(entry);
+        }
+    }
+
+    /// Whether an operator said what became of that step.
+    pub(crate) fn was_settled(&self, key: &EntryKey) -> bool {
+        self.settled.contains(key)
     }
 
     /// The sequence number of the next entry to append.

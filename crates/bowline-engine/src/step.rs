@@ -230,12 +230,20 @@ impl LeafGuard<'_> {
         match payload.decode() {
             Ok(value) => Ok(value),
             Err(error) => {
-                let message = format!(
-                    "step {} recorded a value that today's type {} does not fit: {error}; let the type read the old form \
-                     too (#[serde(default)], an alias), or give the new step its own name",
-                    self.key,
-                    type_name::<T>()
-                );
+                let today = type_name::<T>();
+                let message = if self.board.lock().journal.was_settled(&self.key) {
+                    format!(
+                        "step {} was settled with a value that its type {today} does not fit: {error}; settle it again \
+                         with one that fits",
+                        self.key
+                    )
+                } else {
+                    format!(
+                        "step {} recorded a value that today's type {today} does not fit: {error}; let the type read the \
+                         old form too (#[serde(default)], an alias), or give the new step its own name",
+                        self.key
+                    )
+                };
                 self.board.stop(DeadReason::Mismatch, message);
                 std::future::pending().await
             }

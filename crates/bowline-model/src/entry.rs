@@ -54,7 +54,9 @@ pub enum EntryKind {
     OperatorRetry = 35,
     /// Note: an undo to run if the run is undone; the payload is the call, as data.
     Undo = 36,
-    /// Note: an operator recorded an unknown outcome by hand.
+    /// Note: an operator recorded an unknown outcome by hand. With a payload it happened, and the code receives that
+    /// value where it asks for the step; without one it did not, and is sent anew. `forgets` lists the entries that no
+    /// longer count.
     Settled = 37,
     /// Note: progress of a loop: a watermark and the sparse set above it.
     Items = 38,

@@ -70,7 +70,13 @@ impl Generations {
                 let stale = entry.meta.note.as_deref() == Some(DeadReason::Stale.as_str());
                 self.stale = entry.meta.caused_by.clone().filter(|_| stale);
             }
-            EntryKind::OperatorRetry => self.operator_retry(&entry.meta.forgets),
+            EntryKind::OperatorRetry => {
+                self.take_back(&entry.meta.forgets);
+                if let Some(key) = self.stale.take() {
+                    self.keys.entry(key).or_default().consented = true;
+                }
+            }
+            EntryKind::Settled => self.settled(entry),
             EntryKind::Inherited => self.inherit(entry),
             EntryKind::Value
             | EntryKind::Timer
@@ -82,7 +88,6 @@ impl Generations {
             | EntryKind::Transaction
             | EntryKind::Started
             | EntryKind::Undo
-            | EntryKind::Settled
             | EntryKind::Items
             | EntryKind::Awaited
             | EntryKind::Completed
@@ -126,7 +131,7 @@ impl Generations {
         }
     }
 
-    fn operator_retry(&mut self, forgets: &[Seq]) {
+    fn take_back(&mut self, forgets: &[Seq]) {
         for seq in forgets {
             let Some((key, kind, unknown_since)) = self.failed.remove(seq) else { continue };
             let key = self.keys.entry(key).or_default();
@@ -136,9 +141,16 @@ impl Generations {
                 key.unknown_since = key.unknown_since.or(unknown_since);
             }
         }
-        if let Some(key) = self.stale.take() {
-            self.keys.entry(key).or_default().consented = true;
-        }
+    }
+
+    /// An operator knows what became of the step. What else was unknown stays so: nobody consented to sending it again.
+    fn settled(&mut self, entry: &Entry) {
+        self.take_back(&entry.meta.forgets);
+        self.stale.take_if(|stale| *stale == entry.key);
+        let key = self.keys.entry(entry.key.clone()).or_default();
+        // What did not happen is sent under a new key: the remote may have kept something under the old one.
+        let generation = if entry.payload.is_some() { key.generation } else { key.generation + 1 };
+        *key = Key { generation, ..Key::default() };
     }
 
     fn inherit(&mut self, entry: &Entry) {

@@ -78,7 +78,7 @@ impl Error {
         )
     }
 
-    fn wrong_state(message: String, hint: String) -> Self {
+    pub(super) fn wrong_state(message: String, hint: String) -> Self {
         Self { kind: ErrorKind::WrongState, message, hint: Some(hint), retry_after: None }
     }
 }

@@ -116,8 +116,10 @@ fn repeats(journal: &[Entry]) -> Vec<Repeat> {
     let mut repeats = vec![];
     // Backwards, so that the last outcome of a step that an operator retried is the one that tells.
     for entry in journal.iter().rev() {
-        let Some(happened) = happened(entry.kind) else { continue };
-        if is_read(entry) || !seen.insert(&entry.key) {
+        let Some(happened) = happened(entry) else { continue };
+        let is_last_word = seen.insert(&entry.key);
+        let (Happened::Surely | Happened::Perhaps) = happened else { continue };
+        if is_read(entry) || !is_last_word {
             continue;
         }
         let call = entry.meta.fingerprint.as_ref().map(|call| {
@@ -126,17 +128,29 @@ fn repeats(journal: &[Entry]) -> Vec<Repeat> {
             call.body.clear();
             call.to_string()
         });
+        let happened = happened == Happened::Surely;
         repeats.push(Repeat { step: step_name(&entry.key), call, happened });
     }
     repeats.reverse();
     repeats
 }
 
-/// Whether an outcome says that the effect happened; `None` if it did not.
-fn happened(kind: EntryKind) -> Option<bool> {
-    match kind {
-        EntryKind::StepDone | EntryKind::Child | EntryKind::Transaction => Some(true),
-        EntryKind::StepUnknown => Some(false),
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Happened {
+    Surely,
+    Perhaps,
+    /// An operator says so: whatever was unknown before.
+    Never,
+}
+
+/// What an entry says of an effect that may have been; `None` if it says nothing of it. (A refusal says nothing of the
+/// attempts before an earlier retry.)
+fn happened(entry: &Entry) -> Option<Happened> {
+    match entry.kind {
+        EntryKind::StepDone | EntryKind::Child | EntryKind::Transaction => Some(Happened::Surely),
+        EntryKind::StepUnknown => Some(Happened::Perhaps),
+        EntryKind::Settled if entry.payload.is_some() => Some(Happened::Surely),
+        EntryKind::Settled => Some(Happened::Never),
         EntryKind::StepRefused
         | EntryKind::Value
         | EntryKind::Timer
@@ -149,7 +163,6 @@ fn happened(kind: EntryKind) -> Option<bool> {
         | EntryKind::Dropped
         | EntryKind::OperatorRetry
         | EntryKind::Undo
-        | EntryKind::Settled
         | EntryKind::Items
         | EntryKind::Awaited
         | EntryKind::Inherited

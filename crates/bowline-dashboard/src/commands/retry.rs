@@ -82,7 +82,7 @@ pub fn decide(
     })
 }
 
-fn forgets(run: &Run, journal: &[Entry]) -> Vec<Seq> {
+pub(super) fn forgets(run: &Run, journal: &[Entry]) -> Vec<Seq> {
     let gone = forgotten(journal);
     let counting: Vec<&Entry> = journal.iter().filter(|entry| !gone.contains(&entry.seq)).collect();
     let failures = || counting.iter().filter(|entry| entry.kind.is_failure());
@@ -93,7 +93,7 @@ fn forgets(run: &Run, journal: &[Entry]) -> Vec<Seq> {
     let after = match cause {
         Some(cause) => Seq(cause.seq.0 - 1),
         None if errs_in_code(run.dead_reason) => {
-            counting.iter().rfind(|entry| is_success(entry.kind)).map_or(Seq(0), |success| success.seq)
+            counting.iter().rfind(|entry| is_success(entry)).map_or(Seq(0), |success| success.seq)
         }
         // Nothing of what was recorded led here: forgetting a handled failure could only change the path.
         None => return vec![],
@@ -101,11 +101,11 @@ fn forgets(run: &Run, journal: &[Entry]) -> Vec<Seq> {
     failures().map(|entry| entry.seq).filter(|seq| *seq > after).collect()
 }
 
-/// Entries that earlier retries forgot.
-fn forgotten(journal: &[Entry]) -> HashSet<Seq> {
+/// Entries that earlier retries and settlements forgot.
+pub(super) fn forgotten(journal: &[Entry]) -> HashSet<Seq> {
     journal
         .iter()
-        .filter(|entry| entry.kind == EntryKind::OperatorRetry)
+        .filter(|entry| matches!(entry.kind, EntryKind::OperatorRetry | EntryKind::Settled))
         .flat_map(|entry| entry.meta.forgets.iter().copied())
         .collect()
 }
@@ -128,8 +128,9 @@ fn errs_in_code(reason: Option<DeadReason>) -> bool {
 
 /// Whether something went well there. Recorded values and decisions are no work: code may ask for the time between a
 /// failure and its error.
-fn is_success(kind: EntryKind) -> bool {
-    match kind {
+fn is_success(entry: &Entry) -> bool {
+    match entry.kind {
+        EntryKind::Settled => entry.payload.is_some(),
         EntryKind::StepDone
         | EntryKind::Timer
         | EntryKind::Message
@@ -146,7 +147,6 @@ fn is_success(kind: EntryKind) -> bool {
         | EntryKind::Dropped
         | EntryKind::OperatorRetry
         | EntryKind::Undo
-        | EntryKind::Settled
         | EntryKind::Items
         | EntryKind::Awaited
         | EntryKind::Inherited

@@ -257,7 +257,7 @@ impl<'a> Builder<'a> {
             EntryKind::Dropped => self.dropped(entry),
             EntryKind::OperatorRetry => self.operator_retry(entry),
             EntryKind::Undo => self.note(entry, "can be undone"),
-            EntryKind::Settled => self.note(entry, "settled by an operator"),
+            EntryKind::Settled => self.settled(entry),
             EntryKind::Items => self.note(entry, "progress"),
             EntryKind::InFlight if entry.key.family == Family::Run => {
                 self.note(entry, "what was under way when the process died is not known");
@@ -324,6 +324,16 @@ impl<'a> Builder<'a> {
     }
 
     fn operator_retry(&mut self, entry: &'a Entry) {
+        self.taken_back(entry);
+        self.note(entry, "retried by an operator");
+    }
+
+    fn settled(&mut self, entry: &'a Entry) {
+        self.taken_back(entry);
+        self.note(entry, "settled by an operator");
+    }
+
+    fn taken_back(&mut self, entry: &'a Entry) {
         let forgets: HashSet<Seq> = entry.meta.forgets.iter().copied().collect();
         for item in &mut self.items {
             if let Item::Step(step) = item
@@ -334,7 +344,6 @@ impl<'a> Builder<'a> {
         }
         // What was open when the run was parked begins anew.
         self.open.clear();
-        self.note(entry, "retried by an operator");
     }
 
     fn note(&mut self, entry: &Entry, usually: &str) {

@@ -1,4 +1,4 @@
-use bowline_dashboard::commands::{Keys, Moment, Operator, discard, replay, retry};
+use bowline_dashboard::commands::{Keys, Moment, Operator, Outcome, discard, replay, retry, settle};
 use bowline_model::{
     BuildId, DeadReason, EntryKey, EntryKind, EventId, KeySeed, RunId, RunState, Seq, generation::Generations,
 };
@@ -196,4 +196,105 @@ fn a_run_that_has_not_ended_is_not_replayed_beside_itself() {
             replay::decide(&run(state, None, &[]), &[], Keys::New, KeySeed(1), &moment()).unwrap_err();
         assert_eq!(error.to_string(), format!("run 7 is {state}: it has not ended yet"));
     }
+}
+
+fn settled(
+    reason: DeadReason,
+    text: &str,
+    step: &str,
+    outcome: &Outcome,
+) -> Result<bowline_model::Entry, String> {
+    let journal = journal(text);
+    let run = run(RunState::DeadLettered, Some(reason), &journal);
+    let operation = settle::decide(&run, &journal, step, outcome, &kim(), &moment());
+    let mut operation =
+        operation.map_err(|error| format!("{error} | {}", error.hint().unwrap_or_default()))?;
+    assert_eq!((operation.expect, operation.to), (RunState::DeadLettered, RunState::Queued));
+    Ok(operation.entries.pop().unwrap())
+}
+
+fn done() -> Outcome {
+    Outcome::Done(serde_json::json!({"id": 17}))
+}
+
+#[test]
+fn an_unknown_outcome_is_settled_in_one_entry_that_takes_the_failure_back() {
+    let text = "done a\n unknown create: POST crm /contacts\n refused alert\n dead create";
+    let entry = settled(DeadReason::Failed, text, "create", &done()).unwrap();
+    assert_eq!((entry.kind, &entry.key, entry.seq), (EntryKind::Settled, &key("create"), Seq(5)));
+    assert_eq!(entry.meta.forgets, [Seq(2), Seq(3)]);
+    assert_eq!(entry.payload.unwrap().as_bytes().as_ref(), br#"{"id":17}"#);
+    assert_eq!(entry.meta.fingerprint.unwrap().path, "/contacts", "compared with what the code asks");
+    assert_eq!(entry.meta.note.as_deref(), Some("settled as done by kim: the CRM is back"));
+    let not = settled(DeadReason::Failed, text, "create", &Outcome::NotDone).unwrap();
+    assert_eq!((not.payload, not.meta.forgets.len()), (None, 2));
+}
+
+#[test]
+fn what_was_begun_and_has_no_outcome_can_be_settled_too() {
+    for text in ["done a\n started create\n dead create", "inflight create\n dead create"] {
+        let entry = settled(DeadReason::Stale, text, "create", &done()).unwrap();
+        assert_eq!((&entry.key, entry.meta.forgets.len()), (&key("create"), 0), "{text}");
+    }
+    let scoped = settled(
+        DeadReason::Stale,
+        "started items/7/sync[x]\n dead items/7/sync[x]",
+        "items/7/sync[x]",
+        &done(),
+    );
+    assert_eq!(scoped.unwrap().key, key("items/7/sync[x]"));
+}
+
+#[test]
+fn what_is_known_or_was_never_sent_is_not_settled() {
+    for (text, step, expect) in [
+        ("done a\n unknown b\n dead b", "a", "run 7: what became of the step \"a\" is known"),
+        (
+            "refused b\n dead b",
+            "b",
+            "is known, or nothing of it was sent | nothing of it is unknown; `retry 7`",
+        ),
+        ("unknown guess\n done a\n refused b\n dead b", "guess", "is known"),
+        ("unknown b\n dropped b\n refused c\n dead c", "b", "is known"),
+        ("unknown b\n dead b", "c", "run 7 has no step \"c\" | unknown is what became of \"b\""),
+    ] {
+        let said = settled(DeadReason::Failed, text, step, &done()).unwrap_err();
+        assert!(said.contains(expect), "{said}");
+    }
+    let run = run(RunState::Waiting, None, &[]);
+    let said = settle::decide(&run, &[], "a", &done(), &kim(), &moment()).unwrap_err();
+    assert_eq!(said.to_string(), "run 7 is waiting, not a dead letter");
+}
+
+#[test]
+fn a_settlement_can_be_replaced_until_the_code_goes_on_from_it() {
+    let first = "unknown b\n dead b\n settled b 1 1";
+    let entry = settled(DeadReason::Mismatch, &format!("{first}\n dead b"), "b", &done()).unwrap();
+    assert_eq!(entry.meta.forgets, [Seq(3)]);
+    let said = settled(DeadReason::Failed, &format!("{first}\n done c\n refused d\n dead d"), "b", &done());
+    assert!(said.unwrap_err().contains("is known"));
+}
+
+#[test]
+fn what_was_settled_as_not_done_goes_under_a_new_key_and_consents_to_nothing_else() {
+    let read = |text: &str| Generations::read(&journal(text));
+    let begun = "inflight a\n inflight b\n stale a\n";
+    let not_done = read(&format!("{begun} settled a"));
+    assert_eq!((not_done.get(&key("a")).generation, not_done.get(&key("a")).unknown_since), (1, None));
+    assert!(not_done.get(&key("b")).unknown_since.is_some());
+    let done = read(&format!("{begun} settled b 1"));
+    assert_eq!((done.get(&key("b")).generation, done.get(&key("b")).unknown_since), (0, None));
+    let stale = done.get(&key("a"));
+    assert!(stale.unknown_since.is_some() && !stale.consented, "nobody looked at it");
+}
+
+#[test]
+fn a_replay_repeats_what_was_settled_as_done_and_not_what_was_settled_as_not_done() {
+    let text = "unknown a\n dead a\n settled a 1\n unknown b\n dead b\n settled b\n dead b";
+    let journal = journal(text);
+    let run = run(RunState::DeadLettered, Some(DeadReason::Failed), &journal);
+    let decision = replay::decide(&run, &journal, Keys::New, KeySeed(1), &moment()).unwrap();
+    let repeats: Vec<_> =
+        decision.repeats.iter().map(|repeat| (repeat.step.as_str(), repeat.happened)).collect();
+    assert_eq!(repeats, [("a", true)]);
 }

@@ -23,6 +23,9 @@ fn entry(line: &str, seq: i64) -> Entry {
     let kind = kind(word);
     let mut meta = EntryMeta { fingerprint: fingerprint(call), ..EntryMeta::default() };
     let mut step = key(name);
+    if kind == EntryKind::Settled {
+        return settled(rest, seq);
+    }
     let mut payload = None;
     match kind {
         EntryKind::StepDone | EntryKind::Value => payload = Some(Payload::encode("fine").unwrap()),
@@ -40,13 +43,29 @@ fn entry(line: &str, seq: i64) -> Entry {
             meta.forgets = rest.split_whitespace().map(|seq| Seq(seq.parse().unwrap())).collect();
             step = EntryKey::run();
         }
+        EntryKind::InFlight => meta.unknown_since = Some(at(seq)),
         _ => {}
+    }
+    if word == "stale" {
+        meta.note = Some(DeadReason::Stale.as_str().to_owned());
     }
     if kind.is_delivered() && kind != EntryKind::Value || kind == EntryKind::AttemptFailed {
         meta.attempts = 1;
         meta.first_sent = Some(at(seq) - Duration::from_millis(80));
     }
     Entry { seq: Seq(seq), kind, key: step, at: at(seq), build: build(), meta, payload }
+}
+
+/// `settled create contact 1 2`: as done, its value 1, and entry 2 forgotten; without numbers: as not done
+fn settled(rest: &str, seq: i64) -> Entry {
+    let mut words: Vec<&str> = rest.split_whitespace().collect();
+    let first_number = words.iter().position(|word| word.parse::<i64>().is_ok()).unwrap_or(words.len());
+    let numbers: Vec<i64> = words.split_off(first_number).iter().map(|word| word.parse().unwrap()).collect();
+    let payload = numbers.first().map(|value| Payload::encode(value).unwrap());
+    let forgets = numbers.iter().skip(1).map(|seq| Seq(*seq)).collect();
+    let meta = EntryMeta { forgets, ..EntryMeta::default() };
+    let key = key(&words.join(" "));
+    Entry { seq: Seq(seq), kind: EntryKind::Settled, key, at: at(seq), build: build(), meta, payload }
 }
 
 fn kind(word: &str) -> EntryKind {
@@ -59,7 +78,9 @@ fn kind(word: &str) -> EntryKind {
         "started" => EntryKind::Started,
         "dropped" => EntryKind::Dropped,
         "retry" => EntryKind::OperatorRetry,
-        "dead" => EntryKind::DeadLettered,
+        "inflight" => EntryKind::InFlight,
+        "settled" => EntryKind::Settled,
+        "dead" | "stale" => EntryKind::DeadLettered,
         "completed" => EntryKind::Completed,
         "cancelled" => EntryKind::Cancelled,
         other => panic!("no kind is written {other:?}"),

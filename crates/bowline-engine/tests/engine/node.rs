@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_dashboard::commands::{Commands, Operator};
+use bowline_dashboard::commands::{Commands, Operator, Outcome};
 use bowline_engine::{Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
     BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun,
@@ -393,13 +393,32 @@ impl Host {
     /// An operator retries a dead letter.
     pub(crate) fn retry(&self, node: &Node, id: RunId) {
         let engine = node.engine.clone();
-        let commands = Commands::new(
-            self.store.clone(),
-            Arc::new(ClockHandle(self.clock.clone())),
-            BuildId::from("build-1"),
-            Arc::new(move || engine.poke()),
-        );
+        let commands = self.commands(move || engine.poke());
         self.runtime.block_on(commands.retry(id, &Operator::default())).unwrap();
+    }
+
+    /// An operator says what became of a step.
+    pub(crate) fn settle(&self, node: &Node, id: RunId, step: &str, outcome: &Outcome) {
+        let engine = node.engine.clone();
+        let commands = self.commands(move || engine.poke());
+        self.runtime.block_on(commands.settle(id, step, outcome, &Operator::default())).unwrap();
+    }
+
+    /// The same while no process runs.
+    pub(crate) fn settle_on_disk(&self, id: RunId, step: &str, outcome: &Outcome) {
+        let commands = self.commands(|| ());
+        self.runtime.block_on(commands.settle(id, step, outcome, &Operator::default())).unwrap();
+    }
+
+    fn commands(&self, poke: impl Fn() + Send + Sync + 'static) -> Commands {
+        let clock = Arc::new(ClockHandle(self.clock.clone()));
+        Commands::new(self.store.clone(), clock, BuildId::from("build-1"), Arc::new(poke))
+    }
+
+    /// What a completed run yielded.
+    pub(crate) fn output(&self, id: RunId) -> Value {
+        let output = self.runtime.block_on(self.store.inner.output(id)).unwrap();
+        output.expect("the run is completed").decode().unwrap()
     }
 
     /// Waits for something that a process tells the test.
