@@ -118,6 +118,7 @@ pub fn kind(kind: StepKind) -> &'static str {
         StepKind::Message => "message",
         StepKind::Child => "child run",
         StepKind::Race => "race",
+        StepKind::Loop => "loop",
         StepKind::State => "state",
         StepKind::Changed => "change of the code",
         StepKind::Transaction => "transaction",
@@ -208,6 +209,9 @@ pub fn meaning(reason: DeadReason) -> &'static str {
         }
         DeadReason::Limit => "It passed a limit.",
         DeadReason::UnknownWorkflow => "This build has no workflow of that name.",
+        DeadReason::Items => "Items of a loop failed for good.",
+        DeadReason::Undo => "A step could not be undone.",
+        DeadReason::Deadline => "It took longer than the workflow allows.",
     }
 }
 
@@ -226,6 +230,9 @@ pub fn remedy(reason: DeadReason) -> &'static str {
         }
         DeadReason::Limit => "Deploy code that stays within the limit; then let it go on.",
         DeadReason::UnknownWorkflow => "Deploy a build that has the workflow; then let it go on.",
+        DeadReason::Items => "Mend what the items failed for; then let it go on with them.",
+        DeadReason::Undo => "Look at the remote what is left to undo; then let it go on.",
+        DeadReason::Deadline => "Find out what it waited for; then let it go on with a new deadline.",
     }
 }
 

@@ -249,7 +249,7 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         ));
         return bury(&shared, &run, DeadReason::Poison, failure.permanent()).await;
     }
-    let History { event, journal } = match history {
+    let History { event, journal, mail: _ } = match history {
         Ok(history) => history,
         Err(error) if error.is_retryable() => return crate::drive::give_back(&shared, &run).await,
         Err(error) => {

@@ -98,7 +98,7 @@ impl Driver {
     async fn rest(&mut self, entries: Vec<Entry>, due: Timestamp) -> bool {
         // Before the write: the run may be claimed again as soon as that is committed.
         let kept = self.shared.keep(self.run, self.epoch, self.machine.journal_len());
-        let written = self.write(entries, Some(Transition::Wait { due: Some(due) })).await;
+        let written = self.write(entries, Some(Transition::Wait { due: Some(due), seen: None })).await;
         self.slot = None;
         if written.is_err() {
             self.shared.forget(self.run);
@@ -162,8 +162,7 @@ impl Driver {
 
     /// Writes, again and again while the store cannot. Nothing of the run goes on meanwhile.
     async fn write(&mut self, entries: Vec<Entry>, transition: Option<Transition>) -> Result<(), Lost> {
-        let write =
-            RunWrite { run: self.run, epoch: self.epoch, now: self.shared.clock.now(), entries, transition };
+        let write = RunWrite::new(self.run, self.epoch, self.shared.clock.now(), entries, transition);
         write_to_store(&self.shared, write).await
     }
 }
@@ -216,11 +215,11 @@ async fn bury_unwritable(shared: &Shared, write: &RunWrite, error: &StoreError) 
         }
     };
     let transition = Some(Transition::Release);
-    let release = RunWrite { entries: vec![], transition, ..write.clone() };
+    let release = RunWrite::new(write.run, write.epoch, write.now, vec![], transition);
     // What it did since it was claimed is known to nobody now.
     let (summary, entry) = dead_letter(shared, &run, reason, failure, run.unsure_since);
     let transition = Some(Transition::DeadLetter { reason, summary });
-    let dead = RunWrite { entries: vec![entry], transition, ..write.clone() };
+    let dead = RunWrite::new(write.run, write.epoch, write.now, vec![entry], transition);
     match shared.store.write(dead).await {
         Ok(_) => shared.passed_on(&run),
         Err(_) => {
@@ -232,8 +231,7 @@ async fn bury_unwritable(shared: &Shared, write: &RunWrite, error: &StoreError) 
 /// Gives a claimed run back unchanged.
 pub(crate) async fn give_back(shared: &Shared, run: &Run) {
     let transition = Some(Transition::Release);
-    let write =
-        RunWrite { run: run.id, epoch: run.epoch, now: shared.clock.now(), entries: vec![], transition };
+    let write = RunWrite::new(run.id, run.epoch, shared.clock.now(), vec![], transition);
     let _ = write_to_store(shared, write).await;
 }
 
@@ -253,7 +251,7 @@ pub(crate) async fn bury_begun(
     let (summary, entry) = dead_letter(shared, run, reason, failure, in_flight_since);
     tracing::error!(run = %run.id, workflow = %run.workflow, %reason, "run became a dead letter: {summary}");
     let transition = Some(Transition::DeadLetter { reason, summary });
-    let write = RunWrite { run: run.id, epoch: run.epoch, now: entry.at, entries: vec![entry], transition };
+    let write = RunWrite::new(run.id, run.epoch, entry.at, vec![entry], transition);
     if write_to_store(shared, write).await.is_ok() {
         shared.passed_on(run);
     }

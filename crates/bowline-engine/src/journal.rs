@@ -70,7 +70,8 @@ impl Journal {
                 | EntryKind::Race
                 | EntryKind::State
                 | EntryKind::Changed
-                | EntryKind::Transaction => journal.record(entry),
+                | EntryKind::Transaction
+                | EntryKind::Looped => journal.record(entry),
                 // Notes and ends that recovery does not look at: they are for people.
                 EntryKind::Started
                 | EntryKind::Inherited

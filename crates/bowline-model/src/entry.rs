@@ -11,7 +11,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{BuildId, Failure, Seq};
+use crate::{BuildId, Failure, MessageId, Seq};
 
 /// The format this build writes. A reader refuses entries of a higher one.
 pub const ENTRY_FORMAT: u8 = 1;
@@ -43,6 +43,8 @@ pub enum EntryKind {
     Changed = 10,
     /// Delivered: a user's transaction, committed with this entry.
     Transaction = 11,
+    /// Delivered: a loop that ended; the payload sums up its items.
+    Looped = 12,
 
     /// Note: an attempt failed and another will follow; `next_at` says when.
     AttemptFailed = 32,
@@ -80,7 +82,7 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::StepDone,
         Self::StepRefused,
         Self::StepUnknown,
@@ -92,6 +94,7 @@ impl EntryKind {
         Self::State,
         Self::Changed,
         Self::Transaction,
+        Self::Looped,
         Self::AttemptFailed,
         Self::Started,
         Self::Dropped,
@@ -380,6 +383,9 @@ pub struct EntryMeta {
     /// Free text for people: who did it, or what was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The message that it delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<MessageId>,
 }
 
 fn is_zero(n: &u32) -> bool {

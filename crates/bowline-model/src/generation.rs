@@ -86,6 +86,7 @@ impl Generations {
             | EntryKind::State
             | EntryKind::Changed
             | EntryKind::Transaction
+            | EntryKind::Looped
             | EntryKind::Started
             | EntryKind::Undo
             | EntryKind::Items

@@ -47,6 +47,12 @@ number_id! {
     Seq
 }
 
+number_id! {
+    /// One message to a run. Given by the store in the order in which messages were kept: of one run's, the higher id is
+    /// the later one.
+    MessageId
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -46,7 +46,7 @@ pub use effect::{Attempt, Effect, Recorded, Repeat, Shape, Verdict};
 pub use entry::{Entry, EntryKey, EntryKind, EntryMeta, Family, Fingerprint, Payload, Position, ScopePath};
 pub use error::{CallFailure, Certainty, Error, Failure, Result};
 pub use event::{Event, NewEvent};
-pub use ids::{BuildId, Epoch, EventId, NodeId, RunId, Seq, WorkflowName};
+pub use ids::{BuildId, Epoch, EventId, MessageId, NodeId, RunId, Seq, WorkflowName};
 pub use progress::Progress;
 pub use retry::RetryPolicy;
 pub use run::{DeadReason, KeySeed, NewRun, Run, RunState};

@@ -92,11 +92,17 @@ pub enum DeadReason {
     Limit,
     /// This build has no workflow of that name.
     UnknownWorkflow,
+    /// Items of a loop need a person.
+    Items,
+    /// An undo could not be made.
+    Undo,
+    /// It took longer than the workflow allows.
+    Deadline,
 }
 
 impl DeadReason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Failed,
         Self::Malformed,
         Self::Mismatch,
@@ -105,6 +111,9 @@ impl DeadReason {
         Self::Stale,
         Self::Limit,
         Self::UnknownWorkflow,
+        Self::Items,
+        Self::Undo,
+        Self::Deadline,
     ];
 
     /// The reason's number on disk.
@@ -118,6 +127,9 @@ impl DeadReason {
             Self::Stale => 6,
             Self::Limit => 7,
             Self::UnknownWorkflow => 8,
+            Self::Items => 9,
+            Self::Undo => 10,
+            Self::Deadline => 11,
         }
     }
 
@@ -137,6 +149,9 @@ impl DeadReason {
             Self::Stale => "stale",
             Self::Limit => "limit",
             Self::UnknownWorkflow => "unknown workflow",
+            Self::Items => "items",
+            Self::Undo => "undo",
+            Self::Deadline => "deadline",
         }
     }
 }

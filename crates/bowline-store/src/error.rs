@@ -23,6 +23,8 @@ pub enum StoreErrorKind {
     Stale,
     /// What was expected is not so (a state, a journal's length, a cursor's value): read again, decide again.
     Conflict,
+    /// A message came before the end of a wait that the write records: read the mail, decide again.
+    Overtaken,
     /// No such run or event.
     NotFound,
     /// Another process has the store open.
@@ -57,6 +59,7 @@ impl StoreError {
             StoreErrorKind::Unavailable => Some(Duration::from_secs(5)),
             StoreErrorKind::Stale
             | StoreErrorKind::Conflict
+            | StoreErrorKind::Overtaken
             | StoreErrorKind::NotFound
             | StoreErrorKind::Locked
             | StoreErrorKind::Incompatible

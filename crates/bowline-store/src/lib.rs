@@ -7,11 +7,17 @@
 //!
 //! [`Store`] is the trait; [`sqlite`] the store in the box.
 
+pub mod also;
+pub mod ask;
 pub mod error;
+pub mod mail;
 pub mod sqlite;
 pub mod store;
 
+pub use also::{Also, NewMailbox, NewStart};
+pub use ask::{Answered, Ask, Sql, SqlRow, SqlValue, StateAsk, StateOp, UserSql, UserTransaction};
 pub use error::{StoreError, StoreErrorKind};
+pub use mail::{Address, Mailbox, MailboxFilter, MailboxKind, MailboxState, Message, Post, Posted};
 #[doc(hidden)]
 pub use sqlite::Failure;
 pub use sqlite::{LockHolder, SqliteOptions, SqliteStore, Synchronous, lock_holder};

@@ -20,6 +20,7 @@
 //! | `failure` | what tests let go wrong |
 
 mod accept;
+mod ask;
 mod checkpoint;
 mod claim;
 mod credentials;
@@ -63,8 +64,8 @@ pub use lock::{LockHolder, lock_holder};
 pub use options::{SqliteOptions, Synchronous};
 
 use crate::{
-    Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, Store, StoreError,
-    StoreErrorKind, Written,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
+    Posted, RunFilter, RunWrite, Store, StoreError, StoreErrorKind, Written,
 };
 use checkpoint::{Checkpointer, Checkpoints, WalSize};
 use disk::Disk;
@@ -266,7 +267,7 @@ impl SqliteStore {
             self.read(move |at| read::histories(at, &others)).await?.into_iter()
         };
         let merged = fresh.into_iter().filter_map(|fresh| match fresh {
-            Some(event) => Some(Ok(History { event, journal: vec![] })),
+            Some(event) => Some(Ok(History { event, journal: vec![], mail: vec![] })),
             None => others.next(),
         });
         Ok(merged.collect())
@@ -382,6 +383,10 @@ where
     }
 }
 
+fn no_mail() -> StoreError {
+    StoreError::new(StoreErrorKind::Limit, "messages to runs: not in this build")
+}
+
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 impl Store for SqliteStore {
@@ -407,6 +412,22 @@ impl Store for SqliteStore {
 
     fn operate(&self, operation: Operation) -> Answer<'_, ()> {
         Box::pin(self.queue.submit(operation, WhenFull::Wait))
+    }
+
+    fn post(&self, _: Post) -> Answer<'_, Posted> {
+        Box::pin(std::future::ready(Err(no_mail())))
+    }
+
+    fn mail(&self, _: RunId) -> Answer<'_, Vec<Message>> {
+        Box::pin(std::future::ready(Err(no_mail())))
+    }
+
+    fn mailed(&self) -> Answer<'_, Vec<RunId>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn mailboxes(&self, _: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
+        Box::pin(std::future::ready(Err(no_mail())))
     }
 
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use bowline_model::{
-    BoxFuture, CredentialStore, DeadReason, Entry, Epoch, Event, EventId, NewEvent, NewRun, NodeId, Payload,
-    Run, RunId, RunState, WorkflowName,
+    BoxFuture, CredentialStore, DeadReason, Entry, Epoch, Event, EventId, MessageId, NewEvent, NewRun,
+    NodeId, Payload, Run, RunId, RunState, WorkflowName,
 };
 use jiff::Timestamp;
 
-use crate::StoreError;
+use crate::{Also, Answered, Mailbox, MailboxFilter, Message, Post, Posted, StoreError};
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
@@ -42,18 +42,23 @@ pub trait Store: Send + Sync + 'static {
     /// Among suspects (`crashes_min` above 0) those with fewer crashes alone go first.
     fn claim(&self, claim: Claim) -> Answer<'_, Vec<Run>>;
 
-    /// The event and the journal of claimed runs, in the order asked. One run that cannot be read (an entry of a newer
+    /// The event, the journal and the unread messages of claimed runs, in the order asked. One run that cannot be read (an entry of a newer
     /// format: `Incompatible`) does not keep the others from being read.
     fn histories<'a>(&'a self, runs: &'a [RunId]) -> Answer<'a, Vec<Result<History, StoreError>>>;
 
     /// Appends to a run's journal and, with a transition, moves the run on: one commit. Entries of a delivered kind and
     /// failed attempts are progress: they clear the run's counts of crashes.
     ///
-    /// Repeating a write whose answer was lost is safe: the same epoch, entries and transition are written once.
+    /// With it, in the same commit, go the mailboxes, messages and runs of [`Also`]. Where the run ends, its mailboxes and
+    /// messages go (those of a dead letter stay); if it is the child of a run, a message says so in that one's mailbox.
+    ///
+    /// Repeating a write whose answer was lost is safe: the same epoch, entries and transition are written once, and with
+    /// entries or a transition what comes with them.
     ///
     /// # Errors
     /// `Stale` if the run is not `Running` under that epoch. `Conflict` if the first entry's sequence is not the
-    /// journal's next. `Full`, `Busy`, `Unavailable`: try again, it is safe.
+    /// journal's next, or a message that it consumes is not there unread. `Overtaken` if an unread message is in a mailbox
+    /// that it closes. `Limit` if a text or a list of it is too long. `Full`, `Busy`, `Unavailable`: try again, it is safe.
     fn write(&self, write: RunWrite) -> Answer<'_, Written>;
 
     /// An operator's write to a run that nobody drives.
@@ -61,6 +66,30 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`; `Conflict` if the run is not in the expected state with the expected journal length.
     fn operate(&self, operation: Operation) -> Answer<'_, ()>;
+
+    /// Puts a message into a run's mailbox. A run that waits can be claimed at once: in the same commit.
+    ///
+    /// # Durability
+    /// What was [`Kept`](Posted::Kept) is read by its run, unless the run ends first.
+    ///
+    /// # Errors
+    /// `Limit` if the message, its id or the name is too long. `Full` (earlier than for other writes, by the disk
+    /// watermark), `Busy`, `Unavailable`.
+    fn post(&self, post: Post) -> Answer<'_, Posted>;
+
+    /// A run's unread messages, by id.
+    fn mail(&self, run: RunId) -> Answer<'_, Vec<Message>>;
+
+    /// Runs for which messages were committed since the last call, and waiting ones that became claimable by them; waits
+    /// for some. A hint for the one caller, the engine, who keeps runs in memory: that a run can be claimed, and what it
+    /// finds unread then, is on disk. The caller may drop the future and lose nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store is closed.
+    fn mailed(&self) -> Answer<'_, Vec<RunId>>;
+
+    /// Mailboxes: those opened last first.
+    fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>>;
 
     /// The earliest time after `after` at which a waiting run, or a queued one that is not yet due, becomes due.
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>>;
@@ -184,6 +213,8 @@ pub struct History {
     pub event: Event,
     /// The journal in order.
     pub journal: Vec<Entry>,
+    /// Messages that no entry has delivered yet, by id.
+    pub mail: Vec<Message>,
 }
 
 /// Progress of a run.
@@ -199,6 +230,21 @@ pub struct RunWrite {
     pub entries: Vec<Entry>,
     /// Where the run goes, if it does not stay `Running`.
     pub transition: Option<Transition>,
+    /// What it changes besides.
+    pub also: Also,
+}
+
+impl RunWrite {
+    /// Progress that changes nothing besides the run's journal and state.
+    pub fn new(
+        run: RunId,
+        epoch: Epoch,
+        now: Timestamp,
+        entries: Vec<Entry>,
+        transition: Option<Transition>,
+    ) -> Self {
+        Self { run, epoch, now, entries, transition, also: Also::default() }
+    }
 }
 
 /// What a write found and left.
@@ -207,12 +253,16 @@ pub struct RunWrite {
 pub struct Written {
     /// The state the run is in now.
     pub state: RunState,
+    /// What the store answered to [`Also::ask`].
+    pub answer: Option<Answered>,
+    /// The runs of [`Also::starts`], in that order: new ones, and earlier ones that are waited for.
+    pub started: Vec<RunId>,
 }
 
 impl Written {
     /// The run is in that state now.
     pub fn new(state: RunState) -> Self {
-        Self { state }
+        Self { state, answer: None, started: vec![] }
     }
 }
 
@@ -223,6 +273,9 @@ pub enum Transition {
     Wait {
         /// When it goes on by itself.
         due: Option<Timestamp>,
+        /// The last of the run's messages that its code knows of. If there is an unread one with a higher id (with any, if
+        /// `None`), the run can be claimed at once: a message that comes while the run goes to rest is not slept through.
+        seen: Option<MessageId>,
     },
     /// Given back, at a shutdown.
     Release,
@@ -266,6 +319,8 @@ pub struct RunFilter {
     pub workflow: Option<WorkflowName>,
     /// Of this event.
     pub event: Option<EventId>,
+    /// Started by this run.
+    pub parent: Option<RunId>,
     /// Older than this run: the last of the page before.
     pub before: Option<RunId>,
     /// At most this many; 0 means [`RUNS_PAGE_DEFAULT`], and never more than [`RUNS_PAGE_MAX`].

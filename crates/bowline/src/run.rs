@@ -94,6 +94,7 @@ impl<O> RunHandle<O> {
             | StoreErrorKind::Unavailable
             | StoreErrorKind::Stale
             | StoreErrorKind::Conflict
+            | StoreErrorKind::Overtaken
             | StoreErrorKind::Limit
             | StoreErrorKind::Locked
             | StoreErrorKind::Incompatible => RunError::Store(error),

@@ -132,7 +132,7 @@ fn status(kind: StoreErrorKind) -> StatusCode {
         StoreErrorKind::Full | StoreErrorKind::Busy | StoreErrorKind::Unavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        StoreErrorKind::Stale | StoreErrorKind::Conflict => StatusCode::CONFLICT,
+        StoreErrorKind::Stale | StoreErrorKind::Conflict | StoreErrorKind::Overtaken => StatusCode::CONFLICT,
         StoreErrorKind::NotFound => StatusCode::NOT_FOUND,
         StoreErrorKind::Limit => StatusCode::BAD_REQUEST,
         StoreErrorKind::Locked | StoreErrorKind::Incompatible => StatusCode::INTERNAL_SERVER_ERROR,

@@ -147,7 +147,9 @@ enum Happened {
 /// attempts before an earlier retry.)
 fn happened(entry: &Entry) -> Option<Happened> {
     match entry.kind {
-        EntryKind::StepDone | EntryKind::Child | EntryKind::Transaction => Some(Happened::Surely),
+        EntryKind::StepDone | EntryKind::Child | EntryKind::Transaction | EntryKind::Looped => {
+            Some(Happened::Surely)
+        }
         EntryKind::StepUnknown => Some(Happened::Perhaps),
         EntryKind::Settled if entry.payload.is_some() => Some(Happened::Surely),
         EntryKind::Settled => Some(Happened::Never),

@@ -114,14 +114,16 @@ pub(super) fn forgotten(journal: &[Entry]) -> HashSet<Seq> {
 fn errs_in_code(reason: Option<DeadReason>) -> bool {
     match reason {
         // A panic too: `.unwrap()` on a step's failure.
-        Some(DeadReason::Failed | DeadReason::Panicked) | None => true,
+        Some(DeadReason::Failed | DeadReason::Panicked | DeadReason::Items) | None => true,
         Some(
             DeadReason::Malformed
             | DeadReason::Mismatch
             | DeadReason::Poison
             | DeadReason::Stale
             | DeadReason::Limit
-            | DeadReason::UnknownWorkflow,
+            | DeadReason::UnknownWorkflow
+            | DeadReason::Undo
+            | DeadReason::Deadline,
         ) => false,
     }
 }
@@ -135,7 +137,8 @@ fn is_success(entry: &Entry) -> bool {
         | EntryKind::Timer
         | EntryKind::Message
         | EntryKind::Child
-        | EntryKind::Transaction => true,
+        | EntryKind::Transaction
+        | EntryKind::Looped => true,
         EntryKind::StepRefused
         | EntryKind::StepUnknown
         | EntryKind::Value

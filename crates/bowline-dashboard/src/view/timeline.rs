@@ -85,6 +85,8 @@ pub enum StepKind {
     Child,
     /// A decision which branch won.
     Race,
+    /// A loop.
+    Loop,
     /// A value kept between runs.
     State,
     /// Whether a change of the code applies.
@@ -244,6 +246,7 @@ impl<'a> Builder<'a> {
             EntryKind::Message => self.outcome(entry, StepKind::Message, StepState::Done),
             EntryKind::Child => self.outcome(entry, StepKind::Child, StepState::Done),
             EntryKind::Race => self.outcome(entry, StepKind::Race, StepState::Done),
+            EntryKind::Looped => self.outcome(entry, StepKind::Loop, StepState::Done),
             EntryKind::State => self.outcome(entry, StepKind::State, StepState::Done),
             EntryKind::Changed => self.outcome(entry, StepKind::Changed, StepState::Done),
             EntryKind::Transaction => self.outcome(entry, StepKind::Transaction, StepState::Done),

@@ -7,8 +7,8 @@ use std::sync::{
 
 use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
 use bowline_store::{
-    Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, Store, StoreError,
-    StoreErrorKind, Written,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
+    Posted, RunFilter, RunWrite, Store, StoreError, StoreErrorKind, Written,
 };
 use jiff::Timestamp;
 
@@ -56,6 +56,22 @@ impl Store for NoRoom {
 
     fn operate(&self, operation: Operation) -> Answer<'_, ()> {
         self.store.operate(operation)
+    }
+
+    fn post(&self, post: Post) -> Answer<'_, Posted> {
+        self.store.post(post)
+    }
+
+    fn mail(&self, run: RunId) -> Answer<'_, Vec<Message>> {
+        self.store.mail(run)
+    }
+
+    fn mailed(&self) -> Answer<'_, Vec<RunId>> {
+        self.store.mailed()
+    }
+
+    fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
+        self.store.mailboxes(filter)
     }
 
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {

@@ -283,7 +283,7 @@ impl Site {
             Claim { node: self.node, now, total_max: 100_000, workflows, others_max: 0, crashes_min: 0 };
         let writes = self.store.claim(claim).await.unwrap().into_iter().map(|run| {
             let transition = Some(Transition::DeadLetter { reason, summary: summary.to_owned() });
-            self.store.write(RunWrite { run: run.id, epoch: run.epoch, now, entries: vec![], transition })
+            self.store.write(RunWrite::new(run.id, run.epoch, now, vec![], transition))
         });
         for written in join_all(writes).await {
             written.unwrap();

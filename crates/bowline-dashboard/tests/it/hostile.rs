@@ -59,6 +59,6 @@ pub(crate) async fn waiting(server: &Server) -> RunId {
     let run = server.accept("w").await;
     let due = Some(SystemClock.now() + Duration::from_secs(3600));
     let entries = journal("done list\n failed create: POST crm /contacts");
-    server.end(run, "w", entries, Transition::Wait { due }).await;
+    server.end(run, "w", entries, Transition::Wait { due, seen: None }).await;
     run
 }

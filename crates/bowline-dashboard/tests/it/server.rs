@@ -180,7 +180,7 @@ impl Server {
         assert_eq!(claimed.id, run, "the only run to claim");
         let now = SystemClock.now();
         let transition = Some(transition);
-        self.store.write(RunWrite { run, epoch: claimed.epoch, now, entries, transition }).await.unwrap();
+        self.store.write(RunWrite::new(run, claimed.epoch, now, entries, transition)).await.unwrap();
     }
 
     pub(crate) async fn dead(&self, workflow: &str, text: &str) -> RunId {

@@ -17,8 +17,9 @@ use bowline_model::{
     Payload, Run, RunId, RunState,
 };
 use bowline_store::{
-    Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
-    StoreError, StoreErrorKind, Written, sqlite::SqliteOptions,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
+    Posted, RunFilter, RunWrite, SqliteStore, Store, StoreError, StoreErrorKind, Written,
+    sqlite::SqliteOptions,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -222,6 +223,18 @@ impl Store for Watched {
     }
     fn operate(&self, operation: Operation) -> Answer<'_, ()> {
         self.told(self.inner.operate(operation))
+    }
+    fn post(&self, post: Post) -> Answer<'_, Posted> {
+        self.told(self.inner.post(post))
+    }
+    fn mail(&self, run: RunId) -> Answer<'_, Vec<Message>> {
+        self.inner.mail(run)
+    }
+    fn mailed(&self) -> Answer<'_, Vec<RunId>> {
+        self.inner.mailed()
+    }
+    fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
+        self.inner.mailboxes(filter)
     }
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {
         self.due_asked.fetch_add(1, Ordering::SeqCst);

@@ -44,6 +44,7 @@ impl From<StoreError> for Setback {
             | StoreErrorKind::Busy
             | StoreErrorKind::Unavailable
             | StoreErrorKind::Stale
+            | StoreErrorKind::Overtaken
             | StoreErrorKind::NotFound
             | StoreErrorKind::Locked
             | StoreErrorKind::Incompatible

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
 use bowline_store::{
-    Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
-    StoreError, Written,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
+    Posted, RunFilter, RunWrite, SqliteStore, Store, StoreError, Written,
 };
 use jiff::Timestamp;
 use tokio::{sync::Semaphore, time::timeout};
@@ -99,6 +99,22 @@ impl Store for Gated {
 
     fn operate(&self, operation: Operation) -> Answer<'_, ()> {
         self.inner.operate(operation)
+    }
+
+    fn post(&self, post: Post) -> Answer<'_, Posted> {
+        self.inner.post(post)
+    }
+
+    fn mail(&self, run: RunId) -> Answer<'_, Vec<Message>> {
+        self.inner.mail(run)
+    }
+
+    fn mailed(&self) -> Answer<'_, Vec<RunId>> {
+        self.inner.mailed()
+    }
+
+    fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
+        self.inner.mailboxes(filter)
     }
 
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {

@@ -77,13 +77,7 @@ impl Hand {
             meta: EntryMeta::default(),
             payload,
         };
-        let write = RunWrite {
-            run: run.id,
-            epoch: run.epoch,
-            now: SystemClock.now(),
-            entries: vec![entry],
-            transition: Some(to),
-        };
+        let write = RunWrite::new(run.id, run.epoch, SystemClock.now(), vec![entry], Some(to));
         self.store.write(write).await.expect("sound");
     }
 }

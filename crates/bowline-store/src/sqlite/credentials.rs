@@ -83,6 +83,7 @@ fn credential_error(error: StoreError) -> CredentialError {
         | StoreErrorKind::Unavailable
         | StoreErrorKind::Stale
         | StoreErrorKind::Conflict
+        | StoreErrorKind::Overtaken
         | StoreErrorKind::NotFound
         | StoreErrorKind::Locked
         | StoreErrorKind::Incompatible => CredentialError::Unavailable(error.to_string()),

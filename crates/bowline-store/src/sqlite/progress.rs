@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
 use super::{
+    ask,
     fault::{Fault, refused, unreadable},
     journal, line, period,
     queue::{News, Write},
@@ -39,6 +40,10 @@ impl Write for RunWrite {
             return Ok(Written::new(held.state));
         }
         journal::check(self.run, &self.entries, held.journal_len)?;
+        let mut written = Written::new(RunState::Running);
+        if let Some(ask) = &self.also.ask {
+            written.answer = Some(ask::answer(tx, self.run, ask)?);
+        }
         journal::append(tx, self.run, held.home, &self.entries)?;
         let journal_len = held.journal_len + journal::len(&self.entries);
         let is_progress = self.entries.iter().any(journal::is_progress);
@@ -47,11 +52,11 @@ impl Write for RunWrite {
             if !self.entries.is_empty() {
                 step.grow(tx)?;
             }
-            return Ok(Written::new(RunState::Running));
+            return Ok(written);
         };
         let target = target(transition);
         match transition {
-            Transition::Wait { due } => step.wait(tx, *due)?,
+            Transition::Wait { due, .. } => step.wait(tx, *due)?,
             Transition::Release => step.release(tx)?,
             Transition::Complete => step.end(tx, target, held.home)?,
             Transition::Cancel => {
@@ -64,7 +69,8 @@ impl Write for RunWrite {
             line::pass_on(tx, held.key.as_deref(), self.now)?;
         }
         tx.moved(RunState::Running, target);
-        Ok(Written::new(target))
+        written.state = target;
+        Ok(written)
     }
 
     fn payload_bytes(&self) -> usize {

@@ -107,7 +107,7 @@ fn history(at: &mut Snapshot<'_>, run: RunId) -> Result<History, Fault> {
     let event = event(at, found.event)?.ok_or_else(|| missing(format!("event {}", found.event)))?;
     // Most claimed runs are new: no need to look for their journal.
     let journal = if found.journal_len > 0 { journal_in(at, run, home)? } else { vec![] };
-    Ok(History { event, journal })
+    Ok(History { event, journal, mail: vec![] })
 }
 
 /// [`Store::runs`](crate::Store::runs).

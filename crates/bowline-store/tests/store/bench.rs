@@ -148,7 +148,7 @@ impl Bench {
         transition: Option<Transition>,
         now: Timestamp,
     ) -> Result<Written, StoreError> {
-        self.store().write(RunWrite { run: run.id, epoch: run.epoch, now, entries, transition }).await
+        self.store().write(RunWrite::new(run.id, run.epoch, now, entries, transition)).await
     }
 
     /// Queues, claims and ends a run.

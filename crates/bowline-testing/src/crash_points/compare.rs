@@ -228,6 +228,7 @@ fn is_harmless_in_closure<T>(content: &Content, theirs: &Execution<T>) -> bool {
         | What::Claimed
         | What::Noted(_)
         | What::Operated
+        | What::Posted
         | What::Credential => &[],
     };
     let mut closures = theirs.closures().into_iter();

@@ -14,8 +14,8 @@ use bowline_model::{
     Payload, Run, RunId, Secret, StoredCredential,
 };
 use bowline_store::{
-    Accepted, Batch, Claim, Counts, History, NodeStart, Operation, RunFilter, RunWrite, SqliteStore, Store,
-    StoreError, Transition, Written, sqlite::SqliteOptions,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
+    Posted, RunFilter, RunWrite, SqliteStore, Store, StoreError, Transition, Written, sqlite::SqliteOptions,
 };
 use jiff::Timestamp;
 
@@ -73,6 +73,8 @@ pub(crate) enum What {
     Noted(&'static str),
     /// An operator's command.
     Operated,
+    /// A message to a run.
+    Posted,
     /// A token, renewed.
     Credential,
 }
@@ -103,6 +105,7 @@ impl fmt::Display for Moment {
             }
             What::Noted(what) => f.write_str(what),
             What::Operated => f.write_str("the operator's command was recorded"),
+            What::Posted => f.write_str("a message was kept"),
             What::Credential => f.write_str("a credential was saved"),
         }
     }
@@ -305,6 +308,18 @@ impl Store for DiskOfProcess {
     fn operate(&self, operation: Operation) -> Answer<'_, ()> {
         self.write_of(What::Operated, self.disk.inner.operate(operation))
     }
+    fn post(&self, post: Post) -> Answer<'_, Posted> {
+        self.write_of(What::Posted, self.disk.inner.post(post))
+    }
+    fn mail(&self, run: RunId) -> Answer<'_, Vec<Message>> {
+        self.read(self.disk.inner.mail(run))
+    }
+    fn mailed(&self) -> Answer<'_, Vec<RunId>> {
+        self.disk.inner.mailed()
+    }
+    fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
+        self.read(self.disk.inner.mailboxes(filter))
+    }
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {
         self.read(self.disk.inner.next_due(after))
     }
@@ -406,7 +421,12 @@ impl What {
     fn records(&self, name: &str) -> bool {
         match self {
             Self::Recorded { steps, .. } => steps.iter().any(|step| is_step(step, name)),
-            Self::Accepted | Self::Claimed | Self::Noted(_) | Self::Operated | Self::Credential => false,
+            Self::Accepted
+            | Self::Claimed
+            | Self::Noted(_)
+            | Self::Operated
+            | Self::Posted
+            | Self::Credential => false,
         }
     }
 }

@@ -117,7 +117,7 @@ async fn store_with_a_dead_letter() -> Arc<dyn Store> {
     let run = store.claim(claim).await.unwrap().pop().unwrap();
     let transition =
         Some(Transition::DeadLetter { reason: DeadReason::Failed, summary: "crm answered 422".to_owned() });
-    let write = RunWrite { run: run.id, epoch: run.epoch, now, entries: vec![], transition };
+    let write = RunWrite::new(run.id, run.epoch, now, vec![], transition);
     store.write(write).await.unwrap();
     Arc::new(store)
 }

@@ -417,13 +417,13 @@ impl Machine {
 
     async fn end_oldest(&self) {
         let run = self.claim().await.remove(0);
-        let write = bowline_store::RunWrite {
-            run: run.id,
-            epoch: run.epoch,
-            now: self.now(),
-            entries: vec![],
-            transition: Some(bowline_store::Transition::Complete),
-        };
+        let write = bowline_store::RunWrite::new(
+            run.id,
+            run.epoch,
+            self.now(),
+            vec![],
+            Some(bowline_store::Transition::Complete),
+        );
         self.store.write(write).await.unwrap();
     }
 }

@@ -70,7 +70,7 @@ pub(crate) async fn remembers_since_when_effects_are_unsure(bench: &mut Bench) {
     bench.queue("1", "a").await;
     let run = bench.claim_one("a", at(1)).await;
     assert_eq!(run.unsure_since, Some(at(1)));
-    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(5)) }), at(2)).await.unwrap();
+    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(5)), seen: None }), at(2)).await.unwrap();
     assert_eq!(bench.run(run.id).await.unsure_since, None);
     let run = bench.claim_one("a", at(5)).await;
     assert_eq!(run.unsure_since, Some(at(5)));
@@ -81,13 +81,13 @@ pub(crate) async fn remembers_since_when_effects_are_unsure(bench: &mut Bench) {
 pub(crate) async fn claims_waiting_runs_when_due(bench: &mut Bench) {
     bench.queue("1", "a").await;
     let run = bench.claim_one("a", at(1)).await;
-    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(60)) }), at(2)).await.unwrap();
+    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(60)), seen: None }), at(2)).await.unwrap();
     let waiting = bench.run(run.id).await;
     assert_eq!((waiting.state, waiting.due, waiting.changed_at), (RunState::Waiting, Some(at(60)), at(2)));
     assert!(bench.claim("a", at(59)).await.is_empty());
     let again = bench.claim_one("a", at(60)).await;
     assert_eq!((again.id, again.due), (run.id, None));
-    bench.write(&again, vec![], Some(Transition::Wait { due: None }), at(61)).await.unwrap();
+    bench.write(&again, vec![], Some(Transition::Wait { due: None, seen: None }), at(61)).await.unwrap();
     assert!(bench.claim("a", at(1_000_000)).await.is_empty(), "without a time it waits for a message");
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn claims_new_runs_not_before_they_are_due(bench: &mut Bench) {
 pub(crate) async fn claims_an_older_due_run_before_a_younger_queued_one(bench: &mut Bench) {
     bench.queue("1", "a").await;
     let old = bench.claim_one("a", at(1)).await;
-    bench.write(&old, vec![], Some(Transition::Wait { due: Some(at(60)) }), at(2)).await.unwrap();
+    bench.write(&old, vec![], Some(Transition::Wait { due: Some(at(60)), seen: None }), at(2)).await.unwrap();
     let young = bench.queue("2", "a").await;
     assert_eq!(ids(&bench.claim("a", at(60)).await), [old.id, young]);
 }
@@ -112,7 +112,7 @@ pub(crate) async fn says_when_the_next_run_is_due(bench: &mut Bench) {
         .await;
     assert_eq!(bench.store().next_due(at(0)).await.unwrap(), Some(at(90)));
     let run = bench.claim_one("a", at(1)).await;
-    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(60)) }), at(2)).await.unwrap();
+    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(60)), seen: None }), at(2)).await.unwrap();
     assert_eq!(bench.store().next_due(at(2)).await.unwrap(), Some(at(60)));
     assert_eq!(bench.store().next_due(at(60)).await.unwrap(), Some(at(90)));
     assert_eq!(bench.store().next_due(at(90)).await.unwrap(), None);

@@ -67,7 +67,7 @@ pub(crate) async fn tells_of_no_end_while_a_run_goes_on(bench: &mut Bench) {
     let mut waiting = waiter(bench, id).await;
     let goes_on = [
         None,
-        Some(Transition::Wait { due: Some(at(3)) }),
+        Some(Transition::Wait { due: Some(at(3)), seen: None }),
         Some(Transition::Release),
         Some(Transition::Complete),
     ];
@@ -128,7 +128,7 @@ pub(crate) async fn waits_for_a_retried_dead_letter_again(bench: &mut Bench) {
 pub(crate) async fn tells_of_a_waiting_run_that_an_operator_cancels(bench: &mut Bench) {
     bench.queue("1", "a").await;
     let run = bench.claim_one("a", at(1)).await;
-    bench.write(&run, vec![], Some(Transition::Wait { due: None }), at(2)).await.unwrap();
+    bench.write(&run, vec![], Some(Transition::Wait { due: None, seen: None }), at(2)).await.unwrap();
     let waiting = waiter(bench, run.id).await;
     let run = bench.run(run.id).await;
     bench.store().operate(bench.operation(&run, RunState::Cancelled, vec![], at(3))).await.unwrap();

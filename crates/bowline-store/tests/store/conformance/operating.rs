@@ -36,7 +36,7 @@ pub(crate) async fn discards_a_dead_letter(bench: &mut Bench) {
 pub(crate) async fn cancels_a_waiting_run(bench: &mut Bench) {
     bench.queue("1", "a").await;
     let run = bench.claim_one("a", at(1)).await;
-    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(5)) }), at(2)).await.unwrap();
+    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(5)), seen: None }), at(2)).await.unwrap();
     let waiting = bench.run(run.id).await;
     bench.store().operate(bench.operation(&waiting, RunState::Cancelled, vec![], at(3))).await.unwrap();
     let found = bench.run(run.id).await;

@@ -43,14 +43,14 @@ pub(crate) async fn a_run_that_waits_keeps_its_place_in_line(bench: &mut Bench) 
     let first = queue(bench, "1", "a").await;
     let second = queue(bench, "2", "a").await;
     let run = bench.claim_one("w", at(1)).await;
-    end(bench, &run, Transition::Wait { due: Some(at(50)) }).await;
+    end(bench, &run, Transition::Wait { due: Some(at(50)), seen: None }).await;
     assert!(bench.claim("w", at(4)).await.is_empty());
     let run = bench.claim_one("w", at(50)).await;
     assert_eq!(run.id, first);
     end(bench, &run, Transition::Release).await;
     let run = bench.claim_one("w", at(51)).await;
     assert_eq!(run.id, first);
-    end(bench, &run, Transition::Wait { due: None }).await;
+    end(bench, &run, Transition::Wait { due: None, seen: None }).await;
     assert!(bench.claim("w", at(1000)).await.is_empty());
     bench
         .store()

@@ -101,7 +101,7 @@ pub(crate) async fn lists_runs_by_state_and_workflow(bench: &mut Bench) {
     let dead = bench.dead("3", at(1)).await.id;
     bench.queue("4", "w").await;
     let waiting = bench.claim_one("w", at(1)).await;
-    bench.write(&waiting, vec![], Some(Transition::Wait { due: None }), at(2)).await.unwrap();
+    bench.write(&waiting, vec![], Some(Transition::Wait { due: None, seen: None }), at(2)).await.unwrap();
     bench.queue("5", "r").await;
     let running = bench.claim_one("r", at(1)).await.id;
     let other = bench.dead("6", at(1)).await;
@@ -185,7 +185,10 @@ pub(crate) async fn counts_runs_by_state(bench: &mut Bench) {
     bench.try_accept(event("1", vec![run_of("a")])).await.unwrap();
     assert_eq!(count(bench).await, [(RunState::Queued, 3)]);
     let runs = bench.claim("a", at(1)).await;
-    bench.write(&runs[0], vec![], Some(Transition::Wait { due: Some(at(9)) }), at(2)).await.unwrap();
+    bench
+        .write(&runs[0], vec![], Some(Transition::Wait { due: Some(at(9)), seen: None }), at(2))
+        .await
+        .unwrap();
     bench.write(&runs[1], vec![], Some(Transition::Complete), at(2)).await.unwrap();
     bench.dead("4", at(2)).await;
     let now = [

@@ -59,7 +59,7 @@ pub(crate) async fn counts_a_crash_as_alone_only_for_a_run_that_was(bench: &mut 
 
 pub(crate) async fn forgets_crashes_when_a_run_gets_on(bench: &mut Bench) {
     for (number, kind) in [EntryKind::StepDone, EntryKind::AttemptFailed].into_iter().enumerate() {
-        for (place, end) in [None, Some(Transition::Wait { due: None })].into_iter().enumerate() {
+        for (place, end) in [None, Some(Transition::Wait { due: None, seen: None })].into_iter().enumerate() {
             let run = bench.queue(&format!("{number} {place}"), "a").await;
             bench.claim_one("a", at(1)).await;
             bench.crash_and_restart(at(2)).await;
@@ -89,7 +89,7 @@ pub(crate) async fn keeps_crashes_when_a_run_only_notes_a_start(bench: &mut Benc
 pub(crate) async fn keeps_waiting_runs_waiting(bench: &mut Bench) {
     bench.queue("1", "a").await;
     let run = bench.claim_one("a", at(1)).await;
-    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(60)) }), at(2)).await.unwrap();
+    bench.write(&run, vec![], Some(Transition::Wait { due: Some(at(60)), seen: None }), at(2)).await.unwrap();
     let before = bench.run(run.id).await;
     assert!(bench.crash_and_restart(at(9)).await.is_empty());
     assert_eq!(bench.run(run.id).await, before);

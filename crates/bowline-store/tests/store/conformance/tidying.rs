@@ -38,7 +38,10 @@ pub(crate) async fn keeps_open_runs_and_dead_letters_with_journals_and_events(be
     let queued = bench.queue("3", "queued").await;
     bench.queue("4", "waiting").await;
     let waiting = bench.claim_one("waiting", at(1)).await;
-    bench.write(&waiting, vec![done(1, "x")], Some(Transition::Wait { due: None }), at(1)).await.unwrap();
+    bench
+        .write(&waiting, vec![done(1, "x")], Some(Transition::Wait { due: None, seen: None }), at(1))
+        .await
+        .unwrap();
     let dead_before = bench.run(dead.id).await;
     bench.tidy(at(300 * DAY), at(400 * DAY)).await;
     assert_eq!(bench.run(dead.id).await, dead_before);

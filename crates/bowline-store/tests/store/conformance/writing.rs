@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bowline_model::{
     CallFailure, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Failure, Family, Fingerprint,
-    Payload, Position, Run, RunId, RunState, ScopePath, Seq, run::SUMMARY_BYTES_MAX,
+    MessageId, Payload, Position, Run, RunId, RunState, ScopePath, Seq, run::SUMMARY_BYTES_MAX,
 };
 use bowline_store::{RunWrite, StoreErrorKind, Transition};
 
@@ -74,6 +74,7 @@ fn full_meta() -> EntryMeta {
         caused_by: Some(EntryKey::run()),
         forgets: vec![Seq(1), Seq(9)],
         note: Some("by hand".to_owned()),
+        message: Some(MessageId(7)),
     }
 }
 
@@ -82,7 +83,7 @@ pub(crate) async fn refuses_a_late_acknowledgement_of_an_older_owner(bench: &mut
     let old = bench.claim_one("a", at(1)).await;
     bench.write(&old, vec![], Some(Transition::Release), at(2)).await.unwrap();
     let new = bench.claim_one("a", at(3)).await;
-    for transition in [None, Some(Transition::Complete), Some(Transition::Wait { due: None })] {
+    for transition in [None, Some(Transition::Complete), Some(Transition::Wait { due: None, seen: None })] {
         let refused = bench.write(&old, vec![done(1, "late")], transition, at(4)).await.unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Stale);
     }
@@ -103,13 +104,7 @@ pub(crate) async fn refuses_a_write_to_a_run_that_ended(bench: &mut Bench) {
 }
 
 pub(crate) async fn refuses_a_write_to_a_run_that_never_was(bench: &mut Bench) {
-    let write = RunWrite {
-        run: RunId(99),
-        epoch: Epoch(1),
-        now: at(1),
-        entries: vec![done(1, "x")],
-        transition: None,
-    };
+    let write = RunWrite::new(RunId(99), Epoch(1), at(1), vec![done(1, "x")], None);
     assert_eq!(bench.store().write(write).await.unwrap_err().kind(), StoreErrorKind::Stale);
 }
 
@@ -142,7 +137,7 @@ pub(crate) async fn writes_a_repeated_end_once(bench: &mut Bench) {
         (Transition::Complete, RunState::Completed),
         (Transition::Cancel, RunState::Cancelled),
         (dead("no"), RunState::DeadLettered),
-        (Transition::Wait { due: Some(at(1000)) }, RunState::Waiting),
+        (Transition::Wait { due: Some(at(1000)), seen: None }, RunState::Waiting),
         (Transition::Release, RunState::Queued),
     ];
     for (number, (end, state)) in ends.into_iter().enumerate() {

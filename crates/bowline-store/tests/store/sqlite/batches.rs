@@ -54,13 +54,7 @@ async fn a_refused_write_does_not_harm_its_neighbours() {
     let store = open(&path);
     store.accept(batch("0")).await.unwrap();
     let run = store.claim(claim(1)).await.unwrap().remove(0);
-    let write = |epoch, seq| RunWrite {
-        run: run.id,
-        epoch: Epoch(epoch),
-        now: at(2),
-        entries: vec![done(seq, "x")],
-        transition: None,
-    };
+    let write = |epoch, seq| RunWrite::new(run.id, Epoch(epoch), at(2), vec![done(seq, "x")], None);
     let other = hold_writer(&path);
     let mut before = store.accept(batch("1"));
     let mut stale = store.write(write(9, 1));
@@ -102,13 +96,7 @@ async fn writes_again_what_a_failed_commit_lost() {
     let store = open(&path);
     store.accept(batch("0")).await.unwrap();
     let run = store.claim(claim(1)).await.unwrap().remove(0);
-    let end = |run| RunWrite {
-        run,
-        epoch: Epoch(1),
-        now: at(2),
-        entries: vec![done(1, "x")],
-        transition: Some(Transition::Complete),
-    };
+    let end = |run| RunWrite::new(run, Epoch(1), at(2), vec![done(1, "x")], Some(Transition::Complete));
     store.fail_next(Failure::CommitLost).await.unwrap();
     let other = hold_writer(&path);
     let mut writes = vec![store.accept(batch("1")), store.accept(batch("2"))];
@@ -149,7 +137,7 @@ async fn tells_nobody_of_an_end_that_is_not_on_disk() {
     store.accept(batch("1")).await.unwrap();
     let run = store.claim(claim(1)).await.unwrap().remove(0);
     let (epoch, now, transition) = (run.epoch, at(2), Some(Transition::Complete));
-    let end = RunWrite { run: run.id, epoch, now, entries: vec![], transition };
+    let end = RunWrite::new(run.id, epoch, now, vec![], transition);
     let mut waiting = store.ended(run.id);
     assert!((&mut waiting).now_or_never().is_none());
     let other = hold_writer(&path);
@@ -170,7 +158,7 @@ async fn tells_nobody_of_an_end_whose_commit_failed() {
     store.accept(batch("1")).await.unwrap();
     let run = store.claim(claim(1)).await.unwrap().remove(0);
     let (epoch, now, transition) = (run.epoch, at(2), Some(Transition::Complete));
-    let end = RunWrite { run: run.id, epoch, now, entries: vec![], transition };
+    let end = RunWrite::new(run.id, epoch, now, vec![], transition);
     let mut waiting = store.ended(run.id);
     assert!((&mut waiting).now_or_never().is_none());
     store.fail_next(Failure::CommitLost).await.unwrap();

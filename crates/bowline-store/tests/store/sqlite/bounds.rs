@@ -106,7 +106,7 @@ async fn old_periods_leave_the_file() {
         }
         for run in store.claim(claim(1, now)).await.unwrap() {
             let (entries, transition) = (vec![done(1, "x")], Some(Transition::Complete));
-            let write = bowline_store::RunWrite { run: run.id, epoch: run.epoch, now, entries, transition };
+            let write = bowline_store::RunWrite::new(run.id, run.epoch, now, entries, transition);
             store.write(write).await.unwrap();
         }
         clock.advance(Duration::from_secs(86_400));

@@ -74,6 +74,6 @@ async fn refuses_new_events_before_progress_has_no_room() {
     let run = store.claim(claim).await.unwrap().remove(0);
     let entries = vec![done(1, "x")];
     let transition = Some(Transition::Complete);
-    let write = RunWrite { run: run.id, epoch: Epoch(1), now: at(1), entries, transition };
+    let write = RunWrite::new(run.id, Epoch(1), at(1), entries, transition);
     assert_eq!(store.write(write).await.unwrap().state, RunState::Completed);
 }

@@ -51,7 +51,7 @@ async fn accept_and_complete(store: Arc<dyn Store>) {
                 say(&format!("accepted {key}"));
                 for run in store.claim(claim(1)).await.unwrap() {
                     let (entries, transition) = (vec![done(1, "x")], Some(Transition::Complete));
-                    let write = RunWrite { run: run.id, epoch: run.epoch, now: at(2), entries, transition };
+                    let write = RunWrite::new(run.id, run.epoch, at(2), entries, transition);
                     store.write(write).await.unwrap();
                     say(&format!("completed {}", run.id));
                 }

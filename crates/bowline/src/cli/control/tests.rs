@@ -68,16 +68,7 @@ async fn dead_letters(store: &dyn Store) {
         let run = store.claim(claim).await.unwrap().pop().unwrap();
         let transition =
             Transition::DeadLetter { reason: DeadReason::Failed, summary: "crm answered 422".to_owned() };
-        store
-            .write(RunWrite {
-                run: run.id,
-                epoch: run.epoch,
-                now,
-                entries: failed_journal(),
-                transition: Some(transition),
-            })
-            .await
-            .unwrap();
+        store.write(RunWrite::new(run.id, run.epoch, now, failed_journal(), Some(transition))).await.unwrap();
     }
 }
 
