@@ -154,6 +154,7 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
             | EntryKind::State
             | EntryKind::Changed
             | EntryKind::Transaction
+            | EntryKind::Looped
             | EntryKind::OperatorRetry
             | EntryKind::Undo
             | EntryKind::Items
