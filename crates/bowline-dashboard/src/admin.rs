@@ -49,7 +49,7 @@ use axum::{
 };
 use bowline_client::Vault;
 use bowline_ingress::TriggerBoard;
-use bowline_model::{BuildId, Clock, Event, Run, RunId};
+use bowline_model::{BuildId, Clock, Event, FlowRules, Run, RunId};
 use bowline_store::Store;
 
 pub use self::answer::ErrorBody;
@@ -137,6 +137,12 @@ impl Admin {
     /// Shows how schedules, polls and inboxes do.
     pub fn triggers(mut self, board: TriggerBoard) -> Self {
         self.desk.triggers = board;
+        self
+    }
+
+    /// The rules by which the workflows' runs begin; none unless said.
+    pub fn flow_rules(mut self, rules: FlowRules) -> Self {
+        self.desk.commands = self.desk.commands.flow_rules(rules);
         self
     }
 

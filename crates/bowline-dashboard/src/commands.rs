@@ -15,7 +15,7 @@ pub mod settle;
 
 use std::{fmt, sync::Arc};
 
-use bowline_model::{BuildId, Clock, Entry, EntryKey, EntryKind, EntryMeta, Run, RunId, Seq};
+use bowline_model::{BuildId, Clock, Entry, EntryKey, EntryKind, EntryMeta, FlowRules, Run, RunId, Seq};
 use bowline_store::{Store, StoreErrorKind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,13 +43,20 @@ pub struct Commands {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     build: BuildId,
+    rules: FlowRules,
     poke: Poke,
 }
 
 impl Commands {
     /// Commands that are written as `build`, and call `poke` when they gave the engine work.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, build: BuildId, poke: Poke) -> Self {
-        Self { store, clock, build, poke }
+        Self { store, clock, build, rules: FlowRules::default(), poke }
+    }
+
+    /// The rules by which the workflows' runs begin; none unless said.
+    pub fn flow_rules(mut self, rules: FlowRules) -> Self {
+        self.rules = rules;
+        self
     }
 
     /// The run with its journal: what was appended after the run was read is left out, so that both fit together.

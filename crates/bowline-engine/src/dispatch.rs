@@ -272,6 +272,12 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
             return bury(&shared, &run, DeadReason::Malformed, failure.permanent()).await;
         }
     };
+    // Before its first step: what it did without its key cannot be put in order any more.
+    if journal.is_empty()
+        && let Some(failure) = workflow.flow_failure(input)
+    {
+        return bury(&shared, &run, DeadReason::Failed, failure).await;
+    }
     let (id, epoch, name) = (run.id, run.epoch, run.workflow.clone());
     let board = Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone());
     let board = Arc::new(board.counted_by(shared.activity.clone()));

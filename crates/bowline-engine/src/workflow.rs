@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use bowline_model::{Error, Failure, Payload, WorkflowName};
+use bowline_model::{Error, Failure, FlowRule, FlowRules, Payload, Unruled, WorkflowName};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
@@ -43,6 +43,7 @@ type Start = dyn Fn(Context, &RawValue) -> std::result::Result<Code, Failure> + 
 pub struct Workflow {
     name: WorkflowName,
     concurrency_max: Option<usize>,
+    rule: Option<Arc<dyn FlowRule>>,
     start: Arc<Start>,
 }
 
@@ -69,12 +70,19 @@ impl Workflow {
             });
             Ok(code)
         };
-        Self { name: WorkflowName::new(name), concurrency_max: None, start: Arc::new(start) }
+        Self { name: WorkflowName::new(name), concurrency_max: None, rule: None, start: Arc::new(start) }
     }
 
     /// At most this many runs of it at a time on this node.
     pub fn concurrency(mut self, runs_max: usize) -> Self {
         self.concurrency_max = Some(runs_max.max(1));
+        self
+    }
+
+    /// The rules by which its runs begin. They are asked when an event is accepted: give [`Workflows::flow_rules`] to
+    /// whatever accepts.
+    pub fn flow(mut self, rule: Arc<dyn FlowRule>) -> Self {
+        self.rule = Some(rule);
         self
     }
 
@@ -87,9 +95,23 @@ impl Workflow {
         self.concurrency_max
     }
 
+    /// Why a run with that input has none of the keys that it should have, if the input itself is sound.
+    pub(crate) fn flow_failure(&self, input: &RawValue) -> Option<Failure> {
+        match self.rule.as_ref()?.judge(input) {
+            Err(Unruled::Failed(message)) => Some(Failure::refused(message).permanent()),
+            // Its start tells what does not fit.
+            Ok(_) | Err(Unruled::Malformed) => None,
+        }
+    }
+
     pub(crate) fn start(&self, cx: Context, input: &RawValue) -> std::result::Result<Code, Failure> {
         (self.start)(cx, input)
     }
+}
+
+/// An input as a workflow's start reads it; `None` if it does not fit.
+pub fn read_input<I: Input>(text: &RawValue) -> Option<I> {
+    read(text).ok()
 }
 
 /// Straight from the text if that succeeds. A tree forgives more (a name that comes twice), and its errors name the
@@ -153,6 +175,12 @@ impl Workflows {
     /// The workflow of that name.
     pub fn get(&self, name: &WorkflowName) -> Option<&Workflow> {
         self.by_name.get(name)
+    }
+
+    /// The rules by which their runs begin.
+    pub fn flow_rules(&self) -> FlowRules {
+        let with_rules = |workflow: &Workflow| Some((workflow.name.clone(), workflow.rule.clone()?));
+        self.iter().filter_map(with_rules).collect()
     }
 
     /// All workflows, by name.

@@ -3,7 +3,9 @@
 //! What comes in: a [`VerifiedEvent`] and the workflows it starts, or an operator's wish to replay a stored one. What
 //! goes out: ids of what is on disk.
 
-use bowline_model::{BuildId, Clock, EventId, KeySeed, NewEvent, NewRun, RunId, WorkflowName};
+use bowline_model::{
+    BuildId, Clock, EventId, FlowRules, KeySeed, NewEvent, NewRun, Ruled, RunId, WorkflowName,
+};
 use bowline_store::{Accepted, Batch, CursorMove, Store, StoreError, StoreErrorKind};
 use jiff::Timestamp;
 
@@ -35,6 +37,9 @@ impl Receipt {
 /// Puts an event on disk with one run for each of the workflows, or finds that it is there already.
 /// An event to which its sender gives no id gets one, at random: it is new, whatever came before.
 ///
+/// `rules` say by which keys, priority and pace each run begins. They look at the input as it is now: a run keeps what
+/// they say of it.
+///
 /// # Durability
 /// On `Ok`, the event and its runs are on disk, and survive any crash. On an error nothing was written. After a crash
 /// before the answer either holds: send the event again, it is recognised.
@@ -45,10 +50,11 @@ pub async fn accept(
     store: &dyn Store,
     clock: &dyn Clock,
     build: &BuildId,
+    rules: &FlowRules,
     event: VerifiedEvent,
     workflows: Vec<WorkflowName>,
 ) -> Result<Receipt, StoreError> {
-    only(accept_all(store, clock, build, vec![(event, workflows)], None).await?)
+    only(accept_all(store, clock, build, rules, vec![(event, workflows)], None).await?)
 }
 
 /// Puts events on disk with their runs, and moves a cursor, all in one transaction: what a poll's page brought together
@@ -66,11 +72,12 @@ pub async fn accept_all(
     store: &dyn Store,
     clock: &dyn Clock,
     build: &BuildId,
+    rules: &FlowRules,
     events: Vec<(VerifiedEvent, Vec<WorkflowName>)>,
     cursor: Option<CursorMove>,
 ) -> Result<Vec<Receipt>, StoreError> {
-    let events: Vec<NewEvent> =
-        events.into_iter().map(|(event, workflows)| new_event(event, workflows, clock, build)).collect();
+    let new = |(event, workflows)| new_event(event, workflows, clock, build, rules);
+    let events: Vec<NewEvent> = events.into_iter().map(new).collect();
     let ids: Vec<String> = events.iter().map(|event| event.dedupe_key.clone()).collect();
     let answers = store.accept(Batch { events, replays: vec![], cursor }).await?;
     if answers.len() != ids.len() {
@@ -80,7 +87,8 @@ pub async fn accept_all(
 }
 
 /// Puts a new run of a stored event on disk. `run` is like the one that is replayed; its seed is
-/// [drawn anew](draw_key_seed), unless the operator wants the same keys again.
+/// [drawn anew](draw_key_seed), unless the operator wants the same keys again. `rules` say by which keys and pace it
+/// begins, as of a new event; but it is a run of its own: no later event replaces it or joins it.
 ///
 /// # Durability
 /// On `Ok`, the run is on disk. On an error nothing was written. After a crash before the answer either holds: look at
@@ -88,7 +96,20 @@ pub async fn accept_all(
 ///
 /// # Errors
 /// `NotFound` if the event is not there; what else [`Store::accept`] refuses.
-pub async fn accept_replay(store: &dyn Store, event: EventId, run: NewRun) -> Result<RunId, StoreError> {
+pub async fn accept_replay(
+    store: &dyn Store,
+    rules: &FlowRules,
+    event: EventId,
+    mut run: NewRun,
+) -> Result<RunId, StoreError> {
+    // Without rules the event need not be read.
+    if !rules.is_empty()
+        && let Some(stored) = store.event(event).await?
+    {
+        let ruled = rules.judge(&run.workflow, &stored.body, &stored.input_pointer).alone();
+        run.key = ruled.key.or(run.key);
+        run.flow = ruled.flow;
+    }
     let batch = Batch { replays: vec![(event, run)], ..Batch::default() };
     match only(store.accept(batch).await?)? {
         Accepted::New { runs, .. } | Accepted::Duplicate { runs, .. } => only(runs),
@@ -100,22 +121,17 @@ pub fn draw_key_seed(clock: &dyn Clock) -> KeySeed {
     KeySeed(u128::from(clock.random()) << 64 | u128::from(clock.random()))
 }
 
-fn new_run(
-    workflow: WorkflowName,
-    key: Option<String>,
-    due: Option<Timestamp>,
-    clock: &dyn Clock,
-    build: &BuildId,
-) -> NewRun {
+fn new_run(workflow: WorkflowName, ruled: Ruled, clock: &dyn Clock, build: &BuildId) -> NewRun {
     NewRun {
         workflow,
-        key,
-        priority: 0,
+        key: ruled.key,
+        priority: ruled.priority,
         parent: None,
         replay_of: None,
         build: build.clone(),
         key_seed: draw_key_seed(clock),
-        due,
+        due: None,
+        flow: ruled.flow,
         journal: vec![],
     }
 }
@@ -125,10 +141,17 @@ fn new_event(
     workflows: Vec<WorkflowName>,
     clock: &dyn Clock,
     build: &BuildId,
+    rules: &FlowRules,
 ) -> NewEvent {
-    let (key, due) = (event.run_key, event.runs_not_before);
-    let runs =
-        workflows.into_iter().map(|workflow| new_run(workflow, key.clone(), due, clock, build)).collect();
+    let run = |workflow: WorkflowName| {
+        let ruled = rules.judge(&workflow, &event.body, &event.input_pointer);
+        let mut run = new_run(workflow, ruled, clock, build);
+        run.due = event.runs_not_before;
+        // Who makes the event knows what its runs share; an app that also gives them a key is refused when it is built.
+        run.key = event.run_key.clone().or(run.key);
+        run
+    };
+    let runs = workflows.into_iter().map(run).collect();
     let received_at = event.received_at;
     let (dedupe_key, dedupe_until) = match event.envelope.id {
         Some(id) => (id, received_at.checked_add(event.dedupe_for).unwrap_or(Timestamp::MAX)),

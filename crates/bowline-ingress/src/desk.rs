@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderValue, Method, header, request::Parts},
     response::Response,
 };
-use bowline_model::{BuildId, Clock, EventId, WorkflowName};
+use bowline_model::{BuildId, Clock, EventId, FlowRules, WorkflowName};
 use bowline_store::{Accepted, Store};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,6 +29,7 @@ pub(crate) struct Desk {
     store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     build: BuildId,
+    pub(crate) rules: FlowRules,
     pub(crate) waiting: WaitingRoom,
     on_accepted: Arc<dyn Fn() + Send + Sync>,
     /// One permit per byte of a body in memory.
@@ -50,8 +51,19 @@ impl Desk {
     ) -> Self {
         let waiting = WaitingRoom::new(Arc::clone(&store), Arc::clone(&clock));
         let fetcher = Fetcher::new(None, Arc::clone(&clock));
-        let (gate, accepting) = (Gate::new(), TaskTracker::new());
-        Self { store, clock, build, waiting, on_accepted, bodies, gate, accepting, fetcher, public_url: None }
+        Self {
+            store,
+            clock,
+            build,
+            rules: FlowRules::default(),
+            waiting,
+            on_accepted,
+            bodies,
+            gate: Gate::new(),
+            accepting: TaskTracker::new(),
+            fetcher,
+            public_url: None,
+        }
     }
 
     /// One request on one screen.
@@ -183,9 +195,9 @@ impl Desk {
     ) -> Result<Vec<Receipt>, Refusal> {
         let turn = self.gate.turn().await?;
         let (store, clock, build) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.build.clone());
-        let on_accepted = Arc::clone(&self.on_accepted);
+        let (rules, on_accepted) = (self.rules.clone(), Arc::clone(&self.on_accepted));
         let accepting = async move {
-            let answer = accept_all(&*store, &*clock, &build, events, None).await;
+            let answer = accept_all(&*store, &*clock, &build, &rules, events, None).await;
             if answer.as_ref().is_ok_and(|receipts| receipts.iter().any(Receipt::is_new)) {
                 on_accepted();
             }

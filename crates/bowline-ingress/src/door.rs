@@ -11,7 +11,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use bowline_model::{BuildId, Clock};
+use bowline_model::{BuildId, Clock, FlowRules};
 use bowline_store::Store;
 use tokio::sync::Semaphore;
 
@@ -83,6 +83,15 @@ impl Door {
     /// If the routes were taken already.
     pub fn public_url(mut self, base: Option<String>) -> Self {
         self.set_up().public_url = base.map(|base| base.trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// The rules by which the workflows' runs begin; none unless said.
+    ///
+    /// # Panics
+    /// If the routes were taken already.
+    pub fn flow_rules(mut self, rules: FlowRules) -> Self {
+        self.set_up().rules = rules;
         self
     }
 

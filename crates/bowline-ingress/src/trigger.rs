@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{Alert, AlertKind, Alerts, BuildId, Clock, WorkflowName};
+use bowline_model::{Alert, AlertKind, Alerts, BuildId, Clock, FlowRules, WorkflowName};
 use bowline_store::{Accepted, CursorMove, Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -56,6 +56,7 @@ pub struct Intake {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     build: BuildId,
+    rules: FlowRules,
     on_accepted: Arc<dyn Fn() + Send + Sync>,
     on_later: Arc<dyn Fn(Timestamp) + Send + Sync>,
 }
@@ -68,13 +69,19 @@ impl Intake {
         build: BuildId,
         on_accepted: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
-        Self { store, clock, build, on_accepted, on_later: Arc::new(|_| {}) }
+        Self { store, clock, build, rules: FlowRules::default(), on_accepted, on_later: Arc::new(|_| {}) }
     }
 
     /// `on_later` is called after a commit that brought runs which [begin later](VerifiedEvent::runs_not_before), with
     /// the time: it tells the engine when to look.
     pub fn on_later(mut self, on_later: Arc<dyn Fn(Timestamp) + Send + Sync>) -> Self {
         self.on_later = on_later;
+        self
+    }
+
+    /// The rules by which the workflows' runs begin; none unless said.
+    pub fn flow_rules(mut self, rules: FlowRules) -> Self {
+        self.rules = rules;
         self
     }
 
@@ -112,7 +119,8 @@ impl Intake {
         cursor: Option<CursorMove>,
     ) -> Result<Vec<Receipt>, StoreError> {
         let later: Vec<Timestamp> = events.iter().filter_map(|(event, _)| event.runs_not_before).collect();
-        let receipts = accept_all(&*self.store, &*self.clock, &self.build, events, cursor).await?;
+        let receipts =
+            accept_all(&*self.store, &*self.clock, &self.build, &self.rules, events, cursor).await?;
         let is_work = |receipt: &Receipt| match &receipt.accepted {
             Accepted::New { runs, .. } => !runs.is_empty(),
             Accepted::Duplicate { .. } => false,

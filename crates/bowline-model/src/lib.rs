@@ -10,6 +10,7 @@
 //! | [`event`] | one immutable accepted input |
 //! | [`run`] | one execution of one workflow for one event |
 //! | [`entry`] | what a run's journal consists of |
+//! | [`flow`] | by which rules a run begins |
 //! | [`generation`] | under which key a step sends, after operators' retries |
 //! | [`effect`] | the port between engine and client: one attempt, one verdict |
 //! | [`retry`] | the one retry schedule, decided purely |
@@ -31,6 +32,7 @@ pub mod effect;
 pub mod entry;
 pub mod error;
 pub mod event;
+pub mod flow;
 pub mod generation;
 pub mod ids;
 pub mod progress;
@@ -46,6 +48,7 @@ pub use effect::{Attempt, Effect, Recorded, Repeat, Shape, Verdict};
 pub use entry::{Entry, EntryKey, EntryKind, EntryMeta, Family, Fingerprint, Payload, Position, ScopePath};
 pub use error::{CallFailure, Certainty, Error, Failure, Result};
 pub use event::{Event, NewEvent};
+pub use flow::{FlowRule, FlowRules, Gather, Line, OnDead, Rate, Ruled, RunFlow, Unruled};
 pub use ids::{BuildId, Epoch, EventId, MessageId, NodeId, RunId, Seq, WorkflowName};
 pub use progress::Progress;
 pub use retry::RetryPolicy;

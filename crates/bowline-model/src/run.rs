@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{BuildId, Entry, Epoch, EventId, NodeId, RunId, WorkflowName};
+use crate::{BuildId, Entry, Epoch, EventId, NodeId, RunFlow, RunId, WorkflowName};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -180,7 +180,8 @@ impl fmt::Debug for KeySeed {
 pub struct NewRun {
     /// Which workflow.
     pub workflow: WorkflowName,
-    /// Runs that share it go one at a time, the older first: one begins when none before it is open. `None` for free runs.
+    /// Runs that share it go one at a time, the older first, unless [`flow`](Self::flow) says otherwise. `None` for free
+    /// runs.
     pub key: Option<String>,
     /// Higher goes first; 0 is usual.
     pub priority: i16,
@@ -194,6 +195,8 @@ pub struct NewRun {
     pub key_seed: KeySeed,
     /// Not before this time.
     pub due: Option<Timestamp>,
+    /// By which rules it begins.
+    pub flow: RunFlow,
     /// Entries that its journal begins with, written in the same commit: what a replay under the same keys or a fork
     /// inherits. Their sequence numbers start at 1.
     pub journal: Vec<Entry>,

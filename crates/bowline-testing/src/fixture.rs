@@ -127,6 +127,7 @@ fn put<S: Send + Sync + 'static>(app: &TestApp<S>, fixture: &Fixture, journal: V
         // Nothing is sent under its keys.
         key_seed: draw_key_seed(&ClockHandle(app.world().clock.clone())),
         due: None,
+        flow: Default::default(),
         journal,
     };
     let event = NewEvent {

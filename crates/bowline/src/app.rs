@@ -6,7 +6,7 @@ use bowline_client::Vault;
 use bowline_dashboard::alerts::ApiAlerts;
 use bowline_engine::Workflows;
 use bowline_ingress::{Route, Schedule, Tick, schedule::Scheduled};
-use bowline_model::{BuildId, Clock, Variables, WorkflowName};
+use bowline_model::{BuildId, Clock, FlowRules, Variables, WorkflowName};
 
 use crate::{
     OpenOptions, PostRoute, Setup, Source, Workflow,
@@ -203,6 +203,7 @@ impl<S: Send + Sync + 'static> App<S> {
         let mut setup = Setup::new(&self.name, &self.version, options);
         let systems = Arc::new((self.systems)(&mut setup));
         self.tell_twins(variables);
+        self.tell_flow_problems(variables);
         let mut workflows = Workflows::default();
         let mut triggers = self.bound_polls(&systems, variables);
         triggers.extend(self.bound_inboxes(variables));
@@ -265,6 +266,12 @@ impl<S: Send + Sync + 'static> App<S> {
         by_name
     }
 
+    /// The rules by which the workflows' runs begin.
+    pub(crate) fn flow_rules(&self) -> FlowRules {
+        let workflows = self.declared_workflows().into_iter();
+        workflows.filter_map(|(name, workflow)| Some((name, workflow.flow_rule()?))).collect()
+    }
+
     fn every_declared(&self) -> impl Iterator<Item = &Declared<S>> {
         let webhooks = self.webhooks.iter().flat_map(|(_, source)| source.workflows());
         let posts = self.posts.iter().map(|(_, post)| post.workflow());
@@ -272,6 +279,22 @@ impl<S: Send + Sync + 'static> App<S> {
         let inboxes = self.inboxes.iter().map(DeclaredInbox::workflow);
         let schedules = self.schedules.iter().map(DeclaredSchedule::workflow);
         webhooks.chain(posts).chain(polls).chain(inboxes).chain(schedules).chain(&self.workflows)
+    }
+
+    /// Flow control that does not go together, with itself or with a schedule.
+    fn tell_flow_problems(&self, variables: &Variables) {
+        for (name, workflow) in self.declared_workflows() {
+            for problem in workflow.problems() {
+                variables.problem(format!("workflow {name}"), problem.clone());
+            }
+        }
+        for schedule in self.schedules.iter().filter(|schedule| schedule.workflow().orders_runs()) {
+            variables.problem(
+                schedule.setting(),
+                "orders its runs by its overlap, and so does its workflow's flow control: give the schedule a workflow \
+                 of its own, without keys",
+            );
+        }
     }
 
     /// Two workflows of one name are one only if they are the same value.

@@ -32,7 +32,7 @@ use std::{
     sync::Arc,
 };
 
-use bowline_model::{BoxFuture, BuildId, Clock};
+use bowline_model::{BoxFuture, BuildId, Clock, FlowRules};
 
 pub use self::{
     args::{Args, Command, parse},
@@ -49,6 +49,8 @@ pub struct CliContext {
     pub app: String,
     /// The build that runs.
     pub build: BuildId,
+    /// The rules by which the workflows' runs begin.
+    pub rules: FlowRules,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Where the SQLite store is.

@@ -17,6 +17,7 @@ mod build_id;
 mod certificates;
 pub mod cli;
 pub mod config;
+mod flow;
 mod guard;
 mod hmac;
 mod housekeeping;
@@ -52,7 +53,7 @@ pub use bowline_ingress::{
     schedule::{CatchUp, Overlap},
 };
 pub use bowline_model::{
-    Attempt, Certainty, Error, Event, Failure, Result, RetryPolicy, RunId, RunState, Secret,
+    Attempt, Certainty, Error, Event, Failure, OnDead, Result, RetryPolicy, RunId, RunState, Secret,
 };
 pub use hmac::Hmac;
 pub use inbox::Inbox;
@@ -78,8 +79,8 @@ pub mod prelude {
     pub use crate::{
         Adyen, Api, App, Attempt, Bitbucket, Calendly, Call, CatchUp, CloudEvents, Context, Cursor, Discord,
         DiscordInteractions, Error, Every, Found, GitHub, GitLab, Graph, Hmac, HubSpot, Inbox, InboxFile,
-        Intercom, Linear, Mailgun, Meta, OAuth, Overlap, Paddle, Page, Paging, PayPal, Poll, Post, Response,
-        Result, RetryPolicy, Schedule, Secret, SendGrid, Setup, Shopify, Slack, Sns, Square,
+        Intercom, Linear, Mailgun, Meta, OAuth, OnDead, Overlap, Paddle, Page, Paging, PayPal, Poll, Post,
+        Response, Result, RetryPolicy, Schedule, Secret, SendGrid, Setup, Shopify, Slack, Sns, Square,
         StandardWebhooks, Stripe, Tick, Twilio, Typeform, Xero, Zendesk, Zoom,
         time::{days, hours, minutes, secs},
         workflow,

@@ -10,7 +10,7 @@ use bowline_client::Vault;
 use bowline_dashboard::{Admin, alerts::ApiAlerts};
 use bowline_engine::Engine;
 use bowline_ingress::{Door, Intake, TriggerBoard, schedule::run_schedules};
-use bowline_model::{BuildId, Clock, Progress};
+use bowline_model::{BuildId, Clock, FlowRules, Progress};
 use bowline_store::Store;
 use reqwest::Url;
 use tokio::{
@@ -39,6 +39,7 @@ pub(crate) struct Node {
     pub(crate) build: BuildId,
     pub(crate) engine: Arc<Engine>,
     pub(crate) door: Door,
+    pub(crate) rules: FlowRules,
     pub(crate) board: TriggerBoard,
     vault: Vault,
     api_alerts: ApiAlerts,
@@ -76,6 +77,7 @@ impl Node {
         )?
         .public_url(app.config.public_url.clone())
         .trusted_proxies(app.config.proxies.clone())
+        .flow_rules(app.workflows.flow_rules())
         .fetch(Arc::new(Certificates::new()));
         Ok(Self {
             app: app.name.clone(),
@@ -84,6 +86,7 @@ impl Node {
             build: app.build.clone(),
             engine,
             door,
+            rules: app.workflows.flow_rules(),
             board: TriggerBoard::telling(Arc::new(app.api_alerts.clone())),
             vault: app.vault.clone(),
             api_alerts: app.api_alerts.clone(),
@@ -100,6 +103,7 @@ impl Node {
         let poke = Arc::new(move || poked.poke());
         let told = self.engine.clone();
         let intake = Intake::new(self.store.clone(), self.clock.clone(), self.build.clone(), poke)
+            .flow_rules(self.rules.clone())
             .on_later(Arc::new(move |begin| told.note_due(begin)));
         for trigger in &app.triggers {
             self.spawn(trigger(intake.clone(), &self.board, self.stopping.subscribe()));
@@ -147,6 +151,7 @@ impl Node {
             Arc::new(move || poked.poke()),
         )
         .app(&self.app)
+        .flow_rules(self.rules.clone())
         .vault(self.vault.clone(), self.admin_url.as_ref().map(Url::to_string))
         .triggers(self.board.clone())
         .alerts(self.api_alerts.clone());

@@ -47,6 +47,7 @@ fn context<S: Send + Sync + 'static>(app: App<S>, variables: &Variables) -> CliC
     CliContext {
         app: app.name().to_owned(),
         build: build_id(app.version_text()),
+        rules: app.flow_rules(),
         clock: Arc::new(SystemClock),
         store: config.store.path,
         listen: config.listen,

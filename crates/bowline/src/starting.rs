@@ -91,7 +91,8 @@ impl<O> Start<O> {
         let store = node.store.clone();
         // In a task of its own: who stops waiting leaves no run behind that nobody drives.
         let accepting = tokio::spawn(async move {
-            let accepted = accept(&*node.store, &*node.clock, &node.build, event, vec![workflow]).await;
+            let (store, clock) = (&*node.store, &*node.clock);
+            let accepted = accept(store, clock, &node.build, &node.rules, event, vec![workflow]).await;
             if matches!(accepted, Ok(Receipt { accepted: Accepted::New { .. }, .. })) {
                 node.engine.poke();
             }

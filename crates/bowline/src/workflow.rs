@@ -3,19 +3,22 @@
 use std::{any::TypeId, fmt, marker::PhantomData, sync::Arc};
 
 use bowline_engine::{Asynchronous, Context, Fallible, Input, Output};
-use bowline_model::WorkflowName;
+use bowline_model::{FlowRule, OnDead, WorkflowName};
+
+use crate::flow::{Judge, Rules};
 
 type Bind<S> = dyn Fn(Arc<S>) -> bowline_engine::Workflow + Send + Sync;
 
 /// A workflow of an app whose systems are `S`: it takes an `I` and yields an `O`. Made by [`workflow`].
 pub struct Workflow<S, I, O> {
     declared: Declared<S>,
+    rules: Rules<I>,
     types: PhantomData<fn(I) -> O>,
 }
 
 impl<S, I, O> Clone for Workflow<S, I, O> {
     fn clone(&self) -> Self {
-        Self { declared: self.declared.clone(), types: PhantomData }
+        Self { declared: self.declared.clone(), rules: self.rules.clone(), types: PhantomData }
     }
 }
 
@@ -25,6 +28,15 @@ pub(crate) struct Declared<S> {
     concurrency_max: Option<usize>,
     code: TypeId,
     bind: Arc<Bind<S>>,
+    flow: Option<Flow>,
+}
+
+/// The rules by which a workflow's runs begin, whatever it takes.
+#[derive(Clone)]
+struct Flow {
+    rule: Arc<dyn FlowRule>,
+    problems: Vec<String>,
+    is_about_several: bool,
 }
 
 impl<S> Clone for Declared<S> {
@@ -34,6 +46,7 @@ impl<S> Clone for Declared<S> {
             concurrency_max: self.concurrency_max,
             code: self.code,
             bind: self.bind.clone(),
+            flow: self.flow.clone(),
         }
     }
 }
@@ -77,8 +90,9 @@ where
         concurrency_max: None,
         code: TypeId::of::<F>(),
         bind: Arc::new(bind),
+        flow: None,
     };
-    Workflow { declared, types: PhantomData }
+    Workflow { declared, rules: Rules::default(), types: PhantomData }
 }
 
 impl<S, I, O> Workflow<S, I, O> {
@@ -103,7 +117,69 @@ impl<S, I, O> Workflow<S, I, O> {
     }
 }
 
+impl<S, I: Input, O> Workflow<S, I, O> {
+    /// Runs of one key go one at a time, first in, first out: `.key(|order: &Order| order.customer.clone())`. Runs of other
+    /// keys are not held up. The key is this workflow's alone; see [`key_shared`](Self::key_shared).
+    ///
+    /// It is drawn from the input when the event is accepted, and must follow from the input alone. An input that does not
+    /// fit the workflow's type has no key: its run becomes a dead letter, as malformed.
+    ///
+    /// # Durability
+    /// The order is on disk with the event. A run that is retried, waits or is recovered after a crash keeps its place.
+    pub fn key<K: ToString>(self, key: impl Fn(&I) -> K + Send + Sync + 'static) -> Self {
+        self.ruled(|rules| rules.key(Arc::new(move |input| key(input).to_string())))
+    }
+
+    /// As [`key`](Self::key), in one line with the runs of all workflows that use the same name: two workflows that
+    /// change the same account.
+    pub fn key_shared<K: ToString>(
+        self,
+        name: &'static str,
+        key: impl Fn(&I) -> K + Send + Sync + 'static,
+    ) -> Self {
+        self.ruled(|rules| rules.key_shared(name, Arc::new(move |input| key(input).to_string())))
+    }
+
+    /// Up to so many runs of a key at a time, begun in their order. Without it: one.
+    pub fn key_concurrency(self, runs_max: u32) -> Self {
+        self.ruled(|rules| rules.key_concurrency(runs_max))
+    }
+
+    /// Whether a dead letter holds back the runs of its key that came after it. They
+    /// [go on](OnDead::Continue) unless this says [`Block`](OnDead::Block): then none of them begins before a person has
+    /// retried or discarded it.
+    ///
+    /// Going on is the default because a dead letter needs a person, and people sleep: most keys are there so that no two
+    /// runs work on one thing at once, which holds either way. Block where a later event builds on the earlier one.
+    pub fn on_dead(self, on_dead: OnDead) -> Self {
+        self.ruled(|rules| rules.on_dead(on_dead))
+    }
+
+    fn ruled(mut self, rule: impl FnOnce(&mut Rules<I>)) -> Self {
+        rule(&mut self.rules);
+        let problems = self.rules.problems();
+        let is_about_several = self.rules.is_about_several();
+        let judge = Judge { workflow: self.declared.name.clone(), rules: self.rules.clone() };
+        self.declared.flow = Some(Flow { rule: Arc::new(judge), problems, is_about_several });
+        self
+    }
+}
+
 impl<S> Declared<S> {
+    /// What of its flow control does not go together.
+    pub(crate) fn problems(&self) -> &[String] {
+        self.flow.as_ref().map_or(&[], |flow| &flow.problems)
+    }
+
+    pub(crate) fn flow_rule(&self) -> Option<Arc<dyn FlowRule>> {
+        self.flow.as_ref().map(|flow| flow.rule.clone())
+    }
+
+    /// Whether its flow control is about several runs, as a schedule's overlap is.
+    pub(crate) fn orders_runs(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| flow.is_about_several)
+    }
+
     pub(crate) fn name(&self) -> &WorkflowName {
         &self.name
     }
@@ -115,13 +191,21 @@ impl<S> Declared<S> {
 
     /// Whether both are clones of one declaration.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.bind, &other.bind) && self.concurrency_max == other.concurrency_max
+        let is_same_flow = match (&self.flow, &other.flow) {
+            (Some(flow), Some(other)) => Arc::ptr_eq(&flow.rule, &other.rule),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        is_same_flow && Arc::ptr_eq(&self.bind, &other.bind) && self.concurrency_max == other.concurrency_max
     }
 
     pub(crate) fn bind(&self, systems: Arc<S>) -> bowline_engine::Workflow {
-        let workflow = (self.bind)(systems);
-        match self.concurrency_max {
-            Some(runs_max) => workflow.concurrency(runs_max),
+        let mut workflow = (self.bind)(systems);
+        if let Some(runs_max) = self.concurrency_max {
+            workflow = workflow.concurrency(runs_max);
+        }
+        match &self.flow {
+            Some(flow) => workflow.flow(flow.rule.clone()),
             None => workflow,
         }
     }

@@ -86,6 +86,7 @@ pub fn decide(
             Keys::Same => run.key_seed,
         },
         due: None,
+        flow: Default::default(),
         journal: match keys {
             Keys::New => vec![],
             Keys::Same => inherited(journal, moment),
@@ -194,7 +195,7 @@ impl Commands {
         let (run, journal) = self.load(run).await?;
         let seed = draw_key_seed(&*self.clock);
         let Decision { event, run: new, repeats } = decide(&run, &journal, keys, seed, &self.moment())?;
-        let new_run = accept_replay(&*self.store, event, new).await?;
+        let new_run = accept_replay(&*self.store, &self.rules, event, new).await?;
         tracing::info!(
             run = run.id.0,
             new_run = new_run.0,

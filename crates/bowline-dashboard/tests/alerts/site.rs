@@ -301,6 +301,7 @@ impl Site {
             build: build(),
             key_seed: KeySeed(u128::from(SystemClock.random())),
             due: None,
+            flow: Default::default(),
             journal: vec![],
         };
         NewEvent {

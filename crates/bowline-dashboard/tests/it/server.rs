@@ -146,6 +146,7 @@ impl Server {
             build: build(),
             key_seed: KeySeed(u128::from(SystemClock.random())),
             due: None,
+            flow: Default::default(),
             journal: vec![],
         };
         let event = NewEvent {

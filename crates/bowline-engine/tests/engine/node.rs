@@ -329,6 +329,7 @@ impl Host {
             build: BuildId::from("build-1"),
             key_seed: KeySeed(u128::from(self.clock.draw())),
             due: None,
+            flow: Default::default(),
             journal: vec![],
         });
         let event = NewEvent {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline_ingress::{Receipt, VerifiedEvent, accept};
-use bowline_model::{Clock, SystemClock};
+use bowline_model::{Clock, FlowRules, SystemClock};
 use bowline_store::{Accepted, Store};
 use serde_json::json;
 
@@ -18,7 +18,9 @@ fn event(source: &str, id: Option<&str>) -> VerifiedEvent {
 
 async fn start(store: &dyn Store, event: VerifiedEvent) -> Receipt {
     let workflows = vec!["nightly".into()];
-    accept(store, &SystemClock, &"build-1".into(), event, workflows).await.expect("the store takes it")
+    accept(store, &SystemClock, &"build-1".into(), &FlowRules::default(), event, workflows)
+        .await
+        .expect("the store takes it")
 }
 
 #[tokio::test]

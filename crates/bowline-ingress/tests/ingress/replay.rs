@@ -16,6 +16,7 @@ fn replay_of(run: RunId) -> NewRun {
         build: "build-2".into(),
         key_seed: draw_key_seed(&SystemClock),
         due: None,
+        flow: Default::default(),
         journal: vec![],
     }
 }
@@ -26,7 +27,8 @@ async fn a_replay_always_starts_a_run_of_the_stored_event() {
     site.deliver(payment("evt_1")).await;
 
     for expected in [RunId(2), RunId(3)] {
-        let new = accept_replay(&*site.store, EventId(1), replay_of(RunId(1))).await.unwrap();
+        let new =
+            accept_replay(&*site.store, &Default::default(), EventId(1), replay_of(RunId(1))).await.unwrap();
         assert_eq!(new, expected);
     }
 
@@ -39,7 +41,8 @@ async fn a_replay_always_starts_a_run_of_the_stored_event() {
 #[tokio::test]
 async fn a_replay_of_an_event_that_is_gone_is_not_found() {
     let site = open().await;
-    let error = accept_replay(&*site.store, EventId(7), replay_of(RunId(1))).await.unwrap_err();
+    let error =
+        accept_replay(&*site.store, &Default::default(), EventId(7), replay_of(RunId(1))).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NotFound);
     assert!(site.stored_nothing().await);
 }

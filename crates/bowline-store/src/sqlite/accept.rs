@@ -213,12 +213,14 @@ fn insert_run(tx: &mut Tx<'_>, event: EventId, run: &NewRun, now: Timestamp) -> 
     tx.ledger.run_last += 1;
     let id = RunId(tx.ledger.run_last);
     let home = tx.periods.current().no;
-    let is_held = line::is_taken(tx, run.key.as_deref(), id.0)?;
+    let line = run.flow.line;
+    let is_held = line::is_held(tx, run.key.as_deref(), id.0, line)?;
     tx.conn
         .prepare_cached(
             "INSERT INTO run (id, event, workflow, key, priority, parent, replay_of, build, key_seed, created_at, \
-             state, due, epoch, crashes, crashes_alone, journal_len, changed_at, ready, home) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, 0, 0, 0, ?14, ?10, ?12, ?13)",
+             state, due, epoch, crashes, crashes_alone, journal_len, changed_at, ready, home, \
+             together_max, dead_blocks) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, 0, 0, 0, ?14, ?10, ?12, ?13, ?15, ?16)",
         )?
         .execute(params![
             id.0,
@@ -235,6 +237,8 @@ fn insert_run(tx: &mut Tx<'_>, event: EventId, run: &NewRun, now: Timestamp) -> 
             (!is_held).then_some(i64::from(run.due.is_none())),
             home,
             journal::len(&run.journal),
+            line.together_max.max(1),
+            line::dead_blocks(line),
         ])?;
     journal::append(tx, id, home, &run.journal)?;
     tx.ledger.count(RunState::Queued, 1);

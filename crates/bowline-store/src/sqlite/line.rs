@@ -1,52 +1,104 @@
-//! Runs that share a key go one at a time, the older first.
+//! Runs that share a key go one at a time, or a few, the older first.
 //!
-//! What comes in: a keyed run that is queued, or that is open no more. What goes out: one open run of each key that may
-//! be claimed; those behind it are queued with `ready` NULL. What must never happen here: a key whose runs all wait for
-//! each other.
+//! What comes in: a keyed run that is queued, or that is open no more. What goes out: as many runs of each key let go as
+//! their rules allow; those behind them are queued with `ready` NULL. What must never happen here: a key whose runs all
+//! wait for each other, or a look at all that wait.
+//!
+//! Each run brings its own rule: it may go when fewer than `together_max` are let go and, if dead letters block it, none
+//! is older. Only the oldest that is held back is ever asked.
 
+use bowline_model::{Line, OnDead};
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 
 use super::{row::nanos, transaction::Tx};
 
-/// Whether another run of that key is open. Codes of states: 0 queued, 1 running, 2 waiting.
-const IS_TAKEN: &str =
-    "SELECT 1 FROM run INDEXED BY run_key WHERE key = ?1 AND state <= 2 AND id <> ?2 LIMIT 1";
+/// Runs of that key that are let go, so many at most. Codes of states: 0 queued, 1 running, 2 waiting, 5 dead letter.
+const COUNT_FRONT: &str = "SELECT count(*) FROM (SELECT 1 FROM run INDEXED BY run_front WHERE key = ?1 AND \
+     (state = 1 OR state = 2 OR (state = 0 AND ready IS NOT NULL)) LIMIT ?2)";
 
-/// Whether a run of that key is in front already.
-const HAS_FRONT: &str = "SELECT 1 FROM run INDEXED BY run_key WHERE key = ?1 AND \
-     (state IN (1, 2) OR (state = 0 AND ready IS NOT NULL)) LIMIT 1";
+/// The oldest run of that key that is held back, and its rule.
+const NEXT: &str = "SELECT id, together_max, dead_blocks FROM run INDEXED BY run_held \
+     WHERE key = ?1 AND state = 0 AND ready IS NULL ORDER BY id LIMIT 1";
 
-/// The oldest run of that key that is held back.
-const NEXT: &str = "SELECT id FROM run INDEXED BY run_key WHERE key = ?1 AND state = 0 AND ready IS NULL ORDER BY id LIMIT 1";
+/// Whether an older run of that key is a dead letter.
+const IS_DEAD_BEFORE: &str =
+    "SELECT 1 FROM run INDEXED BY run_dead WHERE key = ?1 AND state = 5 AND id < ?2 LIMIT 1";
 
-/// Whether a run of that key must wait for another one.
-pub(super) fn is_taken(tx: &Tx<'_>, key: Option<&str>, run: i64) -> rusqlite::Result<bool> {
-    match key {
-        Some(key) => tx.conn.prepare_cached(IS_TAKEN)?.exists((key, run)),
-        None => Ok(false),
+/// Whether a dead letter blocks, as the table has it.
+pub(super) fn dead_blocks(line: Line) -> bool {
+    match line.on_dead {
+        OnDead::Block => true,
+        OnDead::Continue => false,
     }
 }
 
-/// A run that was queued again waits, if another one of its key is open.
-pub(super) fn wait_in_line(tx: &Tx<'_>, key: Option<&str>, run: i64) -> rusqlite::Result<()> {
-    if is_taken(tx, key, run)? {
+/// Whether a run that comes now is held back.
+pub(super) fn is_held(tx: &Tx<'_>, key: Option<&str>, run: i64, line: Line) -> rusqlite::Result<bool> {
+    let Some(key) = key else { return Ok(false) };
+    Ok(next(tx, key)?.is_some() || !may_go(tx, key, run, line.together_max, dead_blocks(line))?)
+}
+
+/// A run that was queued again waits for its turn, which may be now.
+pub(super) fn wait_in_line(tx: &Tx<'_>, key: Option<&str>, run: i64, now: Timestamp) -> rusqlite::Result<()> {
+    if key.is_some() {
         tx.conn.prepare_cached("UPDATE run SET ready = NULL WHERE id = ?1")?.execute([run])?;
     }
+    pass_on(tx, key, now)
+}
+
+/// A run of that key is open no more, or queued again: lets go whoever may.
+pub(super) fn pass_on(tx: &Tx<'_>, key: Option<&str>, now: Timestamp) -> rusqlite::Result<()> {
+    let Some(key) = key else { return Ok(()) };
+    while let Some((run, together_max, dead_blocks)) = next(tx, key)? {
+        if !may_go(tx, key, run, together_max, dead_blocks)? {
+            return Ok(());
+        }
+        tx.conn
+            .prepare_cached("UPDATE run SET ready = (due IS NULL OR due <= ?2) WHERE id = ?1")?
+            .execute((run, nanos(now)))?;
+    }
     Ok(())
 }
 
-/// A run of that key is open no more: the next one may go.
-pub(super) fn pass_on(tx: &Tx<'_>, key: Option<&str>, now: Timestamp) -> rusqlite::Result<()> {
-    let Some(key) = key else { return Ok(()) };
-    if tx.conn.prepare_cached(HAS_FRONT)?.exists([key])? {
-        return Ok(());
+fn next(tx: &Tx<'_>, key: &str) -> rusqlite::Result<Option<(i64, u32, bool)>> {
+    tx.conn.prepare_cached(NEXT)?.query_row([key], |row| row.try_into()).optional()
+}
+
+fn may_go(tx: &Tx<'_>, key: &str, run: i64, together_max: u32, dead_blocks: bool) -> rusqlite::Result<bool> {
+    let front: u32 = tx.conn.prepare_cached(COUNT_FRONT)?.query_row((key, together_max), |row| row.get(0))?;
+    if front >= together_max {
+        return Ok(false);
     }
-    let next: Option<i64> = tx.conn.prepare_cached(NEXT)?.query_row([key], |row| row.get(0)).optional()?;
-    if let Some(next) = next {
-        tx.conn
-            .prepare_cached("UPDATE run SET ready = (due IS NULL OR due <= ?2) WHERE id = ?1")?
-            .execute((next, nanos(now)))?;
+    Ok(!dead_blocks || !tx.conn.prepare_cached(IS_DEAD_BEFORE)?.exists((key, run))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{options::SqliteOptions, schema};
+
+    /// Each query is one search in an index that holds nothing else: its time does not grow with what waits.
+    #[test]
+    fn finds_who_is_next_without_looking_at_who_waits() {
+        let conn = schema::open_writer(None, &SqliteOptions::default(), &bowline_model::SystemClock).unwrap();
+        let plans = [
+            (COUNT_FRONT, "SEARCH run USING INDEX run_front (key=?)"),
+            (NEXT, "SEARCH run USING INDEX run_held (key=?)"),
+            (IS_DEAD_BEFORE, "SEARCH run USING COVERING INDEX run_dead (key=? AND id<?)"),
+        ];
+        for (sql, plan) in plans {
+            let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            for parameter in 1..=explain.parameter_count() {
+                explain.raw_bind_parameter(parameter, 1).unwrap();
+            }
+            let mut steps = explain.raw_query();
+            let mut found = vec![];
+            while let Some(step) = steps.next().unwrap() {
+                found.push(step.get::<_, String>(3).unwrap());
+            }
+            assert!(found.iter().any(|step| step == plan), "{sql}: {found:?}");
+            assert!(!found.iter().any(|step| step.contains("TEMP B-TREE")), "nothing is sorted: {found:?}");
+        }
     }
-    Ok(())
 }

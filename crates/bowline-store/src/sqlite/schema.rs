@@ -20,7 +20,7 @@ const APPLICATION_ID: i32 = 0x426f_776c;
 /// One change of the schema. Number n leads from version n to n + 1.
 type Migration = fn(&Connection, &dyn Clock) -> rusqlite::Result<()>;
 
-const MIGRATIONS: [Migration; 3] = [create, add_credentials, add_line];
+const MIGRATIONS: [Migration; 4] = [create, add_credentials, add_line, add_flow];
 
 /// How long a connection waits for a lock that another program holds (an `sqlite3` shell, a backup).
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -157,6 +157,11 @@ fn add_credentials(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
 /// Version 3.
 fn add_line(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
     conn.execute_batch(include_str!("line.sql"))
+}
+
+/// Version 4.
+fn add_flow(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
+    conn.execute_batch(include_str!("flow.sql"))
 }
 
 fn cannot_open(path: Option<&Path>, error: &rusqlite::Error) -> StoreError {

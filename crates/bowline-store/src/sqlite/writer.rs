@@ -304,6 +304,7 @@ mod tests {
             build: BuildId::new("1"),
             key_seed: KeySeed(1),
             due: None,
+            flow: Default::default(),
             journal: vec![],
         };
         let event = NewEvent {

@@ -224,6 +224,7 @@ pub(crate) fn run_of(workflow: &str) -> NewRun {
         build: BuildId::new("1.0.0-abc"),
         key_seed: KeySeed(u128::MAX - 7),
         due: None,
+        flow: Default::default(),
         journal: vec![],
     }
 }

@@ -55,6 +55,10 @@ macro_rules! promises {
                     a_dead_letter_that_is_retried_waits_for_who_is_in_front
                     a_held_run_keeps_its_time
                     a_line_survives_the_death_of_its_node
+                    as_many_of_a_key_as_its_rule_allows_go_together
+                    a_dead_letter_that_blocks_holds_back_those_behind_it
+                    a_dead_letter_that_is_retried_is_not_held_by_a_later_one
+                    a_run_brings_its_own_rule
                 }
                 writing {
                     appends_entries_in_order

@@ -6,6 +6,7 @@ mod correct;
 mod crashes;
 mod doors;
 mod fixtures;
+mod flow;
 mod inboxes;
 mod mocks;
 mod offices;

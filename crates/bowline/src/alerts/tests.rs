@@ -97,6 +97,7 @@ async fn store_with_a_dead_letter() -> Arc<dyn Store> {
         build: BuildId::from("1.0.0"),
         key_seed: KeySeed(1),
         due: None,
+        flow: Default::default(),
         journal: vec![],
     };
     let event = NewEvent {

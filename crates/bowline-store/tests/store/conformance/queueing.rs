@@ -1,6 +1,6 @@
 //! Runs that share a key go one at a time.
 
-use bowline_model::{NewRun, Run, RunId, RunState};
+use bowline_model::{Line, NewRun, OnDead, Run, RunFlow, RunId, RunState};
 use bowline_store::Transition;
 use jiff::Timestamp;
 
@@ -129,4 +129,76 @@ pub(crate) async fn a_line_survives_the_death_of_its_node(bench: &mut Bench) {
     assert_eq!(again.id, first);
     end(bench, &again, Transition::Complete).await;
     assert_eq!(bench.claim_one("w", at(4)).await.id, second);
+}
+
+fn lined(key: &str, together_max: u32, on_dead: OnDead) -> NewRun {
+    let flow = RunFlow { line: Line { together_max, on_dead }, ..RunFlow::default() };
+    NewRun { key: Some(key.to_owned()), flow, ..run_of("w") }
+}
+
+async fn queue_lined(bench: &Bench, events: &[&str], run: &NewRun) -> Vec<RunId> {
+    let mut runs = vec![];
+    for event in events {
+        runs.push(bench.accept(event, vec![run.clone()]).await.1[0]);
+    }
+    runs
+}
+
+async fn operate(bench: &Bench, run: RunId, to: RunState, now: i64) {
+    bench.store().operate(bench.operation(&bench.run(run).await, to, vec![], at(now))).await.unwrap();
+}
+
+pub(crate) async fn as_many_of_a_key_as_its_rule_allows_go_together(bench: &mut Bench) {
+    let runs = queue_lined(bench, &["1", "2", "3", "4", "5"], &lined("a", 2, OnDead::Continue)).await;
+    let other = queue_lined(bench, &["6"], &lined("b", 2, OnDead::Continue)).await[0];
+    assert_eq!(ids(&bench.claim("w", at(1)).await), [runs[0], runs[1], other]);
+    end(bench, &bench.run(runs[1]).await, Transition::Wait { due: Some(at(50)) }).await;
+    assert!(bench.claim("w", at(4)).await.is_empty(), "who waits is under way");
+    end(bench, &bench.run(runs[0]).await, Transition::Complete).await;
+    assert_eq!(ids(&bench.claim("w", at(4)).await), [runs[2]]);
+    assert_eq!(ids(&bench.claim("w", at(50)).await), [runs[1]]);
+    end(bench, &bench.run(runs[1]).await, Transition::Complete).await;
+    end(bench, &bench.run(runs[2]).await, Transition::Cancel).await;
+    assert_eq!(ids(&bench.claim("w", at(51)).await), [runs[3], runs[4]]);
+}
+
+pub(crate) async fn a_dead_letter_that_blocks_holds_back_those_behind_it(bench: &mut Bench) {
+    let runs = queue_lined(bench, &["1", "2"], &lined("a", 1, OnDead::Block)).await;
+    let other = queue_lined(bench, &["3"], &lined("b", 1, OnDead::Block)).await[0];
+    end(bench, &bench.claim("w", at(1)).await[0], dead()).await;
+    let late = queue_lined(bench, &["4"], &lined("a", 1, OnDead::Block)).await[0];
+    assert!(bench.claim("w", at(4)).await.is_empty());
+    end(bench, &bench.run(other).await, Transition::Complete).await;
+    operate(bench, runs[0], RunState::Queued, 5).await;
+    let retried = bench.claim_one("w", at(6)).await;
+    assert_eq!(retried.id, runs[0], "retried, it keeps its place");
+    end(bench, &retried, dead()).await;
+    assert!(bench.claim("w", at(7)).await.is_empty());
+    operate(bench, runs[0], RunState::Cancelled, 8).await;
+    let next = bench.claim_one("w", at(9)).await;
+    assert_eq!(next.id, runs[1]);
+    end(bench, &next, Transition::Complete).await;
+    assert_eq!(bench.claim_one("w", at(10)).await.id, late);
+}
+
+pub(crate) async fn a_dead_letter_that_is_retried_is_not_held_by_a_later_one(bench: &mut Bench) {
+    let runs = queue_lined(bench, &["1", "2", "3"], &lined("a", 2, OnDead::Block)).await;
+    for run in bench.claim("w", at(1)).await {
+        end(bench, &run, dead()).await;
+    }
+    operate(bench, runs[1], RunState::Queued, 5).await;
+    assert!(bench.claim("w", at(6)).await.is_empty(), "the older one holds it back");
+    operate(bench, runs[0], RunState::Queued, 7).await;
+    assert_eq!(ids(&bench.claim("w", at(8)).await), [runs[0], runs[1]]);
+    end(bench, &bench.run(runs[0]).await, Transition::Complete).await;
+    assert_eq!(bench.claim_one("w", at(9)).await.id, runs[2]);
+}
+
+pub(crate) async fn a_run_brings_its_own_rule(bench: &mut Bench) {
+    let alone = queue_lined(bench, &["1", "2"], &lined("a", 1, OnDead::Block)).await;
+    let free = queue_lined(bench, &["3", "4"], &lined("a", 3, OnDead::Continue)).await;
+    end(bench, &bench.claim_one("w", at(1)).await, dead()).await;
+    assert!(bench.claim("w", at(4)).await.is_empty(), "nobody overtakes who is held back");
+    operate(bench, alone[1], RunState::Cancelled, 5).await;
+    assert_eq!(ids(&bench.claim("w", at(6)).await), free);
 }

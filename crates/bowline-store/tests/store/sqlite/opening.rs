@@ -125,7 +125,7 @@ async fn marks_the_file_and_leaves_no_log_behind() {
     assert_eq!(store.run(RunId(1)).await.unwrap(), None);
     store.close().await.unwrap();
     assert_eq!(ask(&path, "PRAGMA application_id"), 0x426f_776c);
-    assert_eq!(ask(&path, "PRAGMA user_version"), 3);
+    assert_eq!(ask(&path, "PRAGMA user_version"), 4);
     assert!(!folder.path().join("bowline.db-wal").exists());
 }
 
@@ -152,12 +152,17 @@ async fn brings_a_file_of_version_1_to_this_builds() {
     let store = open(&path);
     store.accept(Batch { events: vec![event("1", vec![run_of("a")])], ..Batch::default() }).await.unwrap();
     store.close().await.unwrap();
-    let as_it_was =
-        "DROP TABLE credential; DROP TABLE credential_lease; DROP INDEX run_key; PRAGMA user_version = 1;";
+    let as_it_was = "DROP TABLE credential; DROP TABLE credential_lease; DROP TABLE rate; DROP TABLE batch; \
+         DROP TABLE pause; DROP INDEX run_front; DROP INDEX run_held; DROP INDEX run_dead; DROP INDEX run_unique; \
+         DROP INDEX run_gather; DROP INDEX run_rated; ALTER TABLE run DROP COLUMN together_max; \
+         ALTER TABLE run DROP COLUMN dead_blocks; ALTER TABLE run DROP COLUMN unique_key; \
+         ALTER TABLE run DROP COLUMN rate; ALTER TABLE run DROP COLUMN gather; \
+         ALTER TABLE run DROP COLUMN gather_until; ALTER TABLE run DROP COLUMN gather_left; \
+         ALTER TABLE run DROP COLUMN gather_bytes; PRAGMA user_version = 1;";
     Connection::open(&path).unwrap().execute_batch(as_it_was).unwrap();
     let store = open(&path);
     store.save("crm", 0, Secret::new("sealed"), None).await.unwrap();
     assert_eq!(store.load("crm").await.unwrap().unwrap().value.expose(), "sealed");
     assert!(store.run(RunId(1)).await.unwrap().is_some());
-    assert_eq!(ask(&path, "PRAGMA user_version"), 3);
+    assert_eq!(ask(&path, "PRAGMA user_version"), 4);
 }

@@ -33,7 +33,8 @@ impl Local {
         let store: Arc<dyn Store> = Arc::new(store);
         // Nobody to wake: the next server looks at every queued run.
         let poke = Arc::new(|| ());
-        let commands = Commands::new(store.clone(), context.clock.clone(), context.build.clone(), poke);
+        let commands = Commands::new(store.clone(), context.clock.clone(), context.build.clone(), poke)
+            .flow_rules(context.rules.clone());
         Ok(Self { store, commands })
     }
 

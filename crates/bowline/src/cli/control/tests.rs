@@ -7,8 +7,8 @@ use std::{
 
 use bowline_dashboard::{Admin, health::Progress};
 use bowline_model::{
-    BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Failure, Family, KeySeed, NewEvent,
-    NewRun, Position, RunState, ScopePath, Seq, SystemClock,
+    BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Failure, Family, FlowRules, KeySeed,
+    NewEvent, NewRun, Position, RunState, ScopePath, Seq, SystemClock,
 };
 use bowline_store::{Batch, Claim, RunWrite, SqliteOptions, SqliteStore, Store, Transition};
 use tempfile::TempDir;
@@ -26,6 +26,7 @@ fn context(folder: &TempDir) -> CliContext {
     CliContext {
         app: "shop".to_owned(),
         build: BuildId::from("1"),
+        rules: FlowRules::default(),
         clock: Arc::new(SystemClock),
         store: folder.path().join("bowline.db"),
         listen: NOWHERE,
@@ -82,6 +83,7 @@ fn new_run() -> NewRun {
         build: BuildId::from("1"),
         key_seed: KeySeed(1),
         due: None,
+        flow: Default::default(),
         journal: vec![],
     }
 }
