@@ -152,7 +152,7 @@ pub(crate) async fn as_many_of_a_key_as_its_rule_allows_go_together(bench: &mut 
     let runs = queue_lined(bench, &["1", "2", "3", "4", "5"], &lined("a", 2, OnDead::Continue)).await;
     let other = queue_lined(bench, &["6"], &lined("b", 2, OnDead::Continue)).await[0];
     assert_eq!(ids(&bench.claim("w", at(1)).await), [runs[0], runs[1], other]);
-    end(bench, &bench.run(runs[1]).await, Transition::Wait { due: Some(at(50)) }).await;
+    end(bench, &bench.run(runs[1]).await, Transition::Wait { due: Some(at(50)), seen: None }).await;
     assert!(bench.claim("w", at(4)).await.is_empty(), "who waits is under way");
     end(bench, &bench.run(runs[0]).await, Transition::Complete).await;
     assert_eq!(ids(&bench.claim("w", at(4)).await), [runs[2]]);
