@@ -13,6 +13,9 @@
 //! | `queue`, `threads`, `writer`, `transaction` | how a write gets to the disk |
 //! | `accept`, `claim`, `progress`, `operate`, `journal`, `node`, `tidy` | the writes |
 //! | `line` | runs that share a key, one at a time |
+//! | `also`, `ask` | what a run's write changes besides |
+//! | `mail`, `mailbox`, `mailed` | messages to runs, where they wait for them, who is told |
+//! | `child` | runs that runs start |
 //! | `credentials` | sealed tokens, and who may refresh them |
 //! | `readers`, `read`, `fresh` | the reads |
 //! | `ends` | who waits for a run's end |
@@ -20,8 +23,10 @@
 //! | `failure` | what tests let go wrong |
 
 mod accept;
+mod also;
 mod ask;
 mod checkpoint;
+mod child;
 mod claim;
 mod credentials;
 mod disk;
@@ -32,6 +37,9 @@ mod fresh;
 mod journal;
 mod line;
 mod lock;
+mod mail;
+mod mailbox;
+mod mailed;
 mod names;
 mod node;
 mod operate;
@@ -73,6 +81,7 @@ use ends::Ends;
 use fault::Fault;
 use fresh::Fresh;
 use lock::Lock;
+use mailed::{Mailed, Told};
 use queue::{Queue, WhenFull, Write};
 use readers::{Readers, Snapshot};
 use threads::Threads;
@@ -117,6 +126,7 @@ pub struct SqliteStore {
     readers: Option<Readers>,
     fresh: Arc<Fresh>,
     ends: Arc<Ends>,
+    mailed: Arc<Mailed>,
     disk: Option<Disk>,
     options: SqliteOptions,
     clock: Arc<dyn Clock>,
@@ -170,7 +180,7 @@ impl SqliteStore {
         let (checkpoints, woken) = Checkpoints::new(Arc::clone(&wal), options.wal_bytes_alert);
         let writer = Writer::open(Some(path.clone()), options.clone(), Arc::clone(&clock), Arc::clone(&wal))?
             .with_checkpoints(Some(checkpoints));
-        let (fresh, ends) = (writer.fresh(), writer.ends());
+        let (fresh, ends, mailed) = (writer.fresh(), writer.ends(), writer.mailed());
         let checkpointer = Checkpointer::open(&path, &options, wal)?;
         let (mut read_threads, mut write_threads) = (Threads::default(), Threads::default());
         let readers = Readers::start(&path, &options, &clock, &mut read_threads)?;
@@ -188,6 +198,7 @@ impl SqliteStore {
             readers: Some(readers),
             fresh,
             ends,
+            mailed,
             disk,
             options,
             clock,
@@ -206,7 +217,7 @@ impl SqliteStore {
     /// None.
     pub fn in_memory(options: SqliteOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let writer = Writer::open(None, options.clone(), Arc::clone(&clock), Arc::default())?;
-        let (fresh, ends) = (writer.fresh(), writer.ends());
+        let (fresh, ends, mailed) = (writer.fresh(), writer.ends(), writer.mailed());
         let (queue, jobs) = Queue::new(options.queue_len_max.get(), options.queue_bytes_max);
         let mut write_threads = Threads::default();
         write_threads.spawn("bowline-write", move || writer.run(jobs))?;
@@ -215,6 +226,7 @@ impl SqliteStore {
             readers: None,
             fresh,
             ends,
+            mailed,
             disk: None,
             options,
             clock,
@@ -295,10 +307,30 @@ impl SqliteStore {
         self.queue.submit(accept, WhenFull::Refuse).await
     }
 
+    async fn post_message(&self, post: Post) -> Result<Posted, StoreError> {
+        if let Some(disk) = &self.disk {
+            disk.check()?;
+        }
+        self.queue.submit(post, WhenFull::Refuse).await
+    }
+
+    async fn next_mailed(&self) -> Result<Vec<RunId>, StoreError> {
+        match self.mailed.next().await {
+            Told::Runs(runs) => Ok(runs),
+            Told::Overfull(look) => {
+                let runs = self.read(mail::running_with_mail).await?;
+                look.done();
+                Ok(runs)
+            }
+            Told::Closed => Err(queue::closed()),
+        }
+    }
+
     /// Tells the readers to end. They go before the writer, so that they hold up its last checkpoint in nothing.
     fn end_reads(&self) -> Threads {
         self.fresh.close();
         self.ends.close();
+        self.mailed.close();
         if let Some(readers) = &self.readers {
             readers.close();
         }
@@ -383,10 +415,6 @@ where
     }
 }
 
-fn no_mail() -> StoreError {
-    StoreError::new(StoreErrorKind::Limit, "messages to runs: not in this build")
-}
-
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 impl Store for SqliteStore {
@@ -414,20 +442,20 @@ impl Store for SqliteStore {
         Box::pin(self.queue.submit(operation, WhenFull::Wait))
     }
 
-    fn post(&self, _: Post) -> Answer<'_, Posted> {
-        Box::pin(std::future::ready(Err(no_mail())))
+    fn post(&self, post: Post) -> Answer<'_, Posted> {
+        Box::pin(self.post_message(post))
     }
 
-    fn mail(&self, _: RunId) -> Answer<'_, Vec<Message>> {
-        Box::pin(std::future::ready(Err(no_mail())))
+    fn mail(&self, run: RunId) -> Answer<'_, Vec<Message>> {
+        Box::pin(self.read(move |at| Ok(mail::unread(at.conn, run)?)))
     }
 
     fn mailed(&self) -> Answer<'_, Vec<RunId>> {
-        Box::pin(std::future::pending())
+        Box::pin(self.next_mailed())
     }
 
-    fn mailboxes(&self, _: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
-        Box::pin(std::future::ready(Err(no_mail())))
+    fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
+        Box::pin(self.read(move |at| mailbox::list(at, &filter)))
     }
 
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {

@@ -29,7 +29,7 @@ impl Write for Accept {
 
     fn apply(&mut self, tx: &mut Tx<'_>) -> Result<Vec<Accepted>, Fault> {
         self.check(tx)?;
-        self.begin_period_if_due(tx)?;
+        begin_period_if_due(tx, self.now, self.period, self.period_bytes_max)?;
         if let Some(cursor) = &self.batch.cursor {
             move_cursor(tx, cursor)?;
         }
@@ -81,21 +81,26 @@ impl Accept {
         }
         Ok(())
     }
-
-    fn begin_period_if_due(&self, tx: &mut Tx<'_>) -> Result<(), Fault> {
-        let current = tx.periods.current();
-        let is_empty = current.event_first > tx.ledger.event_last && current.run_first > tx.ledger.run_last;
-        let is_old = self.now.duration_since(current.opened_at).unsigned_abs() >= self.period;
-        let bytes_max = self.period_bytes_max.saturating_mul(1 + tx.periods.len() / PERIODS_OF_ONE_SIZE);
-        let is_large = u64::try_from(tx.ledger.period_bytes).unwrap_or(0) >= bytes_max;
-        if !is_empty && (is_old || is_large) {
-            period::begin_next(tx, self.now)?;
-        }
-        Ok(())
-    }
 }
 
-fn check_event(event: &NewEvent) -> Result<(), Fault> {
+fn begin_period_if_due(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    period: std::time::Duration,
+    bytes_max: u64,
+) -> Result<(), Fault> {
+    let current = tx.periods.current();
+    let is_empty = current.event_first > tx.ledger.event_last && current.run_first > tx.ledger.run_last;
+    let is_old = now.duration_since(current.opened_at).unsigned_abs() >= period;
+    let bytes_max = bytes_max.saturating_mul(1 + tx.periods.len() / PERIODS_OF_ONE_SIZE);
+    let is_large = u64::try_from(tx.ledger.period_bytes).unwrap_or(0) >= bytes_max;
+    if !is_empty && (is_old || is_large) {
+        period::begin_next(tx, now)?;
+    }
+    Ok(())
+}
+
+pub(super) fn check_event(event: &NewEvent) -> Result<(), Fault> {
     let (key, body) = (event.dedupe_key.len(), event.body.len());
     if key > DEDUPE_KEY_BYTES_MAX {
         let message =
@@ -136,24 +141,44 @@ fn accept_one(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accepted, Fault> {
     if let Some(known) = known_event(tx, source, event)? {
         return Ok(known);
     }
-    tx.ledger.event_last += 1;
-    let id = tx.ledger.event_last;
-    let run_first = tx.ledger.run_last + 1;
-    let run_count = i64::try_from(event.runs.len()).expect("a count of runs fits 64 bits");
-    insert_event(tx, id, source, event, (run_first, run_count))?;
+    let (id, runs) = insert_all(tx, source, event)?;
+    let run_count = i64::try_from(runs.len()).expect("a count of runs fits 64 bits");
+    let run_first = tx.ledger.run_last - run_count + 1;
     tx.conn
         .prepare_cached(
             "INSERT INTO dedupe (source, key, event, run_first, run_count, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
              ON CONFLICT DO UPDATE SET (event, run_first, run_count, until) = \
              (excluded.event, excluded.run_first, excluded.run_count, excluded.until)",
         )?
-        .execute((source, &event.dedupe_key, id, run_first, run_count, nanos(event.dedupe_until)))?;
+        .execute((source, &event.dedupe_key, id.0, run_first, run_count, nanos(event.dedupe_until)))?;
+    Ok(Accepted::New { event: id, runs })
+}
+
+/// The event of a run that another run starts. Whether it is known is that one's matter.
+pub(super) fn start_one(
+    tx: &mut Tx<'_>,
+    source: i64,
+    event: &NewEvent,
+    now: Timestamp,
+) -> Result<RunId, Fault> {
+    begin_period_if_due(tx, now, tx.options.period, tx.options.period_bytes_max)?;
+    let (_, runs) = insert_all(tx, source, event)?;
+    Ok(*runs.first().expect("a start has one run"))
+}
+
+/// A new event with its runs.
+fn insert_all(tx: &mut Tx<'_>, source: i64, event: &NewEvent) -> Result<(EventId, Vec<RunId>), Fault> {
+    tx.ledger.event_last += 1;
+    let id = tx.ledger.event_last;
+    let run_first = tx.ledger.run_last + 1;
+    let run_count = i64::try_from(event.runs.len()).expect("a count of runs fits 64 bits");
+    insert_event(tx, id, source, event, (run_first, run_count))?;
     let mut runs = Vec::with_capacity(event.runs.len());
     for run in &event.runs {
         runs.push(insert_run(tx, EventId(id), run, event.received_at)?);
     }
     tx.ledger.accepted_at = tx.ledger.accepted_at.max(event.received_at);
-    Ok(Accepted::New { event: EventId(id), runs })
+    Ok((EventId(id), runs))
 }
 
 fn known_event(tx: &mut Tx<'_>, source: i64, event: &NewEvent) -> Result<Option<Accepted>, Fault> {

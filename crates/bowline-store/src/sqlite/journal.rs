@@ -1,7 +1,7 @@
-//! A run's journal: only ever appended to.
+//! A run's journal: only ever appended to, but that entries of a loop's ended items are removed. Their places stay taken.
 
-use bowline_model::{Entry, EntryKind, Position, RunId, entry::ENTRY_FORMAT};
-use rusqlite::params;
+use bowline_model::{Entry, EntryKind, Payload, Position, RunId, Seq, entry::ENTRY_FORMAT};
+use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::{Fault, refused},
@@ -68,18 +68,38 @@ pub(super) fn append(tx: &mut Tx<'_>, run: RunId, home: i64, entries: &[Entry]) 
     Ok(())
 }
 
-/// Whether exactly these entries are in the journal already.
-pub(super) fn holds(tx: &mut Tx<'_>, run: RunId, home: i64, entries: &[Entry]) -> Result<bool, Fault> {
+/// Whether exactly these entries are in the journal already; of one of them, `answered`, whatever its payload.
+pub(super) fn holds<'e>(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    home: i64,
+    entries: impl Iterator<Item = &'e Entry>,
+    answered: Option<Seq>,
+) -> Result<bool, Fault> {
     let mut query =
         tx.conn.prepare_cached(&format!("SELECT {ENTRY_COLUMNS} FROM entry_{home} WHERE id = ?1"))?;
     for entry in entries {
         let mut rows = query.query([entry_id(run, entry.seq.0)])?;
         let Some(found) = rows.next()? else { return Ok(false) };
-        if row::entry(tx.conn, tx.names, found)? != *entry {
+        let mut found = row::entry(tx.conn, tx.names, found)?;
+        if answered == Some(entry.seq) {
+            found.payload.clone_from(&entry.payload);
+        }
+        if found != *entry {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// An entry's payload.
+pub(super) fn payload(tx: &Tx<'_>, run: RunId, home: i64, seq: Seq) -> rusqlite::Result<Option<Payload>> {
+    let found: Option<Option<Vec<u8>>> = tx
+        .conn
+        .prepare_cached(&format!("SELECT payload FROM entry_{home} WHERE id = ?1"))?
+        .query_row([entry_id(run, seq.0)], |row| row.get(0))
+        .optional()?;
+    Ok(found.flatten().map(Payload::from_stored))
 }
 
 /// Whether an entry shows that the run got on since its last crash.

@@ -3,8 +3,9 @@
 use bowline_model::{RunId, RunState};
 
 use super::{
+    also,
     fault::{Fault, refused},
-    journal, line,
+    journal, line, mail,
     progress::{Standing, Step, ended, standing},
     queue::{News, Write},
     row::{RUN_COLUMNS, nanos},
@@ -38,7 +39,10 @@ impl Write for Operation {
                 forget_reason(tx, self.run)?;
                 line::wait_in_line(tx, is.key.as_deref(), self.run.0, self.now)?;
             }
-            RunState::Waiting => step.wait(tx, None)?,
+            RunState::Waiting => {
+                step.wait(tx, None)?;
+                mail::wake_if_unseen(tx, self.run, None, self.now)?;
+            }
             RunState::Completed => step.end(tx, self.to, is.home)?,
             RunState::Cancelled => {
                 step.tell_why(tx, &self.entries)?;
@@ -48,6 +52,7 @@ impl Write for Operation {
             RunState::Running => unreachable!("the check refuses it"),
         }
         if !self.to.is_open() {
+            also::ended(tx, self.run, self.to, is.home, self.now)?;
             line::pass_on(tx, is.key.as_deref(), self.now)?;
         }
         tx.moved(self.expect, self.to);

@@ -54,3 +54,4 @@ CREATE TABLE past_{no} (
     dead_reason INTEGER,
     summary TEXT
 ) STRICT;
+CREATE INDEX past_{no}_parent ON past_{no} (parent, id) WHERE parent IS NOT NULL;

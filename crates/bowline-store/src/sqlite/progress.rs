@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
 use super::{
-    ask,
+    also, ask, child,
     fault::{Fault, refused, unreadable},
-    journal, line, period,
+    journal, line, mail, period,
     queue::{News, Write},
     row::{RUN_COLUMNS, nanos, time},
     transaction::Tx,
 };
-use crate::{RunWrite, StoreErrorKind, Transition, Written};
+use crate::{Answered, RunWrite, StoreErrorKind, Transition, Written};
 
 /// What decides whether a write to a run is allowed.
 pub(super) struct Standing {
@@ -37,14 +37,21 @@ impl Write for RunWrite {
             return self.repeated_transition(tx, standing);
         };
         if self.is_repeated_append(tx, held)? {
-            return Ok(Written::new(held.state));
+            return self.answered_before(tx, held.state, held.home);
         }
         journal::check(self.run, &self.entries, held.journal_len)?;
+        also::check(tx, self, held.journal_len)?;
         let mut written = Written::new(RunState::Running);
         if let Some(ask) = &self.also.ask {
-            written.answer = Some(ask::answer(tx, self.run, ask)?);
+            let answer = ask::answer(tx, self.run, ask)?;
+            let failed = self.record(&answer);
+            written.answer = Some(answer);
+            if failed {
+                return Ok(written);
+            }
         }
         journal::append(tx, self.run, held.home, &self.entries)?;
+        written.started = also::apply(tx, self, held.home)?;
         let journal_len = held.journal_len + journal::len(&self.entries);
         let is_progress = self.entries.iter().any(journal::is_progress);
         let step = Step { run: self.run, journal_len, is_progress, now: self.now };
@@ -56,7 +63,10 @@ impl Write for RunWrite {
         };
         let target = target(transition);
         match transition {
-            Transition::Wait { due, .. } => step.wait(tx, *due)?,
+            Transition::Wait { due, seen } => {
+                step.wait(tx, *due)?;
+                mail::wake_if_unseen(tx, self.run, *seen, self.now)?;
+            }
             Transition::Release => step.release(tx)?,
             Transition::Complete => step.end(tx, target, held.home)?,
             Transition::Cancel => {
@@ -66,6 +76,7 @@ impl Write for RunWrite {
             Transition::DeadLetter { reason, summary } => step.dead_letter(tx, *reason, summary)?,
         }
         if !target.is_open() {
+            also::ended(tx, self.run, target, held.home, self.now)?;
             line::pass_on(tx, held.key.as_deref(), self.now)?;
         }
         tx.moved(RunState::Running, target);
@@ -74,7 +85,7 @@ impl Write for RunWrite {
     }
 
     fn payload_bytes(&self) -> usize {
-        journal::bytes(&self.entries)
+        journal::bytes(&self.entries) + also::bytes(&self.also)
     }
 
     fn committed(&mut self, written: &Written, news: &mut News<'_>) {
@@ -86,13 +97,44 @@ impl Write for RunWrite {
 }
 
 impl RunWrite {
+    /// Puts the store's answer into the last entry. Whether there is none, as the user's SQL failed.
+    fn record(&mut self, answer: &Answered) -> bool {
+        match answer {
+            Answered::Value(value) => {
+                if let Some(last) = self.entries.last_mut() {
+                    last.payload = Some(value.clone());
+                }
+                false
+            }
+            Answered::Failed(_) => true,
+        }
+    }
+
+    /// Whether its entries are in the journal, but for those that it removed itself. What the store answered is not the
+    /// caller's to know.
+    fn is_recorded(&self, tx: &mut Tx<'_>, home: i64) -> Result<bool, Fault> {
+        let stays = |entry: &&Entry| !self.also.compact.contains(&entry.seq);
+        let answered = self.also.ask.as_ref().and_then(|_| self.entries.last()).map(|last| last.seq);
+        journal::holds(tx, self.run, home, self.entries.iter().filter(stays), answered)
+    }
+
+    /// What the first copy of this write was answered.
+    fn answered_before(&self, tx: &mut Tx<'_>, state: RunState, home: i64) -> Result<Written, Fault> {
+        let mut written = Written::new(state);
+        written.started = child::started_before(tx, self.run, &self.also.starts)?;
+        if let (Some(_), Some(last)) = (&self.also.ask, self.entries.last()) {
+            written.answer = journal::payload(tx, self.run, home, last.seq)?.map(Answered::Value);
+        }
+        Ok(written)
+    }
+
     /// Whether these entries were appended before: a write whose answer was lost comes again.
     fn is_repeated_append(&self, tx: &mut Tx<'_>, held: &Standing) -> Result<bool, Fault> {
         let is_below = |first: &bowline_model::Entry| first.seq.0 <= held.journal_len;
         if self.transition.is_some() || !self.entries.first().is_some_and(is_below) {
             return Ok(false);
         }
-        journal::holds(tx, self.run, held.home, &self.entries)
+        self.is_recorded(tx, held.home)
     }
 
     /// The answer to a write under an epoch that is over: `Stale`, unless it is this very write that ended it.
@@ -110,8 +152,8 @@ impl RunWrite {
         let is_same = standing.epoch == self.epoch
             && standing.state == target
             && nanos(standing.changed_at) == nanos(self.now);
-        if is_same && journal::holds(tx, self.run, standing.home, &self.entries)? {
-            return Ok(Written::new(target));
+        if is_same && self.is_recorded(tx, standing.home)? {
+            return self.answered_before(tx, target, standing.home);
         }
         Err(stale())
     }

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params, types::Value};
 
 use super::{
     fault::{Fault, refused},
-    period,
+    mail, period,
     readers::Snapshot,
     row::{self, ENTRY_COLUMNS, EVENT_COLUMNS, RUN_COLUMNS, entry_ids, nanos, time},
     transaction::Ledger,
@@ -107,7 +107,7 @@ fn history(at: &mut Snapshot<'_>, run: RunId) -> Result<History, Fault> {
     let event = event(at, found.event)?.ok_or_else(|| missing(format!("event {}", found.event)))?;
     // Most claimed runs are new: no need to look for their journal.
     let journal = if found.journal_len > 0 { journal_in(at, run, home)? } else { vec![] };
-    Ok(History { event, journal, mail: vec![] })
+    Ok(History { event, journal, mail: mail::unread(at.conn, run)? })
 }
 
 /// [`Store::runs`](crate::Store::runs).
@@ -126,7 +126,8 @@ pub(super) fn runs(at: &mut Snapshot<'_>, filter: &RunFilter) -> Result<Vec<Run>
     if let Some(event) = filter.event {
         return runs_of_event(at, event, filter, limit);
     }
-    let page = Page { before: filter.before.map_or(i64::MAX, |run| run.0), workflow, limit };
+    let parent = filter.parent.map(|run| run.0);
+    let page = Page { before: filter.before.map_or(i64::MAX, |run| run.0), workflow, parent, limit };
     let is_wanted = |state: &RunState| filter.states.is_empty() || filter.states.contains(state);
     let mut runs = vec![];
     for state in RunState::ALL.iter().filter(|state| is_hot(**state) && is_wanted(state)) {
@@ -156,6 +157,7 @@ fn newest(runs: &mut Vec<Run>, limit: usize) {
 struct Page {
     before: i64,
     workflow: Option<i64>,
+    parent: Option<i64>,
     limit: usize,
 }
 
@@ -165,8 +167,12 @@ impl Page {
         // The state is a literal, so that the index of that state serves.
         let state = state.map_or(String::new(), |state| format!("AND state = {} ", state.code()));
         let workflow = if self.workflow.is_some() { "AND workflow = ?3 " } else { "" };
+        let (index, parent) = match self.parent {
+            Some(parent) => (format!("INDEXED BY {table}_parent "), format!("AND parent = {parent} ")),
+            None => (String::new(), String::new()),
+        };
         let mut query = at.conn.prepare_cached(&format!(
-            "SELECT {RUN_COLUMNS} FROM {table} WHERE id < ?1 {state}{workflow}ORDER BY id DESC LIMIT ?2"
+            "SELECT {RUN_COLUMNS} FROM {table} {index}WHERE id < ?1 {parent}{state}{workflow}ORDER BY id DESC LIMIT ?2"
         ))?;
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let mut rows = match self.workflow {
@@ -215,6 +221,7 @@ fn runs_of_event(
         }
         let found = run(at, id)?.filter(|run| {
             (filter.states.is_empty() || filter.states.contains(&run.state))
+                && filter.parent.is_none_or(|parent| run.parent == Some(parent))
                 && filter.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
         });
         runs.extend(found);

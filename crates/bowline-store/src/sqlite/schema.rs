@@ -20,7 +20,7 @@ const APPLICATION_ID: i32 = 0x426f_776c;
 /// One change of the schema. Number n leads from version n to n + 1.
 type Migration = fn(&Connection, &dyn Clock) -> rusqlite::Result<()>;
 
-const MIGRATIONS: [Migration; 4] = [create, add_credentials, add_line, add_flow];
+const MIGRATIONS: [Migration; 5] = [create, add_credentials, add_line, add_flow, add_mail];
 
 /// How long a connection waits for a lock that another program holds (an `sqlite3` shell, a backup).
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -162,6 +162,18 @@ fn add_line(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
 /// Version 4.
 fn add_flow(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
     conn.execute_batch(include_str!("flow.sql"))
+}
+
+/// Version 5.
+fn add_mail(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
+    conn.execute_batch(include_str!("mail.sql"))?;
+    for no in period::newest_first(conn)? {
+        // Those of a store that is created now have it.
+        conn.execute_batch(&format!(
+            "CREATE INDEX IF NOT EXISTS past_{no}_parent ON past_{no} (parent, id) WHERE parent IS NOT NULL"
+        ))?;
+    }
+    Ok(())
 }
 
 fn cannot_open(path: Option<&Path>, error: &rusqlite::Error) -> StoreError {

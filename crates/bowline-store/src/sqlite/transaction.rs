@@ -1,12 +1,13 @@
 //! What a write sees: the open transaction, and what the writer knows besides the tables.
 
-use bowline_model::RunState;
+use bowline_model::{RunId, RunState};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
     failure::Failure,
     names::Names,
+    options::SqliteOptions,
     period::Periods,
     row::{nanos, time},
 };
@@ -17,6 +18,9 @@ pub(super) struct Tx<'c> {
     pub(super) ledger: &'c mut Ledger,
     pub(super) names: &'c mut Names,
     pub(super) periods: &'c mut Periods,
+    pub(super) options: &'c SqliteOptions,
+    /// Runs for which the transaction brings messages.
+    pub(super) mailed: &'c mut Vec<RunId>,
     /// What goes wrong with the next transaction.
     pub(super) failure: &'c mut Option<Failure>,
 }

@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use bowline_model::Clock;
+use bowline_model::{Clock, RunId};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 
@@ -15,6 +15,7 @@ use super::{
     failure::{self, Failure},
     fault::{Fault, is_in_doubt, store_error},
     fresh::Fresh,
+    mailed::Mailed,
     names::Names,
     options::SqliteOptions,
     period::Periods,
@@ -34,6 +35,9 @@ pub(super) struct Writer {
     checkpoints: Option<Checkpoints>,
     fresh: Arc<Fresh>,
     ends: Arc<Ends>,
+    mailed: Arc<Mailed>,
+    /// Runs for which the last transaction brought messages.
+    told: Vec<RunId>,
 }
 
 /// A connection, and what is known of the tables behind it.
@@ -62,8 +66,18 @@ impl Writer {
         wal: Arc<WalSize>,
     ) -> Result<Self, StoreError> {
         let open = open(path.as_deref(), &options, &*clock, &wal)?;
-        let (fresh, ends) = (Arc::default(), Arc::default());
-        Ok(Self { path, options, clock, open: Some(open), wal, checkpoints: None, fresh, ends })
+        Ok(Self {
+            path,
+            options,
+            clock,
+            open: Some(open),
+            wal,
+            checkpoints: None,
+            fresh: Arc::default(),
+            ends: Arc::default(),
+            mailed: Arc::default(),
+            told: vec![],
+        })
     }
 
     /// What the writer keeps of what it accepted last.
@@ -74,6 +88,11 @@ impl Writer {
     /// Whom the writer tells of runs that ended.
     pub(super) fn ends(&self) -> Arc<Ends> {
         Arc::clone(&self.ends)
+    }
+
+    /// Whom the writer tells of runs with new messages.
+    pub(super) fn mailed(&self) -> Arc<Mailed> {
+        Arc::clone(&self.mailed)
     }
 
     /// Tells the writer whom to ask for checkpoints.
@@ -138,9 +157,13 @@ impl Writer {
         let ended = {
             let mut news = News { fresh: &mut self.fresh.lock(), ended: vec![] };
             batch.iter_mut().for_each(|job| job.committed(&mut news));
+            for run in &self.told {
+                news.fresh.remove(*run);
+            }
             news.ended
         };
         self.ends.tell(&ended);
+        self.mailed.tell(&self.told);
         for undo in batch.into_iter().filter_map(Job::answer) {
             self.write_singly(undo);
         }
@@ -148,9 +171,14 @@ impl Writer {
 
     /// One transaction. `Err`: nothing of it is on disk.
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-        let open = self.opened()?;
+        let mut told = std::mem::take(&mut self.told);
+        told.clear();
+        self.opened()?;
+        let open = self.open.as_mut().expect("opened above");
         let before = open.ledger;
-        let lost = match open.transact(batch) {
+        let outcome = open.transact(batch, &self.options, &mut told);
+        self.told = told;
+        let lost = match outcome {
             Ok(()) => return Ok(()),
             Err(lost) => lost,
         };
@@ -219,7 +247,12 @@ fn sync(conn: &Connection) -> Result<(), StoreError> {
 }
 
 impl Open {
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Lost> {
+    fn transact(
+        &mut self,
+        batch: &mut [Box<dyn Job>],
+        options: &SqliteOptions,
+        mailed: &mut Vec<RunId>,
+    ) -> Result<(), Lost> {
         let sqlite = |error| Lost::Applying(Fault::Sqlite(error));
         // IMMEDIATE: a transaction that begins as a read and then writes can fail in the middle.
         self.conn
@@ -233,6 +266,8 @@ impl Open {
             ledger: &mut self.ledger,
             names: &mut self.names,
             periods: &mut self.periods,
+            options,
+            mailed,
             failure: &mut self.failure,
         };
         for job in batch {
