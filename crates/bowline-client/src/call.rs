@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use bowline_model::{Attempt, Effect, Fingerprint, Recorded, Repeat, Shape, Verdict};
+use bowline_model::{Attempt, Effect, Fingerprint, Recorded, Repeat, Shape, Verdict, canonical};
 use bytes::Bytes;
 use reqwest::{
     Method,
@@ -14,7 +14,6 @@ use url::form_urlencoded;
 use crate::{
     Api, Response,
     body::Body,
-    canonical,
     read::{Json, Plain, Read},
 };
 

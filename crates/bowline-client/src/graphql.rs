@@ -14,6 +14,7 @@ mod document;
 
 use std::fmt;
 
+use bowline_model::canonical;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -21,7 +22,6 @@ use self::answer::Parts;
 use crate::{
     Api, Call, Pages, Paging,
     call::Decoded,
-    canonical,
     read::{Cost, Read, Said, Unread},
     report,
     scrub::Scrub,

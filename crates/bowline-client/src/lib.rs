@@ -73,7 +73,6 @@ mod attempt;
 mod auth;
 mod body;
 mod cache;
-mod canonical;
 mod certificate;
 mod credential;
 mod decode;

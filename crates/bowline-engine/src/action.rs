@@ -6,9 +6,9 @@
 
 use std::{future::Future, marker::PhantomData, time::Duration};
 
-use bowline_model::{Attempt, Certainty, Effect, Error, Recorded, Repeat, Result, Shape, Verdict};
+use bowline_model::{Attempt, Effect, Error, Recorded, Repeat, Result, Shape, Verdict};
 
-/// How long one attempt of a call may take.
+/// How long one attempt of an effect may take that does not say so itself: of a call.
 pub(crate) const EFFECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one attempt of a closure may take: it may do several things.
 pub(crate) const CLOSURE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -134,7 +134,7 @@ impl<E: Effect> Runnable for OfEffect<E> {
     }
 
     fn attempt_timeout(&self) -> Duration {
-        EFFECT_TIMEOUT
+        self.0.attempt_timeout().unwrap_or(EFFECT_TIMEOUT)
     }
 
     fn attempt(&self, attempt: Attempt) -> impl Future<Output = Verdict<Self::Output>> + Send {
@@ -158,7 +158,7 @@ where
     }
 
     async fn attempt(&self, _: Attempt) -> Verdict<Self::Output> {
-        verdict((self.0)().await.into_result())
+        (self.0)().await.into_result().into()
     }
 }
 
@@ -178,19 +178,6 @@ where
     }
 
     async fn attempt(&self, attempt: Attempt) -> Verdict<Self::Output> {
-        verdict((self.0)(attempt).await.into_result())
-    }
-}
-
-/// A closure's error says itself whether it is definite and whether to try again.
-fn verdict<T>(result: Result<T>) -> Verdict<T> {
-    let failure = match result {
-        Ok(value) => return Verdict::Done(value),
-        Err(error) => error.into_failure(),
-    };
-    match (failure.certainty, failure.retryable) {
-        (Certainty::Refused, true) => Verdict::RetryAfter(failure),
-        (Certainty::Refused, false) => Verdict::Refused(failure),
-        (Certainty::Unknown, _) => Verdict::Unknown(failure),
+        (self.0)(attempt).await.into_result().into()
     }
 }

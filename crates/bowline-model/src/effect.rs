@@ -8,7 +8,7 @@ use std::{future::Future, time::Duration};
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Failure, Fingerprint};
+use crate::{Certainty, Failure, Fingerprint, Result};
 
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,21 @@ impl<T> Verdict<T> {
             Self::Wait { wait, why } => Verdict::Wait { wait, why },
             Self::Refused(failure) => Verdict::Refused(failure),
             Self::Unknown(failure) => Verdict::Unknown(failure),
+        }
+    }
+}
+
+/// A closure's error says itself whether it is definite, and whether to try again.
+impl<T> From<Result<T>> for Verdict<T> {
+    fn from(result: Result<T>) -> Self {
+        let failure = match result {
+            Ok(value) => return Self::Done(value),
+            Err(error) => error.into_failure(),
+        };
+        match (failure.certainty, failure.retryable) {
+            (Certainty::Refused, true) => Self::RetryAfter(failure),
+            (Certainty::Refused, false) => Self::Refused(failure),
+            (Certainty::Unknown, _) => Self::Unknown(failure),
         }
     }
 }
@@ -124,6 +139,11 @@ pub trait Effect: Send + Sync {
 
     /// Describes the effect. Pure and cheap; called once per step.
     fn shape(&self) -> Shape;
+
+    /// How long one attempt may take unless the step says otherwise; `None`: as long as a call, 10 s.
+    fn attempt_timeout(&self) -> Option<Duration> {
+        None
+    }
 
     /// Makes one attempt. Dropping the future gives the attempt up.
     fn attempt(&self, attempt: Attempt) -> impl Future<Output = Verdict<Self::Output>> + Send;

@@ -19,12 +19,14 @@
 //! | [`certificate`](mod@certificate) | when a certificate ends |
 //! | [`alert`] | what a person should hear of at once |
 //! | [`approval`] | a question to a person, and the answer |
+//! | [`canonical`] | JSON whose bytes depend on its value only |
 //! | [`clock`] | the one source of time and randomness |
 //! | [`credential`] | where refreshed tokens live |
 //! | [`secret`], [`variables`] | values that cannot be printed, and where they come from |
 
 pub mod alert;
 pub mod approval;
+pub mod canonical;
 pub mod certificate;
 pub mod clock;
 pub mod credential;

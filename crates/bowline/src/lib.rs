@@ -46,6 +46,7 @@ pub use bowline_client as client;
 pub use bowline_client::{Api, Call, Cursor, GraphQl, OAuth, Page, Pages, Paging, Response, segment};
 pub use bowline_dashboard::Admin;
 pub use bowline_engine::{Context, Step};
+pub use bowline_exec::{Cpu, Exec, ExitMeans, Lane, Printed, cpu};
 pub use bowline_ingress::{
     Schedule, Tick, TriggerKind, TriggerState,
     inbox::InboxFile,
@@ -78,10 +79,11 @@ pub mod prelude {
 
     pub use crate::{
         Adyen, Api, App, Attempt, Bitbucket, Calendly, Call, CatchUp, CloudEvents, Context, Cursor, Discord,
-        DiscordInteractions, Error, Every, Found, GitHub, GitLab, Graph, Hmac, HubSpot, Inbox, InboxFile,
-        Intercom, Linear, Mailgun, Meta, OAuth, OnDead, Overlap, Paddle, Page, Paging, PayPal, Poll, Post,
-        Response, Result, RetryPolicy, Schedule, Secret, SendGrid, Setup, Shopify, Slack, Sns, Square,
-        StandardWebhooks, Stripe, Tick, Twilio, Typeform, Xero, Zendesk, Zoom,
+        DiscordInteractions, Error, Every, Exec, ExitMeans, Found, GitHub, GitLab, Graph, Hmac, HubSpot,
+        Inbox, InboxFile, Intercom, Lane, Linear, Mailgun, Meta, OAuth, OnDead, Overlap, Paddle, Page,
+        Paging, PayPal, Poll, Post, Response, Result, RetryPolicy, Schedule, Secret, SendGrid, Setup,
+        Shopify, Slack, Sns, Square, StandardWebhooks, Stripe, Tick, Twilio, Typeform, Xero, Zendesk, Zoom,
+        cpu,
         time::{days, hours, minutes, secs},
         workflow,
     };

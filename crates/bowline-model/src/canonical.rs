@@ -9,7 +9,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// Encodes a value with the keys of all its objects sorted.
-pub(crate) fn to_json<B: Serialize + ?Sized>(value: &B) -> Result<Vec<u8>, serde_json::Error> {
+///
+/// # Errors
+/// If the value's `Serialize` fails, e.g. for a map whose keys are not strings.
+pub fn to_json<B: Serialize + ?Sized>(value: &B) -> Result<Vec<u8>, serde_json::Error> {
     let json = serde_json::value::to_raw_value(value)?;
     let mut sorted = Vec::with_capacity(json.get().len());
     sort_into(&json, &mut sorted)?;
