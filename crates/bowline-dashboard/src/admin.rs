@@ -17,7 +17,10 @@
 //! | `POST /api/runs/{id}/retry` | [`Retried`] |
 //! | `POST /api/runs/{id}/replay` | [`Replayed`] |
 //! | `POST /api/runs/{id}/discard` | [`Discarded`] |
+//! | `POST /api/runs/{id}/cancel` | [`Cancelled`] |
+//! | `POST /api/runs/{id}/settle` | [`Settled`] |
 //! | `POST /api/dead/retry` | [`BulkRetried`] |
+//! | `POST /api/open/cancel` | [`BulkCancelled`] |
 //! | `GET /api/status` | [`Status`] |
 //! | `GET /health/live` | 200 while the process answers |
 //! | `GET /health/ready` | [`Readiness`]: 200, or 503 with the reasons |
@@ -57,11 +60,14 @@ pub(crate) use self::answer::Refusal;
 use self::{
     answer::Answer,
     guard::Guard,
-    request::{ReplayRequest, RetryAllRequest, RunQuery, RunsQuery},
+    request::{CancelAllRequest, ReplayRequest, RetryAllRequest, RunQuery, RunsQuery, SettleRequest},
 };
 use crate::{
     alerts::ApiAlerts,
-    commands::{BulkRetried, Commands, Discarded, Operator, Poke, Replayed, Retried},
+    commands::{
+        BulkCancelled, BulkRetried, CancelRun, Cancelled, Commands, Discarded, Operator, Poke, Replayed, Retried,
+        Settled, settle::VALUE_BYTES_MAX,
+    },
     connections::{ConnectionList, Connections},
     export::Fixture,
     health::{AskProgress, Health, Readiness, Status},
@@ -72,6 +78,9 @@ use crate::{
 
 /// Largest body of a request.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// Largest body of a settlement: a value, and words around it.
+const SETTLE_BYTES_MAX: usize = VALUE_BYTES_MAX + BODY_BYTES_MAX;
 
 /// The pages and the API, to be served on the admin address.
 pub struct Admin {
@@ -134,6 +143,12 @@ impl Admin {
         self
     }
 
+    /// Lets operators cancel open runs.
+    pub fn cancel_with(mut self, cancel: CancelRun) -> Self {
+        self.desk.commands = self.desk.commands.cancel_with(cancel);
+        self
+    }
+
     /// Shows how schedules, polls and inboxes do.
     pub fn triggers(mut self, board: TriggerBoard) -> Self {
         self.desk.triggers = board;
@@ -163,7 +178,10 @@ impl Admin {
             .route("/api/runs/{id}/retry", post(retry))
             .route("/api/runs/{id}/replay", post(replay))
             .route("/api/runs/{id}/discard", post(discard))
+            .route("/api/runs/{id}/cancel", post(cancel))
+            .route("/api/runs/{id}/settle", post(settle).layer(DefaultBodyLimit::max(SETTLE_BYTES_MAX)))
             .route("/api/dead/retry", post(retry_all))
+            .route("/api/open/cancel", post(cancel_all))
             .route("/api/status", get(status))
             .route("/api/connections", get(connections))
             .route("/api/triggers", get(triggers))
@@ -219,6 +237,22 @@ async fn replay(State(desk): State<Desk>, Path(id): Path<String>, body: Body) ->
 async fn discard(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Discarded> {
     let operator: Operator = request::parse(body)?;
     Ok(Json(desk.commands.discard(run_id(&id)?, &operator).await?))
+}
+
+async fn cancel(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Cancelled> {
+    let operator: Operator = request::parse(body)?;
+    Ok(Json(desk.commands.cancel(run_id(&id)?, &operator).await?))
+}
+
+async fn settle(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Settled> {
+    let SettleRequest { step, outcome, who, why } = request::parse(body)?;
+    let operator = Operator { who, why };
+    Ok(Json(desk.commands.settle(run_id(&id)?, &step, &outcome, &operator).await?))
+}
+
+async fn cancel_all(State(desk): State<Desk>, body: Body) -> Answer<BulkCancelled> {
+    let CancelAllRequest { workflow, states, limit, who, why } = request::parse(body)?;
+    Ok(Json(desk.commands.cancel_all(workflow, &states, limit, &Operator { who, why }).await?))
 }
 
 async fn retry_all(State(desk): State<Desk>, body: Body) -> Answer<BulkRetried> {

@@ -1,4 +1,4 @@
-//! What an operator can say to a run: retry, replay, discard.
+//! What an operator can say to a run: cancel, retry, settle, replay, discard.
 //!
 //! What comes in: a run's id and who says it. What goes out: one compare-and-set write to the store, and a report
 //! for people. Each command decides purely (from the run and its journal) and then applies; if the run changed
@@ -7,6 +7,7 @@
 //! What must never happen here: a write to a run that somebody drives, or a run created past the one door of
 //! `bowline-ingress`.
 
+pub mod cancel;
 pub mod discard;
 mod error;
 pub mod replay;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    cancel::{BulkCancelled, CancelEnd, CancelRun, Cancelled},
     discard::Discarded,
     error::{Error, ErrorKind},
     replay::{Keys, Repeat, Replayed},
@@ -45,17 +47,24 @@ pub struct Commands {
     build: BuildId,
     rules: FlowRules,
     poke: Poke,
+    cancel: Option<CancelRun>,
 }
 
 impl Commands {
     /// Commands that are written as `build`, and call `poke` when they gave the engine work.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, build: BuildId, poke: Poke) -> Self {
-        Self { store, clock, build, rules: FlowRules::default(), poke }
+        Self { store, clock, build, rules: FlowRules::default(), poke, cancel: None }
     }
 
     /// The rules by which the workflows' runs begin; none unless said.
     pub fn flow_rules(mut self, rules: FlowRules) -> Self {
         self.rules = rules;
+        self
+    }
+
+    /// Lets [`cancel`](Self::cancel) end runs.
+    pub fn cancel_with(mut self, cancel: CancelRun) -> Self {
+        self.cancel = Some(cancel);
         self
     }
 
@@ -89,13 +98,17 @@ pub struct Operator {
 impl Operator {
     /// `retried by kim: the CRM is back`
     fn note(&self, verb: &str) -> String {
+        self.short_note(verb, NOTE_BYTES_MAX)
+    }
+
+    fn short_note(&self, verb: &str, bytes_max: usize) -> String {
         let who = self.who.as_deref().filter(|who| !who.trim().is_empty()).unwrap_or("an operator");
         let mut note = format!("{verb} by {}", who.trim());
         if let Some(why) = self.why.as_deref().filter(|why| !why.trim().is_empty()) {
             note.push_str(": ");
             note.push_str(why.trim());
         }
-        note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
+        note.truncate(note.floor_char_boundary(bytes_max));
         note
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! | Module | Story |
 //! |---|---|
-//! | [`commands`] | retry, replay, discard: decided purely, applied with a compare-and-set |
+//! | [`commands`] | cancel, retry, settle, replay, discard: decided purely, applied with a compare-and-set |
 //! | [`view`] | rows and timelines, as data |
 //! | [`connections`] | Apis that get tokens: how they stand, and consents for them |
 //! | [`triggers`] | schedules, polls and inboxes: when each acts next, and what goes wrong |

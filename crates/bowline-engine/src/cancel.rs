@@ -2,8 +2,11 @@
 //!
 //! What comes in: a run's id and why. What goes out: the run cancelled on disk, or how it had ended before. A run that
 //! waits on disk is cancelled there, by a compare-and-set on its state and journal; one that this node drives is
-//! cancelled by its driver, under its epoch. What must never happen here: a write to a run that somebody drives, or
+//! cancelled by its driver, under its epoch. Its children follow it. What must never happen here: a write to a run that somebody drives, or
 //! control that reaches the workflow's code.
+
+mod at_rest;
+mod family;
 
 use std::{
     collections::HashMap,
@@ -11,11 +14,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use bowline_model::{
-    Entry, EntryKey, EntryKind, EntryMeta, Epoch, Run, RunId, RunState, Seq, run::SUMMARY_BYTES_MAX,
-};
-use bowline_store::{Operation, StoreError, StoreErrorKind};
+use bowline_model::{BoxFuture, Epoch, Run, RunId, RunState, run::SUMMARY_BYTES_MAX};
+use bowline_store::{Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
+
+use self::family::CancelOne;
+pub use self::{at_rest::CancelAtRest, family::CancelledFamily};
 
 use crate::Engine;
 
@@ -33,19 +37,37 @@ pub enum Cancel {
 
 impl Engine {
     /// Cancels a run, whether it is queued, waits, or runs: then its code is dropped where it stands, a call under way
-    /// with it, and never learns of it. What the run recorded stays in its journal; `reason` becomes its summary.
+    /// with it, and never learns of it. What the run recorded stays in its journal; `reason` becomes its summary. The
+    /// children that it waits for are cancelled after it, and theirs.
     ///
     /// A run that comes to its end at the same moment stays as it ended. Nothing is undone. Works after a
     /// [`shutdown`](Self::shutdown) too, as long as the store is open.
     ///
     /// # Durability
-    /// On `Ok` the run's end is on disk: it stays cancelled after any crash. After a crash before that the run goes on,
-    /// or is cancelled. A call that had left may have had its effect: the journal names it as unknown.
+    /// On `Ok` the end of the run and of its children is on disk: they stay cancelled after any crash. After a crash
+    /// before that the run goes on, or is cancelled; then a child of it does nothing more once this node, or the next,
+    /// looks at it. A call that had left may have had its effect: the journal names it as unknown.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` if another node drives the run: cancel it there. `Unavailable` if the store does not
-    /// answer, or the run is one that this node lost: the next start recovers it.
+    /// answer, or the run is one that this node lost: the next start recovers it. If a child could not be cancelled the
+    /// run itself may be: say it again.
     pub async fn cancel(&self, run: RunId, reason: &str) -> Result<Cancel, StoreError> {
+        self.cancel_family(run, reason).await.map(|family| family.run)
+    }
+
+    /// As [`cancel`](Self::cancel), and says how many children went with it.
+    ///
+    /// # Durability
+    /// As [`cancel`](Self::cancel).
+    ///
+    /// # Errors
+    /// As [`cancel`](Self::cancel).
+    pub async fn cancel_family(&self, run: RunId, reason: &str) -> Result<CancelledFamily, StoreError> {
+        family::cancel(self, run, reason).await
+    }
+
+    async fn cancel_alone(&self, run: RunId, reason: &str) -> Result<Cancel, StoreError> {
         let reason = one_line(reason);
         let mut undriven = 0;
         loop {
@@ -75,30 +97,7 @@ impl Engine {
 
     async fn cancel_on_disk(&self, run: &Run, reason: &str) -> Result<(), StoreError> {
         let shared = &self.shared;
-        let now = shared.clock.now();
-        let entry = Entry {
-            seq: Seq(run.journal_len + 1),
-            kind: EntryKind::Cancelled,
-            key: EntryKey::run(),
-            at: now,
-            build: shared.build.clone(),
-            meta: EntryMeta {
-                note: Some(reason.to_owned()),
-                // What was in flight at a crash may have arrived; the code is not asked any more.
-                unknown_since: run.unsure_since.filter(|_| run.crashes > 0),
-                ..EntryMeta::default()
-            },
-            payload: None,
-        };
-        let operation = Operation {
-            run: run.id,
-            expect: run.state,
-            expect_journal_len: run.journal_len,
-            now,
-            entries: vec![entry],
-            to: RunState::Cancelled,
-        };
-        shared.store.operate(operation).await?;
+        shared.store.operate(at_rest::operation(run, reason, &*shared.clock, &shared.build)).await?;
         // The code that is kept for it, if it is, is dropped.
         shared.forget(run.id);
         shared.passed_on(run);
@@ -117,6 +116,16 @@ impl Engine {
             (false, true) => Asked::Driver,
             (false, false) => Asked::Nobody,
         }
+    }
+}
+
+impl CancelOne for Engine {
+    fn cancel_one<'a>(&'a self, run: RunId, reason: &'a str) -> BoxFuture<'a, Result<Cancel, StoreError>> {
+        Box::pin(self.cancel_alone(run, reason))
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.shared.store
     }
 }
 

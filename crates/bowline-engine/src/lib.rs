@@ -42,7 +42,7 @@ mod waker;
 pub mod workflow;
 
 pub use action::{Action, Asynchronous, Fallible, Runnable, ViaAttempt, ViaEffect, ViaFn};
-pub use cancel::Cancel;
+pub use cancel::{Cancel, CancelAtRest, CancelledFamily};
 pub use context::Context;
 pub use engine::{Engine, EngineOptions};
 pub use step::Step;

@@ -1,7 +1,7 @@
 //! What requests to the admin API hold.
 
 use axum::{body::Bytes, extract::rejection::BytesRejection};
-use bowline_model::{RunId, WorkflowName};
+use bowline_model::{RunId, RunState, WorkflowName};
 use bowline_store::{
     RunFilter,
     store::{RUNS_PAGE_DEFAULT, RUNS_PAGE_MAX},
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::answer::Refusal;
 use crate::{
-    commands::{Keys, retry::BULK_RUNS_MAX},
+    commands::{Keys, Outcome, retry::BULK_RUNS_MAX},
     view::{Payloads, parse_state},
 };
 
@@ -73,7 +73,7 @@ impl RunQuery {
     }
 }
 
-/// The body of `POST /api/runs/{id}/replay`. Those of `retry` and `discard` are an
+/// The body of `POST /api/runs/{id}/replay`. Those of `retry`, `cancel` and `discard` are an
 /// [`Operator`](crate::commands::Operator).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +111,43 @@ impl Default for RetryAllRequest {
     fn default() -> Self {
         Self { workflow: None, limit: bulk(), who: None, why: None }
     }
+}
+
+/// The body of `POST /api/open/cancel`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelAllRequest {
+    /// Only runs of this workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<WorkflowName>,
+    /// Only runs in these states: queued, running, waiting. None: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<RunState>,
+    /// At most this many.
+    #[serde(default = "bulk")]
+    pub limit: usize,
+    /// See [`Operator::who`](crate::commands::Operator::who).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// See [`Operator::why`](crate::commands::Operator::why).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// The body of `POST /api/runs/{id}/settle`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettleRequest {
+    /// The step, by the name that the run's page gives it.
+    pub step: String,
+    /// `{"done": value}` or `"not_done"`.
+    pub outcome: Outcome,
+    /// See [`Operator::who`](crate::commands::Operator::who).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// See [`Operator::why`](crate::commands::Operator::why).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 fn bulk() -> usize {

@@ -71,6 +71,29 @@ impl Error {
         Self::wrong_state(format!("run {} is {}, not a dead letter", run.id, run.state), hint)
     }
 
+    pub(super) fn not_open(run: RunId, state: RunState) -> Self {
+        let hint = match state {
+            RunState::DeadLettered => format!("`discard {run}` closes a dead letter"),
+            RunState::Completed | RunState::Cancelled => "there is nothing left to cancel".to_owned(),
+            RunState::Queued | RunState::Running | RunState::Waiting => "say it again".to_owned(),
+        };
+        Self::wrong_state(format!("run {run} is {state}, and not open any more"), hint)
+    }
+
+    pub(super) fn not_cancellable(state: RunState) -> Self {
+        let hint = "open are queued, running and waiting ones".to_owned();
+        Self::wrong_state(format!("runs that are {state} are not open: there is nothing to cancel"), hint)
+    }
+
+    pub(super) fn no_engine(run: RunId) -> Self {
+        Self {
+            kind: ErrorKind::Store(StoreErrorKind::Unavailable),
+            message: format!("run {run} cannot be cancelled here: no engine is at hand"),
+            hint: Some("say it to the server that drives it".to_owned()),
+            retry_after: None,
+        }
+    }
+
     pub(super) fn not_ended(run: &Run) -> Self {
         Self::wrong_state(
             format!("run {} is {}: it has not ended yet", run.id, run.state),

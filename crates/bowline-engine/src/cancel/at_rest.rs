@@ -1,0 +1,105 @@
+//! Cancelling runs that nobody drives: on disk, by a compare-and-set.
+
+use std::sync::Arc;
+
+use bowline_model::{
+    BoxFuture, BuildId, Clock, Entry, EntryKey, EntryKind, EntryMeta, Run, RunId, RunState, Seq,
+};
+use bowline_store::{Operation, Store, StoreError, StoreErrorKind};
+
+use super::{
+    Cancel, no_such_run, one_line,
+    family::{self, CancelOne, CancelledFamily},
+};
+
+/// Cancels runs while no engine runs on their store, as [`Engine::cancel_family`](crate::Engine::cancel_family) does.
+///
+/// What was running when its process died is taken over first, and its crash counted, as the next start would.
+pub struct CancelAtRest {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    build: BuildId,
+}
+
+impl CancelAtRest {
+    /// On that store, which this process holds. Entries are written as `build`.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, build: BuildId) -> Self {
+        Self { store, clock, build }
+    }
+
+    /// Cancels a run and its children.
+    ///
+    /// # Durability
+    /// As [`Engine::cancel_family`](crate::Engine::cancel_family).
+    ///
+    /// # Errors
+    /// `NotFound`; what the store refuses.
+    pub async fn cancel_family(&self, run: RunId, reason: &str) -> Result<CancelledFamily, StoreError> {
+        family::cancel(self, run, reason).await
+    }
+
+    async fn cancel_one(&self, run: RunId, reason: &str) -> Result<Cancel, StoreError> {
+        loop {
+            let found = self.store.run(run).await?.ok_or_else(|| no_such_run(run))?;
+            match found.state {
+                RunState::Completed | RunState::Cancelled | RunState::DeadLettered => {
+                    return Ok(Cancel::Ended(found.state));
+                }
+                RunState::Running => {
+                    self.store.start_node(self.clock.now()).await?;
+                }
+                RunState::Queued | RunState::Waiting => {
+                    let operation = operation(&found, reason, &*self.clock, &self.build);
+                    match self.store.operate(operation).await {
+                        Ok(()) => return Ok(Cancel::Cancelled),
+                        Err(error) if error.kind() == StoreErrorKind::Conflict => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl CancelOne for CancelAtRest {
+    fn cancel_one<'a>(&'a self, run: RunId, reason: &'a str) -> BoxFuture<'a, Result<Cancel, StoreError>> {
+        Box::pin(self.cancel_one(run, reason))
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+}
+
+impl std::fmt::Debug for CancelAtRest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CancelAtRest").field("build", &self.build).finish_non_exhaustive()
+    }
+}
+
+/// The write that ends a run that is queued or waits.
+pub(super) fn operation(run: &Run, reason: &str, clock: &dyn Clock, build: &BuildId) -> Operation {
+    let now = clock.now();
+    let entry = Entry {
+        seq: Seq(run.journal_len + 1),
+        kind: EntryKind::Cancelled,
+        key: EntryKey::run(),
+        at: now,
+        build: build.clone(),
+        meta: EntryMeta {
+            note: Some(one_line(reason).to_owned()),
+            // What was in flight at a crash may have arrived; the code is not asked any more.
+            unknown_since: run.unsure_since.filter(|_| run.crashes > 0),
+            ..EntryMeta::default()
+        },
+        payload: None,
+    };
+    Operation {
+        run: run.id,
+        expect: run.state,
+        expect_journal_len: run.journal_len,
+        now,
+        entries: vec![entry],
+        to: RunState::Cancelled,
+    }
+}

@@ -1,0 +1,90 @@
+//! A cancelled run's children, and theirs.
+//!
+//! The parent is cancelled first: from then on it starts no more of them. A crash in between leaves children that go on
+//! under a cancelled parent; whoever cancels the parent again reaches them, and so does the engine, which looks at the
+//! parent before it drives a child.
+
+use bowline_model::{BoxFuture, Run, RunId, RunState};
+use bowline_store::{RunFilter, Store, StoreError, store::RUNS_PAGE_MAX};
+
+use super::Cancel;
+
+/// The source of an event that starts a child for which its parent waits; other runs that a run started are on their own.
+const CHILD: &str = "child";
+
+/// Cancels single runs.
+pub(super) trait CancelOne: Sync {
+    fn cancel_one<'a>(&'a self, run: RunId, reason: &'a str) -> BoxFuture<'a, Result<Cancel, StoreError>>;
+
+    fn store(&self) -> &dyn Store;
+}
+
+/// What came of [`Engine::cancel_family`](crate::Engine::cancel_family).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CancelledFamily {
+    /// What came of the run itself.
+    pub run: Cancel,
+    /// How many of its children, and of theirs, were cancelled with it.
+    pub children: u64,
+}
+
+/// Cancels a run, then all that it waits for.
+pub(super) async fn cancel(
+    by: &impl CancelOne,
+    run: RunId,
+    reason: &str,
+) -> Result<CancelledFamily, StoreError> {
+    let outcome = by.cancel_one(run, reason).await?;
+    let children = match outcome {
+        // Cancelled before: perhaps by somebody who got no further.
+        Cancel::Cancelled | Cancel::Ended(RunState::Cancelled) => below(by, run, reason).await?,
+        Cancel::Ended(_) => 0,
+    };
+    Ok(CancelledFamily { run: outcome, children })
+}
+
+async fn below(by: &impl CancelOne, top: RunId, reason: &str) -> Result<u64, StoreError> {
+    let (mut parents, mut cancelled, mut failed) = (vec![top], 0, None);
+    while let Some(parent) = parents.pop() {
+        let why = format!("its parent, run {parent}, was cancelled: {reason}");
+        let mut before = None;
+        loop {
+            let filter =
+                RunFilter { parent: Some(parent), before, limit: RUNS_PAGE_MAX, ..RunFilter::default() };
+            let page = by.store().runs(filter).await?;
+            for child in &page {
+                match cancel_child(by, child, &why).await {
+                    Ok(Some(outcome)) => {
+                        cancelled += u64::from(outcome == Cancel::Cancelled);
+                        parents.push(child.id);
+                    }
+                    Ok(None) => {}
+                    // The others need not go on because of it.
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            if page.len() < RUNS_PAGE_MAX {
+                break;
+            }
+            before = page.last().map(|oldest| oldest.id);
+        }
+    }
+    failed.map_or(Ok(cancelled), Err)
+}
+
+/// `None` if it is none of those that end with their parent, or has ended by itself.
+async fn cancel_child(by: &impl CancelOne, child: &Run, why: &str) -> Result<Option<Cancel>, StoreError> {
+    match child.state {
+        RunState::Cancelled => return Ok(Some(Cancel::Ended(RunState::Cancelled))),
+        RunState::Completed | RunState::DeadLettered => return Ok(None),
+        RunState::Queued | RunState::Running | RunState::Waiting => {}
+    }
+    let event = by.store().event(child.event).await?;
+    if event.is_none_or(|event| event.source != CHILD) {
+        return Ok(None);
+    }
+    match by.cancel_one(child.id, why).await? {
+        outcome @ (Cancel::Cancelled | Cancel::Ended(RunState::Cancelled)) => Ok(Some(outcome)),
+        Cancel::Ended(_) => Ok(None),
+    }
+}
