@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `GET /?state=dead&workflow=w&before=9` | a page: runs, newest first |
 //! | `GET /runs/{id}?payloads=true` | a page: one run in time |
+//! | `GET /approvals` | a page: questions to people, each with its form |
+//! | `POST /approvals` | a form of that page |
 //! | `GET /triggers` | a page: schedules, polls and inboxes, when each acts next and what goes wrong |
 //! | `GET /connections` | a page: Apis that get tokens, how they stand, what they raised |
 //! | `POST /connect` | a page that leads to a provider's consent; a form of `GET /connections` |
@@ -19,6 +21,9 @@
 //! | `POST /api/runs/{id}/discard` | [`Discarded`] |
 //! | `POST /api/runs/{id}/cancel` | [`Cancelled`] |
 //! | `POST /api/runs/{id}/settle` | [`Settled`] |
+//! | `POST /api/runs/{id}/signals/{name}` | any JSON to a run, with `Idempotency-Key` if it may come twice: 202 [`Told`], or 200 for a repetition |
+//! | `GET /api/approvals?run=17` | [`ApprovalList`]: questions to people |
+//! | `POST /api/runs/{id}/decide` | a person's decision: 202 [`Told`] |
 //! | `POST /api/dead/retry` | [`BulkRetried`] |
 //! | `POST /api/open/cancel` | [`BulkCancelled`] |
 //! | `GET /api/status` | [`Status`] |
@@ -46,27 +51,31 @@ use axum::{
         DefaultBodyLimit, Path, Query, State,
         rejection::{BytesRejection, QueryRejection},
     },
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     middleware,
     routing::{get, post},
 };
 use bowline_client::Vault;
 use bowline_ingress::TriggerBoard;
-use bowline_model::{BuildId, Clock, Event, FlowRules, Run, RunId};
-use bowline_store::Store;
+use bowline_model::{BuildId, Clock, Event, FlowRules, Run, RunId, approval::Decision};
+use bowline_store::{Store, mail::MESSAGE_BYTES_MAX};
 
-pub use self::answer::ErrorBody;
 pub(crate) use self::answer::Refusal;
+pub use self::answer::{ErrorBody, WrongField};
 use self::{
     answer::Answer,
     guard::Guard,
-    request::{CancelAllRequest, ReplayRequest, RetryAllRequest, RunQuery, RunsQuery, SettleRequest},
+    request::{
+        ApprovalsQuery, CancelAllRequest, DecideRequest, ReplayRequest, RetryAllRequest, RunQuery, RunsQuery,
+        SettleRequest,
+    },
 };
 use crate::{
     alerts::ApiAlerts,
+    approvals::{APPROVALS_MAX, ApprovalList},
     commands::{
-        BulkCancelled, BulkRetried, CancelRun, Cancelled, Commands, Discarded, Operator, Poke, Replayed, Retried,
-        Settled, settle::VALUE_BYTES_MAX,
+        BulkCancelled, BulkRetried, CancelRun, Cancelled, Commands, Discarded, Operator, Poke, Replayed,
+        Retried, Settled, Told, ToldStatus, settle::VALUE_BYTES_MAX,
     },
     connections::{ConnectionList, Connections},
     export::Fixture,
@@ -182,6 +191,12 @@ impl Admin {
             .route("/api/runs/{id}/settle", post(settle).layer(DefaultBodyLimit::max(SETTLE_BYTES_MAX)))
             .route("/api/dead/retry", post(retry_all))
             .route("/api/open/cancel", post(cancel_all))
+            .route(
+                "/api/runs/{id}/signals/{name}",
+                post(signal).layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX)),
+            )
+            .route("/api/runs/{id}/decide", post(decide).layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX)))
+            .route("/api/approvals", get(approvals))
             .route("/api/status", get(status))
             .route("/api/connections", get(connections))
             .route("/api/triggers", get(triggers))
@@ -248,6 +263,44 @@ async fn settle(State(desk): State<Desk>, Path(id): Path<String>, body: Body) ->
     let SettleRequest { step, outcome, who, why } = request::parse(body)?;
     let operator = Operator { who, why };
     Ok(Json(desk.commands.settle(run_id(&id)?, &step, &outcome, &operator).await?))
+}
+
+async fn signal(
+    State(desk): State<Desk>,
+    Path((id, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Told>), Refusal> {
+    let body = body.map_err(|rejection| Refusal::unreadable(&rejection))?;
+    let key = headers.get("idempotency-key").map(|key| key.to_str().map(str::to_owned));
+    let key = key.transpose().map_err(|_| Refusal::bad_request("the Idempotency-Key is not plain ASCII"))?;
+    Ok(told(desk.commands.signal(run_id(&id)?, &name, key, body).await?))
+}
+
+async fn decide(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<(StatusCode, Json<Told>), Refusal> {
+    let DecideRequest { approval, approved, values, by, why } = request::parse(body)?;
+    let decision = Decision { approved, by, values, why };
+    Ok(told(desk.commands.decide(run_id(&id)?, approval.as_deref(), decision).await?))
+}
+
+fn told(told: Told) -> (StatusCode, Json<Told>) {
+    let status = match told.status {
+        ToldStatus::Kept => StatusCode::ACCEPTED,
+        ToldStatus::Duplicate => StatusCode::OK,
+    };
+    (status, Json(told))
+}
+
+async fn approvals(State(desk): State<Desk>, query: Asked<ApprovalsQuery>) -> Answer<ApprovalList> {
+    let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
+    Ok(Json(match query.run {
+        Some(run) => ApprovalList::of_run(&*desk.store, RunId(run)).await?,
+        None => ApprovalList::read(&*desk.store, APPROVALS_MAX).await?,
+    }))
 }
 
 async fn cancel_all(State(desk): State<Desk>, body: Body) -> Answer<BulkCancelled> {

@@ -1,4 +1,4 @@
-//! What an operator can say to a run: cancel, retry, settle, replay, discard.
+//! What an operator can say to a run: cancel, retry, settle, replay, discard; and signals and decisions.
 //!
 //! What comes in: a run's id and who says it. What goes out: one compare-and-set write to the store, and a report
 //! for people. Each command decides purely (from the run and its journal) and then applies; if the run changed
@@ -13,6 +13,7 @@ mod error;
 pub mod replay;
 pub mod retry;
 pub mod settle;
+pub mod tell;
 
 use std::{fmt, sync::Arc};
 
@@ -28,6 +29,7 @@ pub use self::{
     replay::{Keys, Repeat, Replayed},
     retry::{BulkRetried, Failed, Retried},
     settle::{Outcome, Settled},
+    tell::{Told, ToldStatus},
 };
 
 /// How often a command reads and decides anew when the run changed under it.

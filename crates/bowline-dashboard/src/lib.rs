@@ -8,8 +8,9 @@
 //!
 //! | Module | Story |
 //! |---|---|
-//! | [`commands`] | cancel, retry, settle, replay, discard: decided purely, applied with a compare-and-set |
+//! | [`commands`] | cancel, retry, settle, replay, discard, and messages to runs: decided purely, applied with a compare-and-set |
 //! | [`view`] | rows and timelines, as data |
+//! | [`approvals`] | questions to people that runs wait with |
 //! | [`connections`] | Apis that get tokens: how they stand, and consents for them |
 //! | [`triggers`] | schedules, polls and inboxes: when each acts next, and what goes wrong |
 //! | [`health`] | whether the server makes progress |
@@ -21,6 +22,7 @@
 
 pub mod admin;
 pub mod alerts;
+pub mod approvals;
 pub mod commands;
 pub mod connections;
 pub mod export;

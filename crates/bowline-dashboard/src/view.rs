@@ -177,6 +177,17 @@ pub fn step_name(key: &EntryKey) -> String {
     }
 }
 
+/// What a mailbox is for, as people read it: `paid` of `signal:paid`, `items/7/refund#2` of an approval's.
+pub fn mailbox_title(mailbox: &str) -> String {
+    let (_, name) = mailbox.split_once(':').unwrap_or(("", mailbox));
+    // A key as the engine writes it: `/items/7"refund"#2`.
+    let Some((scope, rest)) = name.split_once('"') else { return name.to_owned() };
+    let Some((name, position)) = rest.rsplit_once('"') else { return name.to_owned() };
+    let scope = scope.trim_start_matches('/');
+    let slash = if scope.is_empty() { "" } else { "/" };
+    format!("{scope}{slash}{name}{position}")
+}
+
 /// The state of that name, as people or the API write it.
 ///
 /// # Errors

@@ -26,14 +26,14 @@ use crate::{
 
 /// What all routes share.
 pub(crate) struct Desk {
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     build: BuildId,
     pub(crate) rules: FlowRules,
     pub(crate) waiting: WaitingRoom,
     on_accepted: Arc<dyn Fn() + Send + Sync>,
     /// One permit per byte of a body in memory.
-    bodies: Arc<Semaphore>,
+    pub(crate) bodies: Arc<Semaphore>,
     pub(crate) gate: Gate,
     accepting: TaskTracker,
     pub(crate) fetcher: Fetcher,
@@ -271,7 +271,7 @@ fn check_head(route: &Route, parts: &Parts) -> Result<(), Refusal> {
     check_encoding(parts)
 }
 
-fn check_encoding(parts: &Parts) -> Result<(), Refusal> {
+pub(crate) fn check_encoding(parts: &Parts) -> Result<(), Refusal> {
     let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::Encoded);

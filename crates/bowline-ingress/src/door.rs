@@ -16,11 +16,11 @@ use bowline_store::Store;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Fetch, Route, RouteErrors, TrustedProxies, body, cors, desk::Desk, fetch::Fetcher, problem::Refusal,
-    reply, request_id, route,
+    Fetch, Route, RouteErrors, TrustedProxies, body, callbacks, cors, desk::Desk, fetch::Fetcher,
+    problem::Refusal, reply, request_id, route,
 };
 
-/// The webhook routes of an app, over one store.
+/// The webhook routes of an app, over one store; and [callbacks](crate::callbacks) to its runs.
 ///
 /// | Answer | When |
 /// |---|---|
@@ -146,7 +146,10 @@ impl Door {
     }
 
     fn bare(&self) -> Router {
-        self.routes.iter().fold(Router::new(), |router, route| {
+        let desk = Arc::clone(&self.desk);
+        let called = move |request: Request| answer_call(Arc::clone(&desk), request);
+        let callbacks = Router::new().route(callbacks::PATH, any(called));
+        self.routes.iter().fold(callbacks, |router, route| {
             let (desk, at) = (Arc::clone(&self.desk), Arc::clone(route));
             let sent = move |request: Request| answer(Arc::clone(&desk), Arc::clone(&at), request);
             let router = router.route(route.path(), any(sent));
@@ -190,6 +193,21 @@ async fn answer_at(desk: Arc<Desk>, route: Arc<Route>, request: Request) -> Resp
         Err(refusal) => Err(refusal),
     };
     let mut response = finish(&route, &parts, &mut body, looked).await;
+    response.headers_mut().insert(header::CACHE_CONTROL, reply::NO_STORE);
+    response
+}
+
+/// Who sends the one message of a callback.
+async fn answer_call(desk: Arc<Desk>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let mut response = match desk.call_back(&parts, &mut body).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let status = refusal.status();
+            // Not the path itself: it is a secret.
+            refuse(refusal, status, callbacks::PATH, &parts.headers, &mut body).await
+        }
+    };
     response.headers_mut().insert(header::CACHE_CONTROL, reply::NO_STORE);
     response
 }

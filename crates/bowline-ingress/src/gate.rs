@@ -53,17 +53,36 @@ impl Gate {
         if !route.allows(client) {
             return Err(Refusal::Address { client });
         }
-        let guest = self.limit(route, client, now)?;
+        let limit = route.limit_of_clients().unwrap_or(self.limit);
+        let guest = self.limit(route.path(), limit, client, now)?;
         self.turns.look()?;
         Ok(guest)
     }
 
-    fn limit(&self, route: &Route, client: Client, now: Duration) -> Result<Option<Guest>, Refusal> {
+    /// The same at a path of our own, that everybody may send to.
+    pub(crate) fn admit_to(
+        &self,
+        path: &str,
+        parts: &Parts,
+        now: Duration,
+    ) -> Result<Option<Guest>, Refusal> {
+        let client = proxies::client(self.proxies.as_ref(), parts);
+        let guest = self.limit(path, self.limit, client, now)?;
+        self.turns.look()?;
+        Ok(guest)
+    }
+
+    fn limit(
+        &self,
+        path: &str,
+        limit: ClientLimit,
+        client: Client,
+        now: Duration,
+    ) -> Result<Option<Guest>, Refusal> {
         let (Client::Known(address), Some(sources)) = (client, &self.sources) else { return Ok(None) };
-        let limit = route.limit_of_clients().unwrap_or(self.limit);
-        sources.admit(Source::new(route.path(), address), &limit, now).map_err(|too_many| {
+        sources.admit(Source::new(path, address), &limit, now).map_err(|too_many| {
             if let Some(refused) = self.limited.note() {
-                tracing::warn!(%address, route = route.path(), refused, "clients send more than they may: 429");
+                tracing::warn!(%address, route = path, refused, "clients send more than they may: 429");
             }
             Refusal::TooMany { wait: too_many.wait }
         })

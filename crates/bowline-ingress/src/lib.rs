@@ -11,6 +11,7 @@
 //! | [`serve`](mod@serve) | sockets: TLS, deadlines, a cap on connections, an orderly end |
 //! | [`TrustedProxies`], [`ClientLimit`] | who the client is, and how much it may send |
 //! | [`door`] | from a request to an answer |
+//! | [`callbacks`] | one message to a run, from whoever was given the address |
 //! | [`route`] | one webhook's path, provider, subscriptions and limits |
 //! | [`waiting`] | answers with a run's result |
 //! | [`provider`], [`providers`] | who sent it, and is it genuine |
@@ -40,6 +41,7 @@ mod sources;
 mod turns;
 
 pub mod accept;
+pub mod callbacks;
 pub mod delivery;
 pub mod door;
 pub mod fetch;

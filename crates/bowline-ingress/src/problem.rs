@@ -33,6 +33,12 @@ pub(crate) enum Refusal {
     NoSuchRoute,
     /// Not an address of a run, or not one of this route, or nobody was given it.
     NoSuchRun,
+    /// No run gave that callback's address.
+    NoSuchCallback,
+    /// A callback had its one message.
+    AnsweredBefore,
+    /// No run waits for that callback any more.
+    NoLongerAwaited,
     /// What is allowed.
     Method(&'static str),
     /// A page of that origin asks whether it may.
@@ -82,7 +88,8 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchRoute | Self::NoSuchRun => StatusCode::NOT_FOUND,
+            Self::NoSuchRoute | Self::NoSuchRun | Self::NoSuchCallback => StatusCode::NOT_FOUND,
+            Self::AnsweredBefore => StatusCode::CONFLICT,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Origin | Self::Address { .. } => StatusCode::FORBIDDEN,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -94,7 +101,7 @@ impl Refusal {
             Self::BodyBroken | Self::Rejected(Rejection::Unroutable { .. }) => StatusCode::BAD_REQUEST,
             Self::Rejected(Rejection::Unauthentic { .. }) => StatusCode::UNAUTHORIZED,
             Self::Rejected(Rejection::Invalid { .. }) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RunGone(_) => StatusCode::GONE,
+            Self::RunGone(_) | Self::NoLongerAwaited => StatusCode::GONE,
             Self::Crowded | Self::Overloaded | Self::Fetch(_) | Self::Rejected(Rejection::Fetch { .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -121,6 +128,7 @@ impl Refusal {
             Self::Store(error) | Self::Unread(error) => error.retry_after(),
             Self::NoSuchRoute
             | Self::NoSuchRun
+            | Self::NoSuchCallback
             | Self::Method(_)
             | Self::Address { .. }
             | Self::Origin
@@ -131,6 +139,8 @@ impl Refusal {
             | Self::BodyBroken
             | Self::Rejected(_)
             | Self::KeyReused
+            | Self::AnsweredBefore
+            | Self::NoLongerAwaited
             | Self::RunFailed { .. }
             | Self::RunGone(_)
             | Self::Lost => None,
@@ -142,6 +152,7 @@ impl Refusal {
         match self {
             Self::NoSuchRoute
             | Self::NoSuchRun
+            | Self::NoSuchCallback
             | Self::Method(_)
             | Self::Address { .. }
             | Self::TooMany { .. }
@@ -155,6 +166,8 @@ impl Refusal {
             | Self::BodyBroken
             | Self::Rejected(_)
             | Self::KeyReused
+            | Self::AnsweredBefore
+            | Self::NoLongerAwaited
             | Self::RunFailed { .. }
             | Self::RunGone(_)
             | Self::Store(_)
@@ -168,7 +181,13 @@ impl Refusal {
     pub(crate) fn log(&self, route: &str) {
         let (status, reason) = (self.status().as_u16(), self.reason());
         match self {
-            Self::NoSuchRoute | Self::NoSuchRun | Self::Method(_) | Self::RunGone(_) => {
+            Self::NoSuchRoute
+            | Self::NoSuchRun
+            | Self::NoSuchCallback
+            | Self::AnsweredBefore
+            | Self::NoLongerAwaited
+            | Self::Method(_)
+            | Self::RunGone(_) => {
                 tracing::debug!(route, status, reason, "refused");
             }
             // How many they are is told every few seconds.
@@ -201,6 +220,7 @@ impl Refusal {
             Self::Address { client } => client.why_not(),
             Self::NoSuchRoute
             | Self::NoSuchRun
+            | Self::NoSuchCallback
             | Self::Method(_)
             | Self::Origin
             | Self::MediaType { .. }
@@ -213,6 +233,8 @@ impl Refusal {
             | Self::Crowded
             | Self::TooMany { .. }
             | Self::Overloaded
+            | Self::AnsweredBefore
+            | Self::NoLongerAwaited
             | Self::RunFailed { .. }
             | Self::RunGone(_)
             | Self::Lost => self.words().0,
@@ -226,6 +248,16 @@ impl Refusal {
             Self::NoSuchRun => {
                 ("no run at this address".into(), "use the Location of the answer to the POST")
             }
+            Self::NoSuchCallback => {
+                ("no callback at this address".into(), "use the whole URL that the run gave; it works once")
+            }
+            Self::AnsweredBefore => {
+                ("this callback was answered before".into(), "the first answer counts; nothing was stored")
+            }
+            Self::NoLongerAwaited => (
+                "nobody waits for this callback any more".into(),
+                "its time was over, or its run has ended; nothing was stored",
+            ),
             Self::Method(allowed) => (format!("this path takes {allowed}"), "use an allowed method"),
             Self::Origin => {
                 ("pages of this origin may not send here".into(), "the route's allow_origin says which may")

@@ -6,7 +6,7 @@ use bowline_model::WorkflowName;
 use ipnet::IpNet;
 
 use crate::{
-    ClientLimit, Provider, cors,
+    ClientLimit, Provider, callbacks, cors,
     proxies::{self, Client},
 };
 
@@ -183,6 +183,10 @@ impl Route {
         let mut problems = vec![];
         if !path.starts_with('/') {
             problems.push(format!("route {path:?} does not begin with '/'; write {:?}", format!("/{path}")));
+        }
+        if path.starts_with(callbacks::BELOW) {
+            let below = callbacks::BELOW;
+            problems.push(format!("route {path:?} is below {below}, where runs are called back; move it"));
         }
         if path.len() > PATH_BYTES_MAX {
             problems.push(format!("route {path:?} has {} bytes (limit {PATH_BYTES_MAX})", path.len()));

@@ -10,6 +10,7 @@
 //! | [`args`] | what can be said |
 //! | [`control`] | through the running server, or on the store itself if no server holds it |
 //! | `operate` | the commands on runs |
+//! | `tell` | what is said to runs: signals, decisions, outcomes |
 //! | `export` | a run as a file, for a test |
 //! | [`send`] | posting a signed event |
 //! | [`render`] | how runs look |
@@ -22,6 +23,7 @@ mod export;
 mod operate;
 pub mod render;
 pub mod send;
+mod tell;
 
 use std::{
     fmt,
@@ -103,6 +105,12 @@ pub async fn run(context: CliContext, args: Args) -> ExitCode {
         Command::Replay(args) => operate::replay(&context, &args).await,
         Command::Export(args) => export::export(&context, &args).await,
         Command::Discard(args) => operate::discard(&context, &args).await,
+        Command::Cancel(args) => operate::cancel(&context, &args).await,
+        Command::Settle(args) => tell::settle(&context, args).await,
+        Command::Signal(args) => tell::signal(&context, &args).await,
+        Command::Approvals(args) => tell::approvals(&context, &args).await,
+        Command::Approve(args) => tell::decide(&context, args, true).await,
+        Command::Reject(args) => tell::decide(&context, args, false).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,6 +14,7 @@ mod alerts;
 mod app;
 mod auth;
 mod build_id;
+mod cancel;
 mod certificates;
 pub mod cli;
 pub mod config;
@@ -36,6 +37,7 @@ mod setup;
 mod source;
 mod start;
 mod starting;
+mod tell;
 pub mod time;
 mod triggers;
 mod workflow;
@@ -44,7 +46,10 @@ pub use app::App;
 /// The client, whole.
 pub use bowline_client as client;
 pub use bowline_client::{Api, Call, Cursor, GraphQl, OAuth, Page, Pages, Paging, Response, segment};
-pub use bowline_dashboard::Admin;
+pub use bowline_dashboard::{
+    Admin,
+    commands::{Told, ToldStatus},
+};
 pub use bowline_engine::{Context, Step};
 pub use bowline_exec::{Cpu, Exec, ExitMeans, Lane, Printed, cpu};
 pub use bowline_ingress::{
@@ -69,6 +74,7 @@ pub use source::{
     StandardWebhooks, Stripe, Twilio, Typeform, Xero, Zendesk, Zoom,
 };
 pub use starting::{START_DEDUPE_FOR, Start, StartError};
+pub use tell::TellError;
 pub use workflow::{Workflow, workflow};
 
 /// What an automation's file begins with: `use bowline::prelude::*;`.

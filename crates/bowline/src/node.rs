@@ -7,7 +7,7 @@ use std::{
 };
 
 use bowline_client::Vault;
-use bowline_dashboard::{Admin, alerts::ApiAlerts};
+use bowline_dashboard::{Admin, Commands, alerts::ApiAlerts};
 use bowline_engine::Engine;
 use bowline_ingress::{Door, Intake, TriggerBoard, schedule::run_schedules};
 use bowline_model::{BuildId, Clock, FlowRules, Progress};
@@ -19,7 +19,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{OpenError, alerts, app::BuiltApp, certificates::Certificates, housekeeping::tidy, schedule};
+use crate::{
+    OpenError, alerts, app::BuiltApp, cancel, certificates::Certificates, housekeeping::tidy, schedule,
+};
 
 /// How long what goes on beside the runs (schedules, polls, inboxes, alerts, tidying) may take to stop.
 const TASKS_END_MAX: Duration = Duration::from_secs(10);
@@ -152,6 +154,7 @@ impl Node {
         )
         .app(&self.app)
         .flow_rules(self.rules.clone())
+        .cancel_with(cancel::with_engine(self.engine.clone()))
         .vault(self.vault.clone(), self.admin_url.as_ref().map(Url::to_string))
         .triggers(self.board.clone())
         .alerts(self.api_alerts.clone());
@@ -160,6 +163,15 @@ impl Node {
             Some(host) => admin.allow_host(host),
             None => admin,
         }
+    }
+
+    /// What operators can say to runs.
+    pub(crate) fn commands(&self) -> Commands {
+        let poked = self.engine.clone();
+        let poke = Arc::new(move || poked.poke());
+        Commands::new(self.store.clone(), self.clock.clone(), self.build.clone(), poke)
+            .flow_rules(self.rules.clone())
+            .cancel_with(cancel::with_engine(self.engine.clone()))
     }
 
     /// Lets go of who waits here for a result, so that the sockets can be closed.

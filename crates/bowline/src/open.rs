@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use axum::Router;
-use bowline_dashboard::Admin;
+use bowline_dashboard::{Admin, Commands};
 use bowline_ingress::{RouteErrors, TriggerState};
 use bowline_model::{BuildId, Clock, Progress, RunId, SystemClock, Variables};
 use bowline_store::{Store, StoreError};
@@ -284,6 +284,10 @@ impl<S> OpenApp<S> {
     /// asked.
     pub fn run(&self, id: RunId) -> RunHandle<serde_json::Value> {
         RunHandle::new(id, self.node.store.clone())
+    }
+
+    pub(crate) fn commands(&self) -> Commands {
+        self.node.commands()
     }
 
     /// Wakes the engine: for whoever wrote to the store past this app, as an operator's commands do.

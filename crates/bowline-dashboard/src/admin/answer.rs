@@ -8,11 +8,10 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bowline_model::{Run, RunId};
+use bowline_model::{Run, RunId, approval::WrongValue};
 use bowline_store::{StoreError, StoreErrorKind};
 use serde::{Deserialize, Serialize};
 
-use super::BODY_BYTES_MAX;
 use crate::commands;
 
 /// What a handler returns.
@@ -26,6 +25,24 @@ pub struct ErrorBody {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Which fields of a decision do not fit, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<WrongField>,
+}
+
+/// A field of a decision that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrongField {
+    /// Its name.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl From<&WrongValue> for WrongField {
+    fn from(wrong: &WrongValue) -> Self {
+        Self { field: wrong.field.clone(), message: wrong.message.clone() }
+    }
 }
 
 /// A request that is not carried out.
@@ -39,7 +56,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl Into<String>, hint: impl Into<String>) -> Self {
         let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
-        Self { status, body: ErrorBody { error: error.into(), hint }, retry_after: None }
+        Self { status, body: ErrorBody { error: error.into(), hint, errors: vec![] }, retry_after: None }
     }
 
     pub(crate) fn bad_request(error: impl Into<String>) -> Self {
@@ -97,7 +114,10 @@ impl Refusal {
     }
 
     pub(super) fn unreadable(rejection: &BytesRejection) -> Self {
-        let hint = format!("bodies are at most {BODY_BYTES_MAX} bytes");
+        let hint = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than what this path takes",
+            _ => "send it again",
+        };
         Self::new(rejection.status(), rejection.body_text(), hint)
     }
 }
@@ -113,10 +133,15 @@ impl From<commands::Error> for Refusal {
     fn from(error: commands::Error) -> Self {
         let status = match error.kind() {
             commands::ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            commands::ErrorKind::WrongState => StatusCode::CONFLICT,
+            commands::ErrorKind::WrongState | commands::ErrorKind::Answered => StatusCode::CONFLICT,
+            commands::ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            commands::ErrorKind::Gone => StatusCode::GONE,
+            commands::ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            commands::ErrorKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
             commands::ErrorKind::Store(kind) => status(kind),
         };
-        let body = ErrorBody { error: error.to_string(), hint: error.hint().map(str::to_owned) };
+        let errors = error.wrong().iter().map(WrongField::from).collect();
+        let body = ErrorBody { error: error.to_string(), hint: error.hint().map(str::to_owned), errors };
         Self { status, body, retry_after: error.retry_after() }
     }
 }

@@ -134,6 +134,12 @@ pub struct CancelAllRequest {
     pub why: Option<String>,
 }
 
+impl Default for CancelAllRequest {
+    fn default() -> Self {
+        Self { workflow: None, states: vec![], limit: bulk(), who: None, why: None }
+    }
+}
+
 /// The body of `POST /api/runs/{id}/settle`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +152,35 @@ pub struct SettleRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// See [`Operator::why`](crate::commands::Operator::why).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// The query of `GET /api/approvals`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalsQuery {
+    /// Only those of this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
+}
+
+/// The body of `POST /api/runs/{id}/decide`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecideRequest {
+    /// Which approval, if the run waits for several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
+    /// Yes or no.
+    pub approved: bool,
+    /// What is filled in: field and value.
+    #[serde(default)]
+    pub values: serde_json::Map<String, serde_json::Value>,
+    /// Who decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }

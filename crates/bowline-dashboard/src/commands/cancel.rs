@@ -64,17 +64,10 @@ impl Commands {
     pub async fn cancel(&self, run: RunId, operator: &Operator) -> Result<Cancelled, Error> {
         let note = operator.short_note("cancelled", SUMMARY_BYTES_MAX);
         let Some(cancel) = &self.cancel else { return Err(Error::no_engine(run)) };
-        let end = cancel(run, note.clone()).await.map_err(|error| match error.kind() {
-            StoreErrorKind::NotFound => Error::no_such_run(run),
-            StoreErrorKind::Full
-            | StoreErrorKind::Busy
-            | StoreErrorKind::Unavailable
-            | StoreErrorKind::Stale
-            | StoreErrorKind::Conflict
-            | StoreErrorKind::Limit
-            | StoreErrorKind::Locked
-            | StoreErrorKind::Incompatible => Error::from(error),
-        })?;
+        let end = match cancel(run, note.clone()).await {
+            Err(error) if error.kind() == StoreErrorKind::NotFound => return Err(Error::no_such_run(run)),
+            end => end?,
+        };
         match end.ended {
             // What was cancelled before may have had children that were not.
             Some(state) if end.children == 0 => Err(Error::not_open(run, state)),

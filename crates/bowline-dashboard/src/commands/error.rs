@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use bowline_model::{Run, RunId, RunState};
+use bowline_model::{Run, RunId, RunState, approval::WrongValue};
 use bowline_store::{StoreError, StoreErrorKind};
+
+/// When to send a message again to a run that has too many unread.
+const UNREAD_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Why a command was not carried out. Nothing was written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -13,6 +16,7 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     retry_after: Option<Duration>,
+    wrong: Vec<WrongValue>,
 }
 
 /// What the caller can do about it.
@@ -22,6 +26,16 @@ pub enum ErrorKind {
     NotFound,
     /// The run is not in a state in which the command makes sense.
     WrongState,
+    /// What was said does not fit.
+    Invalid,
+    /// It was answered before, and takes no second answer.
+    Answered,
+    /// Nobody waits for it any more.
+    Gone,
+    /// It is larger than what is kept.
+    TooLarge,
+    /// As much as is kept is there already.
+    TooMany,
     /// The store did not do it; its own kind says why.
     Store(StoreErrorKind),
 }
@@ -42,10 +56,21 @@ impl Error {
         self.retry_after
     }
 
+    /// Which fields of a decision do not fit, and why.
+    pub fn wrong(&self) -> &[WrongValue] {
+        &self.wrong
+    }
+
     pub(super) fn store_kind(&self) -> Option<StoreErrorKind> {
         match self.kind {
             ErrorKind::Store(kind) => Some(kind),
-            ErrorKind::NotFound | ErrorKind::WrongState => None,
+            ErrorKind::NotFound
+            | ErrorKind::WrongState
+            | ErrorKind::Invalid
+            | ErrorKind::Answered
+            | ErrorKind::Gone
+            | ErrorKind::TooLarge
+            | ErrorKind::TooMany => None,
         }
     }
 
@@ -55,6 +80,7 @@ impl Error {
             message: format!("there is no run {run}"),
             hint: Some("`runs` lists them; ended runs leave the store after their retention".to_owned()),
             retry_after: None,
+            wrong: vec![],
         }
     }
 
@@ -91,6 +117,7 @@ impl Error {
             message: format!("run {run} cannot be cancelled here: no engine is at hand"),
             hint: Some("say it to the server that drives it".to_owned()),
             retry_after: None,
+            wrong: vec![],
         }
     }
 
@@ -101,8 +128,83 @@ impl Error {
         )
     }
 
+    pub(super) fn invalid(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Invalid, message, hint)
+    }
+
+    /// A value that has no JSON form.
+    pub fn no_json(error: &serde_json::Error) -> Self {
+        Self::invalid(format!("the value has no JSON form: {error}"), "a map's keys must be strings")
+    }
+
+    pub(super) fn unfit(approval: &str, wrong: Vec<WrongValue>) -> Self {
+        let said: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+        let message = format!("the answer to {approval:?} does not fit: {}", said.join("; "));
+        Self {
+            wrong,
+            ..Self::of(ErrorKind::Invalid, message, "nothing was decided; correct it and say it again")
+        }
+    }
+
+    pub(super) fn answered(run: RunId, what: &str) -> Self {
+        let message = format!("{what:?} of run {run} was answered before");
+        Self::of(ErrorKind::Answered, message, format!("`show {run}` says how; the first answer counts"))
+    }
+
+    pub(super) fn timed_out(run: RunId, what: &str) -> Self {
+        let message = format!("run {run} no longer waits for {what:?}: the wait timed out");
+        Self::of(ErrorKind::Gone, message, format!("nothing was kept; `show {run}` says how it went on"))
+    }
+
+    pub(super) fn takes_no_mail(run: RunId, state: RunState) -> Self {
+        let message = format!("run {run} is {state} and takes no messages");
+        let hint = match state {
+            RunState::DeadLettered => format!("`retry {run}` lets it go on; say it again then"),
+            RunState::Queued
+            | RunState::Running
+            | RunState::Waiting
+            | RunState::Completed
+            | RunState::Cancelled => "nothing was kept".to_owned(),
+        };
+        Self::of(ErrorKind::Gone, message, hint)
+    }
+
+    pub(super) fn no_such_approval(run: RunId, name: Option<&str>, open: &[String]) -> Self {
+        let message = match name {
+            Some(name) => format!("run {run} waits for no approval {name:?}"),
+            None if open.is_empty() => format!("run {run} waits for no approval"),
+            None => format!("run {run} waits for {} approvals", open.len()),
+        };
+        let names: Vec<_> = open.iter().map(|name| format!("{name:?}")).collect();
+        let hint = match names.as_slice() {
+            [] => "`approvals` lists those that are open".to_owned(),
+            names => format!("say which: {}", names.join(", ")),
+        };
+        Self::of(ErrorKind::NotFound, message, hint)
+    }
+
+    pub(super) fn unreadable_question(run: RunId, approval: &str) -> Self {
+        let message = format!("what {approval:?} of run {run} asks cannot be read by this build");
+        Self::of(ErrorKind::WrongState, message, "answer it with the build that asked")
+    }
+
+    pub(super) fn too_many_messages(run: RunId, limit: usize) -> Self {
+        let message = format!("run {run} has {limit} messages that it has not read: no more are kept");
+        let hint = "send it again when the run has gone on";
+        Self { retry_after: Some(UNREAD_RETRY_AFTER), ..Self::of(ErrorKind::TooMany, message, hint) }
+    }
+
+    pub(super) fn too_large(bytes: usize, bytes_max: usize) -> Self {
+        let message = format!("the body has {bytes} bytes; a message has at most {bytes_max}");
+        Self::of(ErrorKind::TooLarge, message, "keep the data elsewhere, and send where it is")
+    }
+
+    fn of(kind: ErrorKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: Some(hint.into()), retry_after: None, wrong: vec![] }
+    }
+
     pub(super) fn wrong_state(message: String, hint: String) -> Self {
-        Self { kind: ErrorKind::WrongState, message, hint: Some(hint), retry_after: None }
+        Self { kind: ErrorKind::WrongState, message, hint: Some(hint), retry_after: None, wrong: vec![] }
     }
 }
 
@@ -114,6 +216,7 @@ impl From<StoreError> for Error {
             message: error.to_string(),
             hint,
             retry_after: error.retry_after(),
+            wrong: vec![],
         }
     }
 }

@@ -8,8 +8,9 @@ use bowline_model::{
 use bowline_store::{Operation, Store, StoreError, StoreErrorKind};
 
 use super::{
-    Cancel, no_such_run, one_line,
+    Cancel,
     family::{self, CancelOne, CancelledFamily},
+    no_such_run, one_line,
 };
 
 /// Cancels runs while no engine runs on their store, as [`Engine::cancel_family`](crate::Engine::cancel_family) does.

@@ -52,7 +52,7 @@ async fn below(by: &impl CancelOne, top: RunId, reason: &str) -> Result<u64, Sto
             let filter =
                 RunFilter { parent: Some(parent), before, limit: RUNS_PAGE_MAX, ..RunFilter::default() };
             let page = by.store().runs(filter).await?;
-            for child in &page {
+            for child in page.iter().filter(|child| child.parent == Some(parent)) {
                 match cancel_child(by, child, &why).await {
                     Ok(Some(outcome)) => {
                         cancelled += u64::from(outcome == Cancel::Cancelled);

@@ -118,7 +118,8 @@ fn a_call_under_way_is_dropped_at_once_and_its_outcome_changes_nothing() {
     host.let_another_pass(&node);
     is_cancelled(&host, run, &kinds);
     assert_eq!(node.engine.progress().attempts, 0);
-    assert_eq!(node.engine.progress().slots_free, node.engine.progress().slots);
+    // Another's end is on disk a moment before its slot is free.
+    until(|| node.engine.progress().slots_free == node.engine.progress().slots);
 }
 
 #[test]

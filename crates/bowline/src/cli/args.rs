@@ -41,6 +41,18 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Close dead letters that need no more work
     Discard(DiscardArgs),
+    /// End open runs, and the children that they wait for
+    Cancel(CancelArgs),
+    /// Say what became of a step of a dead letter when that is not known, and let it go on
+    Settle(SettleArgs),
+    /// Send a signal to a run
+    Signal(SignalArgs),
+    /// List the questions that runs ask people
+    Approvals(ApprovalsArgs),
+    /// Say yes to what a run asks
+    Approve(DecideArgs),
+    /// Say no to what a run asks
+    Reject(DecideArgs),
     /// Write a run with its event and journal as a file, for a test to replay
     Export(ExportArgs),
     /// Post an event to this app, signed as its provider would
@@ -117,7 +129,7 @@ pub struct RetryArgs {
     #[arg(long, conflicts_with = "runs")]
     pub workflow: Option<String>,
     /// Why, for the journal
-    #[arg(long)]
+    #[arg(long, alias = "why")]
     pub reason: Option<String>,
 }
 
@@ -138,8 +150,88 @@ pub struct DiscardArgs {
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<RunId>,
     /// Why, for the journal
-    #[arg(long)]
+    #[arg(long, alias = "why")]
     pub reason: Option<String>,
+}
+
+/// `cancel RUN.. | --all`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct CancelArgs {
+    /// The runs' numbers
+    #[arg(value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
+    pub runs: Vec<RunId>,
+    /// Cancel every open run, at most 1,000
+    #[arg(long)]
+    pub all: bool,
+    /// With --all: only runs of this workflow
+    #[arg(long, conflicts_with = "runs")]
+    pub workflow: Option<String>,
+    /// With --all: only runs in these states: queued, running, waiting
+    #[arg(long, value_delimiter = ',', value_parser = parse_state, conflicts_with = "runs")]
+    pub state: Vec<RunState>,
+    /// Why, for the journal
+    #[arg(long, alias = "reason")]
+    pub why: Option<String>,
+}
+
+/// `settle RUN STEP --done JSON | --not-done`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct SettleArgs {
+    /// The run's number
+    pub run: RunId,
+    /// The step, by the name that `show` gives it
+    pub step: String,
+    /// It happened, and yielded this: JSON, or @FILE, or - for the standard input
+    #[arg(long, value_name = "JSON", required_unless_present = "not_done", conflicts_with = "not_done")]
+    pub done: Option<String>,
+    /// It did not happen: send it again, under a new idempotency key
+    #[arg(long)]
+    pub not_done: bool,
+    /// Why, for the journal
+    #[arg(long, alias = "reason")]
+    pub why: Option<String>,
+}
+
+/// `signal RUN NAME [JSON]`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct SignalArgs {
+    /// The run's number
+    pub run: RunId,
+    /// The signal's name
+    pub name: String,
+    /// What it says: JSON, or @FILE, or - for the standard input; nothing is null
+    #[arg(value_name = "JSON", allow_hyphen_values = true)]
+    pub value: Option<String>,
+    /// Its id: of those with the same one the first is kept
+    #[arg(long)]
+    pub id: Option<String>,
+}
+
+/// `approvals`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ApprovalsArgs {
+    /// Only those of this run
+    #[arg(value_name = "RUN")]
+    pub run: Option<RunId>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `approve RUN`, `reject RUN`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct DecideArgs {
+    /// The run's number
+    pub run: RunId,
+    /// Which approval, if the run asks several
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Fill a field in; say it once for each
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// Why, in your words
+    #[arg(long, alias = "reason")]
+    pub why: Option<String>,
 }
 
 /// `export RUN`
@@ -218,6 +310,11 @@ fn limit(text: &str) -> Result<usize, String> {
     }
 }
 
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("is not FIELD=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 fn path(text: &str) -> Result<String, String> {
     if text.starts_with('/') && !text.starts_with("//") {
         Ok(text.to_owned())
@@ -274,6 +371,40 @@ mod tests {
         check_refused("retry 7 --all", "cannot be used with");
         check_refused("retry 7 --workflow w", "cannot be used with");
         check_refused("retry --workflow w", "<RUN>");
+    }
+
+    #[test]
+    fn a_cancel_names_runs_or_all_and_only_open_states() {
+        let Command::Cancel(args) = parsed("cancel 7 9 --why late").unwrap() else { panic!() };
+        assert_eq!((args.runs, args.why.as_deref()), (vec![RunId(7), RunId(9)], Some("late")));
+        let Command::Cancel(args) = parsed("cancel --all --workflow w --state waiting").unwrap() else {
+            panic!()
+        };
+        assert_eq!((args.all, args.state), (true, vec![RunState::Waiting]));
+        check_refused("cancel", "<RUN>");
+        check_refused("cancel 7 --all", "cannot be used with");
+        check_refused("cancel 7 --workflow w", "cannot be used with");
+    }
+
+    #[test]
+    fn a_settlement_says_what_it_yielded_or_that_it_did_not_happen() {
+        let Command::Settle(args) = parsed("settle 7 create --done {\"id\":1}").unwrap() else { panic!() };
+        assert_eq!((args.step.as_str(), args.done.as_deref()), ("create", Some("{\"id\":1}")));
+        let Command::Settle(args) = parsed("settle 7 create --not-done").unwrap() else { panic!() };
+        assert!(args.not_done);
+        check_refused("settle 7 create", "--done");
+        check_refused("settle 7 create --done 1 --not-done", "cannot be used with");
+    }
+
+    #[test]
+    fn a_signal_may_be_a_negative_number_and_a_field_holds_whatever_follows_the_first_sign() {
+        let Command::Signal(args) = parsed("signal 7 paid -5").unwrap() else { panic!() };
+        assert_eq!(args.value.as_deref(), Some("-5"));
+        let Command::Approve(args) = parsed("approve 7 --set note=a=b --set told=yes").unwrap() else {
+            panic!()
+        };
+        assert_eq!(args.set, [("note".to_owned(), "a=b".to_owned()), ("told".to_owned(), "yes".to_owned())]);
+        check_refused("reject 7 --set note", "is not FIELD=VALUE");
     }
 
     #[test]

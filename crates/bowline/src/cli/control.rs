@@ -5,13 +5,14 @@ mod remote;
 
 use bowline_dashboard::{
     Operator, Payloads, RunView,
-    admin::request::RunsQuery,
-    commands::{BulkRetried, Discarded, Keys, Replayed, Retried},
+    admin::request::{CancelAllRequest, DecideRequest, RunsQuery, SettleRequest},
+    approvals::ApprovalList,
+    commands::{BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Replayed, Retried, Settled, Told},
     export::Fixture,
     triggers::TriggerList,
     view::RunList,
 };
-use bowline_model::{RunId, WorkflowName};
+use bowline_model::{RunId, WorkflowName, approval::Decision};
 use bowline_store::{StoreErrorKind, lock_holder};
 
 pub(super) use self::remote::{innermost, reachable};
@@ -164,6 +165,100 @@ impl Control {
         match self {
             Self::Remote(remote) => remote.discard(run, operator).await,
             Self::Local(local) => Ok(local.commands().discard(run, operator).await?),
+        }
+    }
+
+    /// Ends an open run and the children that it waits for.
+    ///
+    /// # Durability
+    /// See [`Commands::cancel`](bowline_dashboard::Commands::cancel). If the server's answer is lost, `show` tells.
+    ///
+    /// # Errors
+    /// Those of the command, or if the server does not answer.
+    pub async fn cancel(&self, run: RunId, operator: &Operator) -> Result<Cancelled> {
+        match self {
+            Self::Remote(remote) => remote.cancel(run, operator).await,
+            Self::Local(local) => Ok(local.commands().cancel(run, operator).await?),
+        }
+    }
+
+    /// Ends many open runs.
+    ///
+    /// # Durability
+    /// See [`Commands::cancel_all`](bowline_dashboard::Commands::cancel_all).
+    ///
+    /// # Errors
+    /// Those of the command, or if the server does not answer.
+    pub async fn cancel_all(&self, request: CancelAllRequest) -> Result<BulkCancelled> {
+        match self {
+            Self::Remote(remote) => remote.cancel_all(&request).await,
+            Self::Local(local) => {
+                let CancelAllRequest { workflow, states, limit, who, why } = request;
+                let operator = Operator { who, why };
+                Ok(local.commands().cancel_all(workflow, &states, limit, &operator).await?)
+            }
+        }
+    }
+
+    /// Records what became of a step of which that is not known, and lets the run go on.
+    ///
+    /// # Durability
+    /// See [`Commands::settle`](bowline_dashboard::Commands::settle). If the server's answer is lost, `show` tells.
+    ///
+    /// # Errors
+    /// Those of the command, or if the server does not answer.
+    pub async fn settle(&self, run: RunId, request: SettleRequest) -> Result<Settled> {
+        match self {
+            Self::Remote(remote) => remote.settle(run, &request).await,
+            Self::Local(local) => {
+                let SettleRequest { step, outcome, who, why } = request;
+                Ok(local.commands().settle(run, &step, &outcome, &Operator { who, why }).await?)
+            }
+        }
+    }
+
+    /// Sends a signal to a run: JSON, or nothing.
+    ///
+    /// # Durability
+    /// See [`Commands::signal`](bowline_dashboard::Commands::signal). If the server's answer is lost, send it again under
+    /// the same id.
+    ///
+    /// # Errors
+    /// Those of the command, or if the server does not answer.
+    pub async fn signal(&self, run: RunId, name: &str, id: Option<&str>, body: Vec<u8>) -> Result<Told> {
+        match self {
+            Self::Remote(remote) => remote.signal(run, name, id, body).await,
+            Self::Local(local) => Ok(local.commands().signal(run, name, id.map(str::to_owned), body).await?),
+        }
+    }
+
+    /// Answers an approval.
+    ///
+    /// # Durability
+    /// See [`Commands::decide`](bowline_dashboard::Commands::decide). If the server's answer is lost, say it again: it is
+    /// answered that it was answered.
+    ///
+    /// # Errors
+    /// Those of the command, or if the server does not answer.
+    pub async fn decide(&self, run: RunId, request: DecideRequest) -> Result<Told> {
+        match self {
+            Self::Remote(remote) => remote.decide(run, &request).await,
+            Self::Local(local) => {
+                let DecideRequest { approval, approved, values, by, why } = request;
+                let decision = Decision { approved, by, values, why };
+                Ok(local.commands().decide(run, approval.as_deref(), decision).await?)
+            }
+        }
+    }
+
+    /// The open approvals: all, or those of one run.
+    ///
+    /// # Errors
+    /// If the server or the store does not answer.
+    pub async fn approvals(&self, run: Option<RunId>) -> Result<ApprovalList> {
+        match self {
+            Self::Remote(remote) => remote.approvals(run).await,
+            Self::Local(local) => local.approvals(run).await,
         }
     }
 

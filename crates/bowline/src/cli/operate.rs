@@ -4,7 +4,7 @@ use std::env;
 
 use bowline_dashboard::{
     Operator, Payloads,
-    admin::request::RunsQuery,
+    admin::request::{CancelAllRequest, RunsQuery},
     commands::{Keys, retry::BULK_RUNS_MAX},
 };
 use bowline_model::{RunState, WorkflowName};
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     CliContext, Control, Error, Result,
-    args::{DeadArgs, DiscardArgs, ReplayArgs, RetryArgs, RunsArgs, ShowArgs, TriggersArgs},
+    args::{CancelArgs, DeadArgs, DiscardArgs, ReplayArgs, RetryArgs, RunsArgs, ShowArgs, TriggersArgs},
     complain, print,
     render::{self, Paint},
 };
@@ -124,13 +124,37 @@ pub(super) async fn discard(context: &CliContext, args: &DiscardArgs) -> Result 
     tally.end("discarded")
 }
 
-enum Output {
+pub(super) async fn cancel(context: &CliContext, args: &CancelArgs) -> Result {
+    let control = Control::open(context).await?;
+    let operator = operator(args.why.clone());
+    let mut tally = Tally::default();
+    if args.all {
+        let Operator { who, why } = operator.clone();
+        let workflow = args.workflow.as_deref().map(WorkflowName::from);
+        let states = args.state.clone();
+        let request = CancelAllRequest { workflow, states, who, why, ..CancelAllRequest::default() };
+        let report = control.cancel_all(request).await?;
+        print(&render::bulk_cancelled(&report, Paint::Colour))?;
+        tally.done = report.cancelled.len();
+        tally.errors.extend(report.failed.iter().map(|failed| Error::new(failed.error.clone())));
+    }
+    for run in &args.runs {
+        match control.cancel(*run, &operator).await {
+            Ok(report) => tally.done(&render::cancelled(&report, Paint::Colour))?,
+            Err(error) => tally.failed(error, args.runs.len()),
+        }
+    }
+    control.close().await?;
+    tally.end("cancelled")
+}
+
+pub(super) enum Output {
     Text,
     Json,
 }
 
 impl Output {
-    fn of(json: bool) -> Self {
+    pub(super) fn of(json: bool) -> Self {
         if json { Self::Json } else { Self::Text }
     }
 }
@@ -167,12 +191,12 @@ impl Tally {
 }
 
 /// Who sits at the keyboard, as far as the system tells.
-fn operator(why: Option<String>) -> Operator {
+pub(super) fn operator(why: Option<String>) -> Operator {
     let who = env::var("USER").or_else(|_| env::var("LOGNAME")).ok();
     Operator { who, why }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String> {
     let json = serde_json::to_string_pretty(value);
     json.map(|json| json + "\n").map_err(|error| Error::new(format!("cannot print that as JSON: {error}")))
 }

@@ -4,6 +4,7 @@
 //! What comes in: views. What goes out: text, with ANSI colours if asked; whoever writes it to something that is no
 //! terminal strips them (`anstream` does).
 
+mod approvals;
 mod columns;
 mod paint;
 mod reports;
@@ -18,16 +19,20 @@ use bowline_dashboard::{
 use bowline_model::RunState;
 use jiff::Timestamp;
 
-use self::{
-    columns::{Column, columns},
-    paint::Tone,
-};
 pub use self::{
+    approvals::approvals,
     paint::Paint,
-    reports::{bulk_retried, checked, discarded, error, receipt, replayed, retried},
+    reports::{
+        bulk_cancelled, bulk_retried, cancelled, checked, discarded, error, receipt, replayed, retried,
+        settled, told,
+    },
     text::excerpt,
     timeline::timeline,
     triggers::triggers,
+};
+use self::{
+    columns::{Column, columns},
+    paint::Tone,
 };
 
 /// How much of a run's summary a list shows, in characters.

@@ -3,12 +3,17 @@
 use std::{fmt, sync::Arc};
 
 use bowline_dashboard::{
-    Commands, Payloads, RunView, admin::request::RunsQuery, export::Fixture, view::RunList,
+    Commands, Payloads, RunView,
+    admin::request::RunsQuery,
+    approvals::{APPROVALS_MAX, ApprovalList},
+    export::Fixture,
+    view::RunList,
 };
 use bowline_model::RunId;
 use bowline_store::{SqliteOptions, SqliteStore, Store};
 
 use super::{CliContext, Error, Opening, Result};
+use crate::cancel;
 
 /// The store, opened by this command.
 pub struct Local {
@@ -33,8 +38,11 @@ impl Local {
         let store: Arc<dyn Store> = Arc::new(store);
         // Nobody to wake: the next server looks at every queued run.
         let poke = Arc::new(|| ());
-        let commands = Commands::new(store.clone(), context.clock.clone(), context.build.clone(), poke)
-            .flow_rules(context.rules.clone());
+        let (clock, build) = (context.clock.clone(), context.build.clone());
+        let cancel = cancel::at_rest(store.clone(), clock.clone(), build.clone());
+        let commands = Commands::new(store.clone(), clock, build, poke)
+            .flow_rules(context.rules.clone())
+            .cancel_with(cancel);
         Ok(Self { store, commands })
     }
 
@@ -52,6 +60,13 @@ impl Local {
         let event = self.store.event(run.event).await?;
         let journal = self.store.journal(id).await?;
         Ok(RunView::of(&run, event.as_ref(), &journal, payloads))
+    }
+
+    pub(super) async fn approvals(&self, run: Option<RunId>) -> Result<ApprovalList> {
+        Ok(match run {
+            Some(run) => ApprovalList::of_run(&*self.store, run).await?,
+            None => ApprovalList::read(&*self.store, APPROVALS_MAX).await?,
+        })
     }
 
     pub(super) async fn export(&self, app: &str, id: RunId) -> Result<Fixture> {

@@ -9,15 +9,19 @@ use bowline_dashboard::{
     Operator, Payloads, RunView,
     admin::{
         ErrorBody,
-        request::{ReplayRequest, RetryAllRequest, RunQuery, RunsQuery},
+        request::{
+            ApprovalsQuery, CancelAllRequest, DecideRequest, ReplayRequest, RetryAllRequest, RunQuery,
+            RunsQuery, SettleRequest,
+        },
     },
-    commands::{BulkRetried, Discarded, Keys, Replayed, Retried},
+    approvals::ApprovalList,
+    commands::{BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Replayed, Retried, Settled, Told},
     export::Fixture,
     triggers::TriggerList,
     view::RunList,
 };
 use bowline_model::{RunId, WorkflowName};
-use reqwest::{Client, RequestBuilder, Response, redirect};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Error, Result};
@@ -89,6 +93,47 @@ impl Remote {
         self.say(&format!("/api/runs/{run}/discard"), operator).await
     }
 
+    pub(super) async fn cancel(&self, run: RunId, operator: &Operator) -> Result<Cancelled> {
+        self.say(&format!("/api/runs/{run}/cancel"), operator).await
+    }
+
+    pub(super) async fn cancel_all(&self, request: &CancelAllRequest) -> Result<BulkCancelled> {
+        self.say("/api/open/cancel", request).await
+    }
+
+    pub(super) async fn settle(&self, run: RunId, request: &SettleRequest) -> Result<Settled> {
+        self.say(&format!("/api/runs/{run}/settle"), request).await
+    }
+
+    pub(super) async fn signal(
+        &self,
+        run: RunId,
+        name: &str,
+        id: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<Told> {
+        let mut url = Url::parse(&self.url(&format!("/api/runs/{run}/signals")))
+            .map_err(|error| Error::new(format!("no URL of the admin API: {error}")))?;
+        // A name may hold whatever a path means something by.
+        url.path_segments_mut().expect("an http URL has a path").push(name);
+        let request =
+            self.client.post(url).header("x-bowline", "1").header("content-type", "application/json");
+        let request = match id {
+            Some(id) => request.header("idempotency-key", id),
+            None => request,
+        };
+        self.ask(request.body(body)).await
+    }
+
+    pub(super) async fn decide(&self, run: RunId, request: &DecideRequest) -> Result<Told> {
+        self.say(&format!("/api/runs/{run}/decide"), request).await
+    }
+
+    pub(super) async fn approvals(&self, run: Option<RunId>) -> Result<ApprovalList> {
+        let query = ApprovalsQuery { run: run.map(|run| run.0) };
+        self.ask(self.client.get(self.url("/api/approvals")).query(&query)).await
+    }
+
     async fn say<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T> {
         self.ask(self.client.post(self.url(path)).header("x-bowline", "1").json(body)).await
     }
@@ -138,8 +183,8 @@ async fn refusal(response: Response) -> Error {
     let status = response.status();
     let body = response.bytes().await.unwrap_or_default();
     match serde_json::from_slice::<ErrorBody>(&body) {
-        Ok(ErrorBody { error, hint: Some(hint) }) => Error::new(error).hint(hint),
-        Ok(ErrorBody { error, hint: None }) => Error::new(error),
+        Ok(ErrorBody { error, hint: Some(hint), .. }) => Error::new(error).hint(hint),
+        Ok(ErrorBody { error, hint: None, .. }) => Error::new(error),
         Err(_) => Error::new(format!("the server's admin API answered {status}"))
             .hint("does something else listen on its address? BOWLINE_ADMIN moves it"),
     }

@@ -1,7 +1,9 @@
 //! What commands did, in a line or two.
 
 use bowline_dashboard::{
-    commands::{BulkRetried, Discarded, Keys, Replayed, Retried},
+    commands::{
+        BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Replayed, Retried, Settled, Told, ToldStatus,
+    },
     wording::clean,
 };
 
@@ -71,6 +73,60 @@ pub fn replayed(report: &Replayed, paint: Paint) -> String {
 /// What a discard did.
 pub fn discarded(report: &Discarded, paint: Paint) -> String {
     format!("{} run {} is closed: {}\n", paint.tone("–", Tone::Dim), report.run, clean(&report.note))
+}
+
+/// What a cancel did.
+pub fn cancelled(report: &Cancelled, paint: Paint) -> String {
+    let mark = paint.tone("–", Tone::Dim);
+    format!("{mark} run {} is {}{}\n", report.run, clean(&report.note), with_children(report.children))
+}
+
+/// What a bulk cancel did.
+pub fn bulk_cancelled(report: &BulkCancelled, paint: Paint) -> String {
+    let (mark, children) = (paint.tone("–", Tone::Dim), with_children(report.children));
+    let mut text = match report.cancelled.len() {
+        0 if report.failed.is_empty() => "there are no such open runs\n".to_owned(),
+        1 => format!("{mark} 1 run is cancelled: {}{children}\n", report.cancelled[0]),
+        runs => format!("{mark} {runs} runs are cancelled{children}\n"),
+    };
+    for failed in &report.failed {
+        let mark = paint.tone("✗", Tone::Bad);
+        text.push_str(&format!("{mark} run {}: {}\n", failed.run, clean(&failed.error)));
+    }
+    if report.more {
+        text.push_str("there are more: say it again\n");
+    }
+    text
+}
+
+fn with_children(children: u64) -> String {
+    match children {
+        0 => String::new(),
+        1 => "; and 1 child with it".to_owned(),
+        children => format!("; and {children} children"),
+    }
+}
+
+/// What a settlement did.
+pub fn settled(report: &Settled, paint: Paint) -> String {
+    let (mark, step) = (paint.tone("↻", Tone::Strong), clean(&report.step));
+    let again = match &report.forgotten[..] {
+        [] => String::new(),
+        steps => format!("; tries again: {}", names(steps)),
+    };
+    format!("{mark} run {} is queued; {step} is {}{again}\n", report.run, clean(&report.note))
+}
+
+/// What became of a message.
+pub fn told(report: &Told, what: &str, paint: Paint) -> String {
+    let to = clean(&report.to);
+    match report.status {
+        ToldStatus::Kept => format!("{} run {} has {what} {to}\n", paint.tone("✓", Tone::Good), report.run),
+        ToldStatus::Duplicate => {
+            let mark = paint.tone("…", Tone::Wait);
+            format!("{mark} run {} had {what} {to} before; this one was not kept\n", report.run)
+        }
+    }
 }
 
 /// What the app answered to an event.
