@@ -3,6 +3,10 @@
 //! The code's side (leaves, [`Context`](crate::Context)) only asks and looks; the machine's side decides. No outcome
 //! becomes visible to the code but through the machine, one between two polls.
 
+mod draw;
+mod open;
+mod place;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,16 +16,23 @@ use std::{
 
 use bowline_model::{
     Attempt, BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Error, Event, Family,
-    Payload, Position, Run, ScopePath, Seq, Shape, Verdict,
+    MessageId, Payload, Run, ScopePath, Seq, Verdict,
 };
+use bowline_store::{Also, Message};
 use jiff::Timestamp;
+
+use self::open::other_item;
+pub(crate) use self::{
+    open::{NewLeaf, NewWork, Opened},
+    place::{Place, Scoped},
+};
 
 use crate::{
     activity::Activity,
     fit::mismatch,
     journal::Journal,
-    key::idempotency_key,
-    leaf::{Leaf, LeafId, LeafOptions, Outcome, Phase},
+    leaf::{Leaf, LeafId, Outcome, Phase, Work},
+    wait::Wait,
 };
 
 /// Most entries in one run's journal.
@@ -49,8 +60,8 @@ impl Stop {
 /// The state behind the board's lock.
 pub(crate) struct BoardState {
     pub(crate) journal: Journal,
-    /// Entries not yet handed to the driver for writing.
-    pub(crate) unwritten: Vec<Entry>,
+    /// What is not yet handed to the driver for writing.
+    pub(crate) unwritten: Unwritten,
     pub(crate) leaves: BTreeMap<LeafId, Leaf>,
     /// Recorded entries with the leaf that asked for each: a run of thousands of steps side by side is not searched
     /// for each of them.
@@ -64,11 +75,33 @@ pub(crate) struct BoardState {
     counters: HashMap<(Family, ScopePath, String), u32>,
     keyed: HashSet<EntryKey>,
     polling: Option<ThreadId>,
+    /// Where in the code the poll under way is.
+    place: Arc<Place>,
     /// The step whose attempt is being polled.
     in_attempt: Option<EntryKey>,
     pub(crate) ended: bool,
     /// When the last outcome or value was made that the code has seen.
     pub(crate) last_seen_at: Option<Timestamp>,
+    /// Messages that nobody has taken, by id.
+    pub(crate) mail: Vec<Message>,
+    /// The last message that was ever seen here.
+    pub(crate) mail_seen: Option<MessageId>,
+    /// The run goes on as another one, with this input.
+    pub(crate) continues: Option<Payload>,
+}
+
+/// What the run did that is not on disk yet: entries, and what happens in their commit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Unwritten {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) also: Also,
+}
+
+impl Unwritten {
+    /// Whether there is nothing to write. What happens in a commit never comes without an entry.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
 }
 
 /// See the [module](self).
@@ -77,6 +110,8 @@ pub(crate) struct Board {
     pub(crate) event: Arc<Event>,
     pub(crate) build: BuildId,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where this program is reached from outside, for addresses of callbacks: `https://hooks.example.com`.
+    pub(crate) public_url: Arc<str>,
     /// Counts the attempts.
     pub(crate) activity: Arc<Activity>,
     state: Mutex<BoardState>,
@@ -107,7 +142,7 @@ impl Board {
     ) -> Self {
         let state = BoardState {
             journal: Journal::read(entries),
-            unwritten: Vec::new(),
+            unwritten: Unwritten::default(),
             leaves: BTreeMap::new(),
             asked: BTreeSet::new(),
             starting: Vec::new(),
@@ -117,11 +152,16 @@ impl Board {
             counters: HashMap::new(),
             keyed: HashSet::new(),
             polling: None,
+            place: Arc::default(),
             in_attempt: None,
             ended: false,
             last_seen_at: None,
+            mail: Vec::new(),
+            mail_seen: None,
+            continues: None,
         };
-        Self { run, event, build, clock, activity: Arc::default(), state: Mutex::new(state) }
+        let (public_url, activity) = (Arc::from(""), Arc::default());
+        Self { run, event, build, clock, public_url, activity, state: Mutex::new(state) }
     }
 
     /// The same board, its attempts counted with those of the node.
@@ -130,39 +170,32 @@ impl Board {
         self
     }
 
+    /// The same board, for a program that is reached there.
+    pub(crate) fn reached_at(mut self, public_url: Arc<str>) -> Self {
+        self.public_url = public_url;
+        self
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, BoardState> {
         // A panic in user code never happens under this lock, so what a poisoned one guards is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Marks the run as being polled, on this thread, until the guard is dropped.
-    pub(crate) fn begin_poll(&self) -> PollGuard<'_> {
-        self.lock().polling = Some(thread::current().id());
-        PollGuard(self)
+    /// Messages came, all that are there by their ids: those that are new are kept until somebody takes them.
+    pub(crate) fn take_mail(&self, mail: Vec<Message>) {
+        let mut state = self.lock();
+        let seen = state.mail_seen;
+        state.mail.extend(mail.into_iter().filter(|message| seen.is_none_or(|seen| message.id > seen)));
+        state.mail_seen = state.mail.last().map(|message| message.id).max(seen);
     }
 
-    /// The code asks for a step's outcome. `name` is today's, `old_names` what it was called before, newest first.
-    pub(crate) fn ask(&self, step: NewLeaf) -> Asked {
+    /// Marks the run as being polled, on this thread, until the guard is dropped.
+    pub(crate) fn begin_poll(&self) -> PollGuard<'_> {
         let mut state = self.lock();
-        if let Some(misplaced) = state.misplaced(&step.name) {
-            return Asked::Misplaced(misplaced);
-        }
-        let id = state.next_leaf;
-        state.next_leaf += 1;
-        match state.open_leaf(step, self) {
-            Ok(leaf) => {
-                let key = leaf.key.clone();
-                if let Some(recorded) = state.journal.get(&key).map(|entry| entry.seq) {
-                    state.asked.insert((recorded, id));
-                }
-                state.leaves.insert(id, leaf);
-                Asked::Leaf(id, key)
-            }
-            Err(stop) => {
-                state.stop.get_or_insert(stop);
-                Asked::Stopped
-            }
-        }
+        state.polling = Some(thread::current().id());
+        state.place = Arc::default();
+        drop(state);
+        PollGuard(self)
     }
 
     /// A leaf looks what it shall do.
@@ -180,7 +213,11 @@ impl Board {
                 state.leaves.remove(&id);
                 Poll::Ready(Turn::Take(outcome))
             }
-            Phase::Asked | Phase::Backoff { .. } | Phase::Running | Phase::Arrived(_) => {
+            Phase::Asked
+            | Phase::Backoff { .. }
+            | Phase::Running
+            | Phase::Arrived(_)
+            | Phase::Waiting { .. } => {
                 leaf.set_aside = false;
                 match &mut leaf.waker {
                     Some(known) => known.clone_from(waker),
@@ -210,9 +247,18 @@ impl Board {
         if state.ended {
             return;
         }
+        let was_sent = leaf.sending().is_some_and(|sending| sending.unknown_since.is_some());
         let (known, may_have_acted) = match leaf.phase {
+            Phase::Asked if was_sent => {
+                ("the code went on without it; an attempt was under way at a crash", true)
+            }
             Phase::Asked | Phase::Starting(_) | Phase::Delivered(_) => return,
             Phase::Backoff { .. } => ("the code went on without it; no further attempt will be made", false),
+            Phase::Waiting { .. } if state.withdraw(&leaf) => return,
+            Phase::Waiting { .. } => {
+                state.close_unwanted(&leaf.work);
+                ("the code went on without it; nobody waits any more", false)
+            }
             Phase::Running => ("the code went on without it; an attempt was under way", true),
             Phase::Arrived(Verdict::Done(_)) => ("the code went on without it; it was done", true),
             Phase::Arrived(Verdict::Unknown(_)) => {
@@ -225,7 +271,7 @@ impl Board {
         let (key, mut meta) = leaf.note();
         meta.note = Some(known.to_owned());
         if may_have_acted {
-            meta.unknown_since = meta.unknown_since.or(leaf.started);
+            meta.unknown_since = meta.unknown_since.or(leaf.sending().and_then(|sending| sending.started));
         }
         self.append(&mut state, EntryKind::Dropped, key, meta, None);
     }
@@ -236,37 +282,16 @@ impl Board {
         AttemptGuard(self)
     }
 
-    /// A value that the code draws (`now`, `random`, `uuid`): the recorded one, or `draw`'s, recorded.
-    ///
-    /// Inside a step's closure it is drawn and not recorded: the step's outcome is.
-    pub(crate) fn value<T>(&self, name: &str, draw: impl FnOnce() -> T) -> T
-    where
-        T: serde::Serialize + serde::de::DeserializeOwned,
-    {
+    /// The code has said its last word: the run goes on as another one.
+    pub(crate) fn continue_as(&self, input: Payload) {
         let mut state = self.lock();
-        if state.in_attempt.is_some() {
-            return draw();
+        if state.is_polled_here() && state.in_attempt.is_none() {
+            state.continues.get_or_insert(input);
+        } else {
+            let message =
+                "`cx.continue_as` was called in a spawned task or a step's closure; call it in the workflow";
+            state.stop.get_or_insert(mismatch(message.into()));
         }
-        if !state.is_polled_here() {
-            let message = format!(
-                "`cx.{name}()` was called outside the run, in a spawned task; call it in the workflow"
-            );
-            state.stop.get_or_insert(mismatch(message));
-            return draw();
-        }
-        let key = state.next_key(Family::Value, ScopePath::root(), name, None);
-        match state.take_value(&key) {
-            Ok(Some(recorded)) => return recorded,
-            Ok(None) => {}
-            Err(stop) => {
-                state.stop.get_or_insert(stop);
-                return draw();
-            }
-        }
-        let value = draw();
-        let payload = Payload::encode(&value).expect("a time, a number and a UUID have JSON forms");
-        self.append(&mut state, EntryKind::Value, key, EntryMeta::default(), Some(payload));
-        value
     }
 
     /// The code cannot go on: what is recorded does not fit what it asks.
@@ -288,7 +313,7 @@ impl Board {
             return;
         }
         let seq = state.journal.next_seq();
-        state.unwritten.push(Entry {
+        state.unwritten.entries.push(Entry {
             seq,
             kind,
             key,
@@ -298,17 +323,6 @@ impl Board {
             payload,
         });
     }
-}
-
-/// A step as the code asks for it.
-pub(crate) struct NewLeaf {
-    pub(crate) scope: ScopePath,
-    pub(crate) name: String,
-    pub(crate) old_names: Vec<String>,
-    pub(crate) key: Option<String>,
-    pub(crate) shape: Shape,
-    pub(crate) options: LeafOptions,
-    pub(crate) output_type: &'static str,
 }
 
 impl BoardState {
@@ -330,89 +344,47 @@ impl BoardState {
         self.polling == Some(thread::current().id())
     }
 
-    /// Why a step may not be asked for here, if so.
-    fn misplaced(&self, name: &str) -> Option<Error> {
+    /// Why that may not be asked for here, if so.
+    fn misplaced(&self, verb: &str, name: &str, item: &ScopePath) -> Option<Error> {
         if let Some(outer) = &self.in_attempt {
             return Some(Error::permanent(format!(
-                "step \"{name}\" is inside the closure of step {outer}: a step runs once and records one outcome; \
+                "{verb} \"{name}\" is inside the closure of step {outer}: a step runs once and records one outcome; \
                  move it out and put it before or after"
             )));
         }
-        (!self.is_polled_here()).then(|| {
-            Error::permanent(format!(
-                "step \"{name}\" was awaited outside its run (in a spawned task?): its order could not be recorded; \
+        if !self.is_polled_here() {
+            return Some(Error::permanent(format!(
+                "{verb} \"{name}\" was awaited outside its run (in a spawned task?): its order could not be recorded; \
                  await it in the workflow itself, side by side with `tokio::join!`"
-            ))
-        })
-    }
-
-    fn next_key(&mut self, family: Family, scope: ScopePath, name: &str, key: Option<String>) -> EntryKey {
-        let position = match key {
-            Some(key) => Position::Key(key),
-            None => {
-                let counter = self.counters.entry((family, scope.clone(), name.to_owned())).or_default();
-                *counter += 1;
-                Position::Nth(*counter)
-            }
-        };
-        EntryKey { family, scope, name: name.to_owned(), position }
-    }
-
-    fn open_leaf(&mut self, step: NewLeaf, board: &Board) -> Result<Leaf, Stop> {
-        for text in [Some(&step.name), step.key.as_ref()].into_iter().flatten() {
-            if text.len() > NAME_BYTES_MAX {
-                let start: String = text.chars().take(40).collect();
-                let message = format!(
-                    "a step's name or key has {} bytes (limit {NAME_BYTES_MAX}): {start}…",
-                    text.len()
-                );
-                return Err(Stop::new(DeadReason::Limit, message));
-            }
-        }
-        let today = self.next_key(Family::Step, step.scope, &step.name, step.key);
-        if matches!(today.position, Position::Key(_)) && !self.keyed.insert(today.clone()) {
-            return Err(mismatch(format!(
-                "step {today} was asked for twice: a `.key` must be unique within its name"
             )));
         }
-        let oldest_name = step.old_names.last().unwrap_or(&step.name).clone();
-        let key = self.recorded_name(today, step.old_names);
-        self.check_fits(&key, &step.shape)?;
-        let tried = self.journal.tried(&key);
-        let known = self.journal.key(&key);
-        let leaf = Leaf {
-            phase: match tried.and_then(|tried| tried.next_at) {
-                Some(due) => Phase::Backoff { due },
-                None => Phase::Asked,
-            },
-            attempts: tried.map_or(0, |tried| tried.attempts),
-            since: tried.map(|tried| tried.first_sent),
-            first_sent: tried.map(|tried| tried.first_sent),
-            started: None,
-            unknown_since: known.unknown_since,
-            consented: known.consented,
-            idempotency_key: idempotency_key(board.run.key_seed, &key, &oldest_name, known.generation),
-            key,
-            shape: step.shape,
-            options: step.options,
-            output_type: step.output_type,
-            asked_after: self.last_seen_at,
-            set_aside: false,
-            in_flight_noted: false,
-            waker: None,
-        };
-        Ok(leaf)
+        (*item != self.place.item).then(|| Error::permanent(other_item(verb, name, item, &self.place)))
     }
 
-    fn take_value<T: serde::de::DeserializeOwned>(&mut self, key: &EntryKey) -> Result<Option<T>, Stop> {
-        let Some(entry) = self.journal.get(key) else { return Ok(None) };
-        let value = entry.payload.as_ref().map(Payload::decode);
-        self.last_seen_at = Some(entry.at);
-        self.journal.take(key);
-        match value {
-            Some(Ok(value)) => Ok(Some(value)),
-            Some(Err(error)) => Err(mismatch(format!("recorded value {key} cannot be read: {error}"))),
-            None => Err(mismatch(format!("recorded value {key} has no value"))),
+    /// Takes back the beginning of a wait that is not on disk yet, with what would have happened in its commit; says
+    /// whether it was so.
+    pub(crate) fn withdraw(&mut self, leaf: &Leaf) -> bool {
+        let begun = |entry: &Entry| entry.kind == EntryKind::Awaited && entry.key == leaf.key;
+        let Some(at) = self.unwritten.entries.iter().position(begun) else { return false };
+        self.unwritten.entries.remove(at);
+        for entry in &mut self.unwritten.entries[at..] {
+            entry.seq.0 -= 1;
+        }
+        self.journal.take_back(1);
+        let Work::Wait(Wait { mail: Some(mail), .. }) = &leaf.work else { return true };
+        let also = &mut self.unwritten.also;
+        if let Some(opens) = also.opens.iter().position(|opens| opens.name == mail.mailbox) {
+            also.opens.remove(opens);
+        }
+        also.starts.retain(|starts| starts.tells.as_ref() != Some(&mail.mailbox));
+        true
+    }
+
+    /// Nobody waits there any more: who sends later is told so.
+    fn close_unwanted(&mut self, work: &Work) {
+        let Work::Wait(wait) = work else { return };
+        if let Some(mail) = &wait.mail {
+            self.unwritten.also.abandons.push(mail.mailbox.clone());
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use bowline_model::{Event, RunId};
+use bowline_model::{Error, Event, Payload, Result, RunId, ScopePath};
 use jiff::Timestamp;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
@@ -19,15 +20,21 @@ use crate::{
 #[derive(Clone)]
 pub struct Context {
     board: Arc<Board>,
+    /// The innermost item of a loop that it belongs to.
+    item: ScopePath,
 }
 
 impl Context {
     pub(crate) fn new(board: Arc<Board>) -> Self {
-        Self { board }
+        Self { board, item: ScopePath::root() }
     }
 
-    pub(crate) fn board(&self) -> &Board {
+    pub(crate) fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    pub(crate) fn item(&self) -> &ScopePath {
+        &self.item
     }
 
     /// Describes a step: `action`, a call or a closure, is run once and its outcome recorded under `name`.
@@ -51,20 +58,40 @@ impl Context {
 
     /// The time now. Recorded: after a crash the code receives the same time again.
     pub fn now(&self) -> Timestamp {
-        self.board.value("now", || self.board.clock.now())
+        self.board.value("now", &self.item, || self.board.clock.now())
     }
 
     /// 64 random bits. Recorded.
     pub fn random(&self) -> u64 {
-        self.board.value("random", || self.board.clock.random())
+        self.board.value("random", &self.item, || self.board.clock.random())
     }
 
     /// A random UUID (version 4). Recorded.
     pub fn uuid(&self) -> Uuid {
-        self.board.value("uuid", || {
+        self.board.value("uuid", &self.item, || {
             let bits = (u128::from(self.board.clock.random()) << 64) | u128::from(self.board.clock.random());
             uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
         })
+    }
+
+    /// Ends this run, and goes on as a fresh one of the same workflow with that input and an empty journal: for work
+    /// without an end, as a loop that polls or a subscription that bills each month. Never returns: nothing after it runs.
+    ///
+    /// The new run takes this one's place: who waits for this run's output waits for that of the new one, signals that
+    /// nobody took go with it, and runs that share its key stay behind it.
+    ///
+    /// # Durability
+    /// The end of this run and the start of the next are one commit. What was under way is dropped; undos of this run
+    /// are not the new one's.
+    ///
+    /// # Errors
+    /// If `input` has no JSON form.
+    pub async fn continue_as<T>(&self, input: &impl Serialize) -> Result<T> {
+        let input = Payload::encode(input).map_err(|error| {
+            Error::permanent(format!("the input of the next run cannot be written as JSON: {error}"))
+        })?;
+        self.board.continue_as(input);
+        std::future::pending().await
     }
 
     /// The event that started the run, envelope and raw body included.

@@ -172,7 +172,7 @@ impl Dispatcher {
         let mut cold = Vec::new();
         for run in claimed {
             let slot = self.shared.slots.take(&run.workflow);
-            self.shared.cancels.begin(run.id, run.epoch);
+            self.shared.begin(run.id, run.epoch);
             match self.shared.take_kept(&run) {
                 Some(kept) => match kept.send(Resume { epoch: run.epoch, slot }) {
                     Ok(()) => {}
@@ -237,7 +237,7 @@ async fn drive_claimed(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: 
         };
         bury_begun(&shared, &run, DeadReason::Panicked, failure, run.unsure_since).await;
     }
-    shared.cancels.leave(id, epoch);
+    shared.leave(id, epoch);
 }
 
 async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<History, StoreError>) {
@@ -249,7 +249,7 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         ));
         return bury(&shared, &run, DeadReason::Poison, failure.permanent()).await;
     }
-    let History { event, journal, mail: _ } = match history {
+    let History { event, journal, mail, .. } = match history {
         Ok(history) => history,
         Err(error) if error.is_retryable() => return crate::drive::give_back(&shared, &run).await,
         Err(error) => {
@@ -280,7 +280,8 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
     }
     let (id, epoch, name) = (run.id, run.epoch, run.workflow.clone());
     let board = Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone());
-    let board = Arc::new(board.counted_by(shared.activity.clone()));
+    let board = Arc::new(board.counted_by(shared.activity.clone()).reached_at(shared.public_url.clone()));
+    board.take_mail(mail);
     match workflow.start(Context::new(board.clone()), input) {
         Ok(code) => {
             let machine = Machine::new(board, code);

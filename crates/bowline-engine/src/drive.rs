@@ -6,14 +6,15 @@ use bowline_model::{
     DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Failure, Run, RunId, Seq, WorkflowName,
     run::SUMMARY_BYTES_MAX,
 };
-use bowline_store::{RunWrite, StoreError, StoreErrorKind, Transition};
+use bowline_store::{Answered, RunWrite, StoreError, StoreErrorKind, Transition, Written};
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use std::pin::pin;
 
 use crate::{
+    board::Unwritten,
     engine::{Resume, Shared, Stopping},
-    machine::{End, Machine, Next},
+    machine::{Decided, End, Machine, Next},
     slots::SlotGuard,
 };
 
@@ -23,6 +24,14 @@ const WRITE_RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// The run is not this node's any more, or cannot be written: drop it, write nothing more.
 pub(crate) struct Lost;
+
+/// Why nothing was written.
+pub(crate) enum Unwritable {
+    /// See [`Lost`].
+    Lost,
+    /// A message came first: read it, and decide again.
+    Overtaken,
+}
 
 /// One run on this node.
 pub(crate) struct Driver {
@@ -49,23 +58,31 @@ impl Driver {
             if let Some(reason) = self.shared.cancels.requested(self.run) {
                 return self.cancel(&reason).await;
             }
+            if self.shared.mails.take(self.run) && self.read_mail().await.is_err() {
+                return;
+            }
             match self.machine.next(self.shared.clock.now()) {
                 Next::Idle { until } => self.idle(until, stopping).await,
-                Next::Write(entries) => {
-                    if self.write(entries, None).await.is_err() {
+                Next::Write(unwritten) => {
+                    if self.write(unwritten, None).await.is_err() {
                         return;
                     }
                 }
-                Next::Rest { entries, due } => {
-                    if !self.rest(entries, due).await {
+                Next::Decide(unwritten) => {
+                    if self.decide(unwritten).await.is_err() {
                         return;
                     }
                 }
-                Next::Release { entries } => {
-                    let _ = self.write(entries, Some(Transition::Release)).await;
+                Next::Rest { unwritten, due } => {
+                    if !self.rest(unwritten, due).await {
+                        return;
+                    }
+                }
+                Next::Release { unwritten } => {
+                    let _ = self.write(unwritten, Some(Transition::Release)).await;
                     return;
                 }
-                Next::Finish { entries, end } => return self.finish(entries, end).await,
+                Next::Finish { unwritten, end } => return self.finish(unwritten, end).await,
             }
         }
     }
@@ -89,55 +106,102 @@ impl Driver {
         let timer = pin!(self.shared.sleep_until(until));
         let stopped = pin!(self.shared.stopping_after(seen));
         let cancelled = pin!(self.shared.cancels.until_requested(self.run));
-        self.shared.activity.idle(select(select(woken, cancelled), select(timer, stopped))).await;
+        let mailed = pin!(self.shared.mails.until_news(self.run));
+        let woken = select(woken, select(cancelled, mailed));
+        self.shared.activity.idle(select(woken, select(timer, stopped))).await;
         self.slot.get_or_insert_with(|| self.shared.slots.take(&self.workflow));
     }
 
-    /// Every leaf waits for a time: gives the slot back, and keeps the code in memory while there is room.
+    /// Every leaf waits for a time or a message: gives the slot back, and keeps the code in memory while there is room.
     /// Returns whether to go on.
-    async fn rest(&mut self, entries: Vec<Entry>, due: Timestamp) -> bool {
+    async fn rest(&mut self, unwritten: Unwritten, due: Option<Timestamp>) -> bool {
         // Before the write: the run may be claimed again as soon as that is committed.
         let kept = self.shared.keep(self.run, self.epoch, self.machine.journal_len());
-        let written = self.write(entries, Some(Transition::Wait { due: Some(due), seen: None })).await;
+        let seen = self.machine.mail_seen();
+        let written = self.write(unwritten, Some(Transition::Wait { due, seen })).await;
         self.slot = None;
         if written.is_err() {
             self.shared.forget(self.run);
             return false;
         }
         // From here on a cancel finds it waiting on disk.
-        self.shared.cancels.leave(self.run, self.epoch);
-        self.shared.note_due(due);
+        self.shared.leave(self.run, self.epoch);
+        if let Some(due) = due {
+            self.shared.note_due(due);
+        }
         let Some(resume) = kept else {
             tracing::debug!(run = %self.run, "evicted while waiting: many others are kept");
             return false;
         };
-        let stopped = pin!(self.shared.stopping_after(Stopping::No));
-        let resumed = match self.shared.activity.idle(select(resume, stopped)).await {
-            Either::Left((resumed, _)) => resumed,
-            // Not claimed meanwhile: it waits on disk, nothing is left to do here.
-            Either::Right(_) if self.shared.forget(self.run) => return false,
-            Either::Right((_, resume)) => resume.await,
+        let resumed = {
+            let stopped = pin!(self.shared.stopping_after(Stopping::No));
+            match self.shared.activity.idle(select(resume, stopped)).await {
+                Either::Left((resumed, _)) => resumed,
+                // Not claimed meanwhile: it waits on disk, nothing is left to do here.
+                Either::Right(_) if self.shared.forget(self.run) => return false,
+                Either::Right((_, resume)) => resume.await,
+            }
         };
         // A sender that is gone means that the run was claimed elsewhere in between: what is kept here is outdated.
         let Ok(Resume { epoch, slot }) = resumed else { return false };
         self.epoch = epoch;
         self.slot = Some(slot);
-        true
+        !self.machine.waits_for_mail() || self.read_mail().await.is_ok()
     }
 
-    async fn finish(&mut self, entries: Vec<Entry>, end: End) {
+    /// Reads what came since it was last read. Nothing of the run goes on before.
+    async fn read_mail(&mut self) -> Result<(), Lost> {
+        let mut wait = WRITE_RETRY_MIN;
+        loop {
+            match self.shared.store.mail(self.run).await {
+                Ok(mail) => {
+                    self.machine.take_mail(mail);
+                    return Ok(());
+                }
+                Err(error) if self.shared.stopping() == Stopping::Abandon || !error.is_retryable() => {
+                    tracing::warn!(run = %self.run, %error, "messages cannot be read; the next start recovers the run");
+                    return Err(Lost);
+                }
+                Err(error) => {
+                    tracing::warn!(run = %self.run, %error, "messages cannot be read yet");
+                    self.shared.pause(wait).await;
+                    wait = (wait * 2).min(WRITE_RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// Writes what the store must decide, and tells the machine what came of it.
+    async fn decide(&mut self, unwritten: Unwritten) -> Result<(), Lost> {
+        let written = write_to_store(&self.shared, self.progress(unwritten, None)).await;
+        let decided = match written {
+            Ok(Written { answer: Some(Answered::Failed(failure)), .. }) => Decided::Failed(failure),
+            Ok(Written { answer: Some(Answered::Value(value)), .. }) => Decided::Made(Some(value)),
+            Ok(Written { answer: None, .. }) => Decided::Made(None),
+            Err(Unwritable::Overtaken) => {
+                self.read_mail().await?;
+                Decided::Overtaken
+            }
+            Err(Unwritable::Lost) => return Err(Lost),
+        };
+        self.machine.decided(decided);
+        Ok(())
+    }
+
+    async fn finish(&mut self, unwritten: Unwritten, end: End) {
         let transition = match &end {
-            End::Completed => Transition::Complete,
+            End::Completed | End::Continued => Transition::Complete,
             End::Dead { reason, summary } => {
                 Transition::DeadLetter { reason: *reason, summary: summary.clone() }
             }
         };
-        if self.write(entries, Some(transition)).await.is_err() {
+        if self.write(unwritten, Some(transition)).await.is_err() {
             return;
         }
         self.shared.passed_on(self.machine.run());
         match end {
             End::Completed => tracing::info!("run completed"),
+            End::Continued => tracing::info!("run went on as another one"),
             End::Dead { reason, summary } => {
                 tracing::error!(%reason, "run became a dead letter: {summary}; see `show {}`", self.run);
             }
@@ -146,8 +210,8 @@ impl Driver {
 
     /// Somebody ended the run: what is under way is dropped at once, what is recorded stays.
     async fn cancel(&mut self, reason: &str) {
-        let entries = self.machine.cancel(reason);
-        if self.write(entries, Some(Transition::Cancel)).await.is_ok() {
+        let unwritten = self.machine.cancel(reason);
+        if self.write(unwritten, Some(Transition::Cancel)).await.is_ok() {
             self.shared.passed_on(self.machine.run());
             self.shared.cancels.done(self.run);
             tracing::info!("run cancelled: {reason}");
@@ -156,43 +220,55 @@ impl Driver {
 
     /// The time to end well is over: notes what is under way and gives the run back.
     async fn abandon(&mut self) {
-        let entries = self.machine.abandon("the process stopped while this attempt was under way");
-        let _ = self.write(entries, Some(Transition::Release)).await;
+        let unwritten = self.machine.abandon("the process stopped while this attempt was under way");
+        let _ = self.write(unwritten, Some(Transition::Release)).await;
     }
 
     /// Writes, again and again while the store cannot. Nothing of the run goes on meanwhile.
-    async fn write(&mut self, entries: Vec<Entry>, transition: Option<Transition>) -> Result<(), Lost> {
-        let write = RunWrite::new(self.run, self.epoch, self.shared.clock.now(), entries, transition);
-        write_to_store(&self.shared, write).await
+    async fn write(&mut self, unwritten: Unwritten, transition: Option<Transition>) -> Result<(), Lost> {
+        let starts = !unwritten.also.starts.is_empty();
+        let written = write_to_store(&self.shared, self.progress(unwritten, transition)).await;
+        if starts {
+            self.shared.poked.notify_one();
+        }
+        written.map(drop).map_err(|_| Lost)
+    }
+
+    fn progress(&self, unwritten: Unwritten, transition: Option<Transition>) -> RunWrite {
+        let Unwritten { entries, also } = unwritten;
+        RunWrite { also, ..RunWrite::new(self.run, self.epoch, self.shared.clock.now(), entries, transition) }
     }
 }
 
 /// Whoever cancels the run looks at it again.
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.shared.cancels.leave(self.run, self.epoch);
+        self.shared.leave(self.run, self.epoch);
     }
 }
 
 /// See [`Driver::write`].
-pub(crate) async fn write_to_store(shared: &Shared, write: RunWrite) -> Result<(), Lost> {
+pub(crate) async fn write_to_store(shared: &Shared, write: RunWrite) -> Result<Written, Unwritable> {
     let mut wait = WRITE_RETRY_MIN;
     loop {
         let error = match shared.store.write(write.clone()).await {
-            Ok(_) => return Ok(()),
+            Ok(written) => return Ok(written),
             Err(error) => error,
         };
+        if error.kind() == StoreErrorKind::Overtaken {
+            return Err(Unwritable::Overtaken);
+        }
         if error.kind() == StoreErrorKind::Stale {
             tracing::warn!(run = %write.run, "another node owns this run now; dropped here");
-            return Err(Lost);
+            return Err(Unwritable::Lost);
         }
         if !error.is_retryable() {
             bury_unwritable(shared, &write, &error).await;
-            return Err(Lost);
+            return Err(Unwritable::Lost);
         }
         if shared.stopping() == Stopping::Abandon {
             tracing::warn!(run = %write.run, %error, "not written before the stop; the next start recovers the run");
-            return Err(Lost);
+            return Err(Unwritable::Lost);
         }
         tracing::warn!(run = %write.run, %error, "write failed; tried again in {} ms", wait.as_millis());
         shared.pause(wait).await;

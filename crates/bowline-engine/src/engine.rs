@@ -22,6 +22,7 @@ use crate::{
     activity::{Activity, Look},
     cancel::Cancels,
     dispatch::Dispatcher,
+    mail::Mails,
     slots::{SlotGuard, Slots},
 };
 
@@ -34,11 +35,19 @@ pub struct EngineOptions {
     pub resting_max: usize,
     /// How long effects under way may take to end at a shutdown. Default 10 s.
     pub shutdown_grace: Duration,
+    /// Where the program is reached from outside, for the addresses of callbacks: `https://hooks.example.com`. Default:
+    /// empty, so that an address is a path.
+    pub public_url: String,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { slots: 256, resting_max: 10_000, shutdown_grace: Duration::from_secs(10) }
+        Self {
+            slots: 256,
+            resting_max: 10_000,
+            shutdown_grace: Duration::from_secs(10),
+            public_url: String::new(),
+        }
     }
 }
 
@@ -75,12 +84,14 @@ pub(crate) struct Shared {
     pub(crate) stopping: watch::Sender<Stopping>,
     pub(crate) workflows: Workflows,
     options: EngineOptions,
+    pub(crate) public_url: Arc<str>,
     pub(crate) slots: Arc<Slots>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) poked: Notify,
     resting: Mutex<HashMap<RunId, Resting>>,
     pub(crate) next_due: Mutex<Option<Timestamp>>,
     pub(crate) cancels: Cancels,
+    pub(crate) mails: Mails,
     beat: Mutex<Beat>,
 }
 
@@ -93,7 +104,13 @@ struct Beat {
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) node: NodeId,
-    dispatcher: Mutex<Option<JoinHandle<()>>>,
+    tasks: Mutex<Option<Tasks>>,
+}
+
+/// What runs until the shutdown.
+struct Tasks {
+    dispatcher: JoinHandle<()>,
+    mail: JoinHandle<()>,
 }
 
 impl Engine {
@@ -124,11 +141,13 @@ impl Engine {
             poked: Notify::new(),
             resting: Mutex::default(),
             cancels: Cancels::default(),
+            mails: Mails::default(),
             next_due,
             store,
             clock,
             build,
             workflows,
+            public_url: options.public_url.trim_end_matches('/').into(),
             options,
         });
         let dispatcher = Dispatcher::new(shared.clone(), started.node);
@@ -140,7 +159,9 @@ impl Engine {
             closed.cancels.close();
         };
         let dispatcher = tokio::spawn(dispatcher.instrument(tracing::info_span!("engine")));
-        Ok(Self { shared, node: started.node, dispatcher: Mutex::new(Some(dispatcher)) })
+        let mail = tokio::spawn(crate::mail::carry(shared.clone()));
+        let tasks = Tasks { dispatcher, mail };
+        Ok(Self { shared, node: started.node, tasks: Mutex::new(Some(tasks)) })
     }
 
     /// Says that there may be something to claim: after an event was accepted, or an operator's command.
@@ -176,7 +197,7 @@ impl Engine {
     /// What ended is on disk when this returns. What did not end in time is noted as unknown and attempted again, under
     /// the same key, by the next start.
     pub async fn shutdown(&self) {
-        let Some(mut dispatcher) = lock(&self.dispatcher).take() else { return };
+        let Some(Tasks { mut dispatcher, mail }) = lock(&self.tasks).take() else { return };
         self.shared.stopping.send_replace(Stopping::Drain);
         let grace = self.shared.clock.sleep(self.shared.options.shutdown_grace);
         let ended = matches!(select(&mut dispatcher, grace).await, Either::Left(_));
@@ -184,6 +205,7 @@ impl Engine {
             self.shared.stopping.send_replace(Stopping::Abandon);
             let _ = dispatcher.await;
         }
+        let _ = mail.await;
     }
 }
 
@@ -233,6 +255,18 @@ impl Shared {
         let kept = lock(&self.resting).remove(&run.id)?;
         let current = kept.epoch.0 + 1 == run.epoch.0 && kept.journal_len == run.journal_len;
         current.then_some(kept.resume)
+    }
+
+    /// The run was claimed under that epoch, and will be driven here.
+    pub(crate) fn begin(&self, run: RunId, epoch: Epoch) {
+        self.cancels.begin(run, epoch);
+        self.mails.begin(run, epoch);
+    }
+
+    /// The run is not driven here under that epoch any more.
+    pub(crate) fn leave(&self, run: RunId, epoch: Epoch) {
+        self.cancels.leave(run, epoch);
+        self.mails.leave(run, epoch);
     }
 
     /// A run will become due then.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bowline_model::{
-    Entry, EntryKey, EntryKind, Family, Fingerprint, Seq,
+    BuildId, Entry, EntryKey, EntryKind, Family, Fingerprint, Seq,
     generation::{Generations, Key},
 };
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ pub(crate) struct Journal {
     recorded: BTreeMap<Seq, Entry>,
     by_key: HashMap<EntryKey, Seq>,
     tried: HashMap<EntryKey, TriedBefore>,
+    /// Waits that were begun, with their ends.
+    awaited: HashMap<EntryKey, Awaited>,
     generations: Generations,
     /// Entries between a failure that an operator's retry took back and that retry: the code may no longer ask for them.
     optional: Vec<Range<Seq>>,
@@ -28,6 +30,16 @@ pub(crate) struct Journal {
     /// A dead letter was made of this run without a look at what was in flight: since when that may have been sent.
     in_flight_since: Option<Timestamp>,
     last_seq: i64,
+    /// Entries that the journal holds: fewer than its last number where ended items of loops were compacted.
+    live: i64,
+}
+
+/// A wait that was begun.
+#[derive(Clone)]
+pub(crate) struct Awaited {
+    pub(crate) due: Option<Timestamp>,
+    pub(crate) why: Option<String>,
+    pub(crate) build: BuildId,
 }
 
 /// What notes say of a step that has no outcome yet.
@@ -47,9 +59,18 @@ impl Journal {
         let mut journal = Self::default();
         for entry in entries {
             journal.last_seq = entry.seq.0;
+            journal.live += 1;
             journal.generations.add(&entry);
             match entry.kind {
-                EntryKind::AttemptFailed | EntryKind::Dropped => journal.note_attempt(&entry),
+                EntryKind::AttemptFailed => journal.note_attempt(&entry),
+                EntryKind::Dropped => {
+                    journal.awaited.remove(&entry.key);
+                    journal.note_attempt(&entry);
+                }
+                EntryKind::Awaited => {
+                    let Entry { key, meta, build, .. } = entry;
+                    journal.awaited.insert(key, Awaited { due: meta.next_at, why: meta.note, build });
+                }
                 EntryKind::OperatorRetry => journal.forget(&entry),
                 EntryKind::Settled => journal.settle(entry),
                 EntryKind::DeadLettered => {
@@ -77,7 +98,7 @@ impl Journal {
                 | EntryKind::Inherited
                 | EntryKind::Undo
                 | EntryKind::Items
-                | EntryKind::Awaited
+                | EntryKind::Misfit
                 | EntryKind::Completed
                 | EntryKind::Cancelled
                 | EntryKind::Continued => {}
@@ -113,6 +134,8 @@ impl Journal {
         for seq in &retry.meta.forgets {
             let Some(entry) = self.recorded.remove(seq) else { continue };
             self.by_key.remove(&entry.key);
+            // A child that failed: the next ask starts another one.
+            self.awaited.remove(&entry.key);
         }
     }
 
@@ -133,12 +156,30 @@ impl Journal {
     /// The sequence number of the next entry to append.
     pub(crate) fn next_seq(&mut self) -> Seq {
         self.last_seq += 1;
+        self.live += 1;
         Seq(self.last_seq)
+    }
+
+    /// The last entries that were appended are taken back: they were not written.
+    pub(crate) fn take_back(&mut self, entries: usize) {
+        let entries = i64::try_from(entries).expect("the entries of one run");
+        self.last_seq -= entries;
+        self.live -= entries;
+    }
+
+    /// The number of the last entry.
+    pub(crate) fn last_seq(&self) -> i64 {
+        self.last_seq
     }
 
     /// How many entries there are, all kinds counted.
     pub(crate) fn len(&self) -> i64 {
-        self.last_seq
+        self.live
+    }
+
+    /// The wait of that key, if it was begun.
+    pub(crate) fn awaited(&self, key: &EntryKey) -> Option<&Awaited> {
+        self.awaited.get(key)
     }
 
     /// Whether recorded entries remain, whether the code must ask for them or not.

@@ -16,14 +16,19 @@
 //! | `cancel` | ends an open run from outside |
 //! | `activity` | whether anything goes on by itself |
 //! | `board` | what the run's code asks for, and what it was given |
-//! | `leaf` | one step that the code waits for |
+//! | `leaf` | something that the code waits for: a step (`sending`), a time or a message (`wait`) |
+//! | `asking` | the code's side of a leaf |
 //! | `journal`, `fit` | what is recorded, and whether the code still fits it |
-//! | [`context`], [`step`] | what a workflow's author holds |
+//! | [`context`], [`step`], [`waiting`], [`branches`] | what a workflow's author holds |
 
 mod action;
 mod activity;
+mod approval;
+mod asking;
 mod board;
+pub mod branches;
 mod cancel;
+mod child;
 pub mod context;
 mod dispatch;
 mod drive;
@@ -33,17 +38,25 @@ mod journal;
 mod key;
 mod leaf;
 mod machine;
+mod mail;
 #[cfg(test)]
 mod oracle;
+mod sending;
 mod settle;
 mod slots;
 pub mod step;
+mod wait;
+pub mod waiting;
 mod waker;
 pub mod workflow;
 
 pub use action::{Action, Asynchronous, Fallible, Runnable, ViaAttempt, ViaEffect, ViaFn};
+pub use approval::Approval;
+pub use branches::{Branches, Raced, Racing};
 pub use cancel::{Cancel, CancelAtRest, CancelledFamily};
+pub use child::{Child, Startable};
 pub use context::Context;
 pub use engine::{Engine, EngineOptions};
 pub use step::Step;
+pub use waiting::{Callback, Signal, WaitUntil};
 pub use workflow::{Input, Output, Workflow, Workflows};

@@ -11,6 +11,7 @@
 mod attempts;
 mod ending;
 mod recovery;
+mod waits;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,20 +20,23 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{BoxFuture, DeadReason, Entry, Payload, Result, Run};
+use bowline_model::{BoxFuture, DeadReason, Payload, Result, Run};
 use jiff::Timestamp;
 
 use self::{
     attempts::{refusal, start_attempts},
     ending::panic_message,
     recovery::Recovery,
+    waits::Deciding,
 };
 use crate::{
-    board::{Board, BoardState, Stop},
+    board::{Board, BoardState, Stop, Unwritten},
     journal::earliest,
     leaf::Leaf,
     waker::{OwnWaker, RunWaker},
 };
+
+pub(crate) use self::waits::Decided;
 
 /// The code of a run: the workflow's future, its output encoded.
 pub(crate) type Code = BoxFuture<'static, Result<Payload>>;
@@ -49,21 +53,28 @@ const STRANGER_PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) enum Next {
     /// Wait until the run is woken, or until then.
     Idle { until: Option<Timestamp> },
-    /// Write these, then ask again.
-    Write(Vec<Entry>),
-    /// Every leaf waits for a time: write these, give the slot back, and ask again then.
-    Rest { entries: Vec<Entry>, due: Timestamp },
-    /// Shutting down, and no attempt is under way: write these and give the run back.
-    Release { entries: Vec<Entry> },
-    /// Write these and the end, in one commit.
-    Finish { entries: Vec<Entry>, end: End },
+    /// Write this, then ask again.
+    Write(Unwritten),
+    /// Write this, and tell [`Machine::decided`] what came of it: only then is its last entry's outcome known.
+    Decide(Unwritten),
+    /// Every leaf waits for a time or a message: write this, give the slot back, and ask again then.
+    Rest { unwritten: Unwritten, due: Option<Timestamp> },
+    /// Shutting down, and no attempt is under way: write this and give the run back.
+    Release { unwritten: Unwritten },
+    /// Write this and the end, in one commit.
+    Finish { unwritten: Unwritten, end: End },
 }
 
 /// How a run ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     Completed,
-    Dead { reason: DeadReason, summary: String },
+    /// The run goes on as another one, that the same commit starts.
+    Continued,
+    Dead {
+        reason: DeadReason,
+        summary: String,
+    },
 }
 
 /// See the [module](self).
@@ -83,6 +94,8 @@ pub(crate) struct Machine {
     draining: bool,
     /// Polls in a row in which the code woke itself.
     repolls: u32,
+    /// What the store is asked to decide.
+    deciding: Option<Deciding>,
 }
 
 enum Polled {
@@ -107,6 +120,7 @@ impl Machine {
             repolls: 0,
             unfit_since: None,
             in_flight_noted: false,
+            deciding: None,
         }
     }
 
@@ -126,7 +140,7 @@ impl Machine {
 
     /// The last sequence number of the journal, unwritten entries included.
     pub(crate) fn journal_len(&self) -> i64 {
-        self.board.lock().journal.len()
+        self.board.lock().journal.last_seq()
     }
 
     /// What to do now.
@@ -148,6 +162,9 @@ impl Machine {
             if let Some(stop) = self.stopped() {
                 return self.finish_stopped(stop);
             }
+            if let Some(input) = self.continues() {
+                return self.finish_continued(input);
+            }
             if self.deliver_recorded() {
                 continue;
             }
@@ -162,7 +179,9 @@ impl Machine {
                     Recovery::Misfit(message) => return self.finish_dead(DeadReason::Mismatch, message),
                 }
             }
-            if self.deliver_arrival() {
+            // Before anything new is delivered: from then on it is not known what was in flight.
+            self.note_in_flight();
+            if self.deliver_arrival() || self.deliver_wait(now) {
                 continue;
             }
             if let Some(next) = self.go_on(now) {
@@ -184,7 +203,9 @@ impl Machine {
         if self.draining {
             return Some(self.give_back(&mut state));
         }
-        self.note_in_flight(&mut state);
+        if let Some(next) = self.decide(&mut state, now) {
+            return Some(next);
+        }
         let ready = state.leaves.values().any(|leaf| leaf.wants_attempt(now));
         if !state.unwritten.is_empty() && (ready || state.has_attempts()) {
             // The barrier: what the code has seen is on disk before it acts on it.
@@ -198,19 +219,24 @@ impl Machine {
             self.must_poll = state.stop.is_none();
             return None;
         }
+        Some(self.wait(&mut state, now))
+    }
+
+    /// Nothing can start: waits for attempts, for what is on disk, or for a stranger.
+    fn wait(&self, state: &mut BoardState, now: Timestamp) -> Next {
         let due = state.leaves.values().filter_map(Leaf::due).min();
         if state.has_attempts() {
-            return Some(Next::Idle { until: due });
+            return Next::Idle { until: due };
         }
-        let stranger = self.may_have_stranger(&state);
-        match due {
-            Some(due) if !stranger => Some(Next::Rest { entries: std::mem::take(&mut state.unwritten), due }),
-            _ if !state.unwritten.is_empty() => Some(Next::Write(std::mem::take(&mut state.unwritten))),
-            Some(due) => {
-                Some(Next::Idle { until: Some(due.min(now.checked_add(STRANGER_CHECK).unwrap_or(due))) })
-            }
-            None => Some(Next::Idle { until: None }),
+        let rests = state.leaves.values().any(Leaf::is_durable_wait);
+        if rests && !self.may_have_stranger(state) {
+            return Next::Rest { unwritten: std::mem::take(&mut state.unwritten), due };
         }
+        if !state.unwritten.is_empty() {
+            return Next::Write(std::mem::take(&mut state.unwritten));
+        }
+        let look = now.checked_add(STRANGER_CHECK).ok().filter(|_| rests);
+        Next::Idle { until: [due, look].into_iter().flatten().min() }
     }
 
     /// Whether an attempt is under way.
@@ -238,6 +264,10 @@ impl Machine {
                 Polled::Panicked(message)
             }
         }
+    }
+
+    fn continues(&self) -> Option<Payload> {
+        self.board.lock().continues.take()
     }
 
     fn stopped(&self) -> Option<Stop> {

@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{
-    Attempt, BoxFuture, DeadReason, EntryKey, Error, Failure, Payload, Result, RetryPolicy, ScopePath,
-    Verdict,
-};
+use bowline_model::{Attempt, BoxFuture, Error, Failure, Family, Payload, Result, RetryPolicy, Verdict};
 use futures_util::future::{Either, select};
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::Instrument;
@@ -19,8 +16,10 @@ use tracing::Instrument;
 use crate::{
     Context,
     action::Runnable,
-    board::{Asked, Board, NewLeaf, PAYLOAD_BYTES_MAX, Turn},
-    leaf::{LeafId, LeafOptions, Outcome},
+    asking::Asking,
+    board::{NewLeaf, NewWork, PAYLOAD_BYTES_MAX, Turn},
+    leaf::Outcome,
+    sending::LeafOptions,
 };
 
 /// A step that yields a `T`, described; awaiting it runs it. Made by [`Context::step`].
@@ -127,24 +126,21 @@ async fn run<A: Runnable>(step: Ask<'_>, action: A) -> Result<A::Output> {
         timeout: step.timeout,
         attempt_timeout: step.attempt_timeout.unwrap_or_else(|| action.attempt_timeout()),
     };
-    let asked = board.ask(NewLeaf {
-        scope: ScopePath::root(),
+    let leaf = NewLeaf {
+        verb: "step",
+        family: Family::Step,
         name: step.name.to_owned(),
         old_names: step.old_names,
         key: step.key,
-        shape: action.shape(),
-        options,
+        item: step.cx.item().clone(),
         output_type: type_name::<A::Output>(),
-    });
-    let leaf = match asked {
-        Asked::Leaf(id, key) => LeafGuard { board, id, key },
-        Asked::Misplaced(error) => return Err(error),
-        Asked::Stopped => std::future::pending().await,
+        work: NewWork::Effect { shape: action.shape(), options },
     };
+    let leaf = Asking::ask(board, leaf).await?;
     // What the last attempt yielded, read back from its recorded form.
     let mut yielded = None;
     loop {
-        match poll_fn(|cx| board.poll_leaf(leaf.id, cx.waker())).await {
+        match leaf.turn().await {
             Turn::Start(attempt) => {
                 let span = tracing::info_span!("step", step = %leaf.key, attempt = attempt.number());
                 let verdict = leaf.attempt(&action, attempt).instrument(span).await;
@@ -163,6 +159,8 @@ async fn run<A: Runnable>(step: Ask<'_>, action: A) -> Result<A::Output> {
             Turn::Take(Outcome::Failed(failure)) => {
                 return Err(Error::from(failure).from_entry(leaf.key.clone()));
             }
+            // Only waits have a time of their own that ends them.
+            Turn::Take(Outcome::TimedOut) => {}
         }
     }
 }
@@ -172,20 +170,7 @@ const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A client gives an attempt up by itself when its time is over, and knows more to say of it: it gets this much longer.
 const EFFECTS_OWN_WORD: Duration = Duration::from_millis(100);
 
-/// A leaf as the code's side holds it: dropping it tells the board.
-struct LeafGuard<'a> {
-    board: &'a Board,
-    id: LeafId,
-    key: EntryKey,
-}
-
-impl Drop for LeafGuard<'_> {
-    fn drop(&mut self) {
-        self.board.drop_leaf(self.id);
-    }
-}
-
-impl LeafGuard<'_> {
+impl Asking<'_> {
     /// One attempt, in its time, its value encoded and read back: the code never sees what recovery could not give it.
     async fn attempt<A: Runnable>(&self, action: &A, attempt: Attempt) -> Verdict<(A::Output, Payload)> {
         let timeout = attempt.timeout();
@@ -223,31 +208,6 @@ impl LeafGuard<'_> {
             Err(error) => format!("its result cannot be written as JSON: {error}"),
         };
         Verdict::Unknown(Failure::unknown(format!("it was done, but not recorded: {problem}")).permanent())
-    }
-
-    /// Decodes what was recorded. If today's type does not fit, the run is parked and this never returns.
-    async fn decode<T: DeserializeOwned>(&self, payload: &Payload) -> Result<T> {
-        match payload.decode() {
-            Ok(value) => Ok(value),
-            Err(error) => {
-                let today = type_name::<T>();
-                let message = if self.board.lock().journal.was_settled(&self.key) {
-                    format!(
-                        "step {} was settled with a value that its type {today} does not fit: {error}; settle it again \
-                         with one that fits",
-                        self.key
-                    )
-                } else {
-                    format!(
-                        "step {} recorded a value that today's type {today} does not fit: {error}; let the type read the \
-                         old form too (#[serde(default)], an alias), or give the new step its own name",
-                        self.key
-                    )
-                };
-                self.board.stop(DeadReason::Mismatch, message);
-                std::future::pending().await
-            }
-        }
     }
 }
 

@@ -138,7 +138,7 @@ fn malformed<I>(error: &serde_path_to_error::Error<serde_json::Error>) -> Failur
 
 /// serde's message quotes the value that did not fit. It is somebody's data: logs and lists say what it is, not what is
 /// in it; the event itself has it.
-fn without_value(message: &str) -> String {
+pub(crate) fn without_value(message: &str) -> String {
     for kind in ["invalid type: ", "invalid value: "] {
         let Some((found, expected)) =
             message.strip_prefix(kind).and_then(|rest| rest.rsplit_once(", expected "))

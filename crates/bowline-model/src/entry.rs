@@ -69,6 +69,8 @@ pub enum EntryKind {
     Inherited = 40,
     /// Note: an effect of this step may have been under way when the process died; `unknown_since` says since when.
     InFlight = 41,
+    /// Note: a message was left out, because what waits for it cannot read it; the note says why.
+    Misfit = 42,
 
     /// End: the run completed; the payload is its output.
     Completed = 64,
@@ -82,7 +84,7 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::StepDone,
         Self::StepRefused,
         Self::StepUnknown,
@@ -105,6 +107,7 @@ impl EntryKind {
         Self::Awaited,
         Self::Inherited,
         Self::InFlight,
+        Self::Misfit,
         Self::Completed,
         Self::DeadLettered,
         Self::Cancelled,

@@ -90,6 +90,7 @@ impl Generations {
             | EntryKind::Started
             | EntryKind::Undo
             | EntryKind::Items
+            | EntryKind::Misfit
             | EntryKind::Awaited
             | EntryKind::Completed
             | EntryKind::Cancelled

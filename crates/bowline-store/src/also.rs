@@ -19,6 +19,12 @@ pub struct Also {
     pub consumes: Vec<MessageId>,
     /// Mailboxes whose wait timed out. A message that is in one of them unread, and not consumed here, refuses the write.
     pub closes: Vec<String>,
+    /// Mailboxes that must have no unread message, and stay open: refused as [`closes`](Self::closes) is.
+    pub expects_none: Vec<String>,
+    /// Mailboxes in which nobody waits any more: closed, whatever is in them; what was unread there goes.
+    pub abandons: Vec<String>,
+    /// Messages that nobody could read: removed; a mailbox that takes one message takes another.
+    pub returns: Vec<MessageId>,
     /// Runs that it starts, in order.
     pub starts: Vec<NewStart>,
     /// What the store decides; its answer becomes the payload of the last entry.
@@ -28,11 +34,14 @@ pub struct Also {
 impl Also {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        let Self { compact, opens, consumes, closes, starts, ask } = self;
+        let Self { compact, opens, consumes, closes, expects_none, abandons, returns, starts, ask } = self;
         compact.is_empty()
             && opens.is_empty()
             && consumes.is_empty()
             && closes.is_empty()
+            && expects_none.is_empty()
+            && abandons.is_empty()
+            && returns.is_empty()
             && starts.is_empty()
             && ask.is_none()
     }
@@ -81,4 +90,11 @@ pub struct NewStart {
     /// Whether it goes on in the place of the run that starts it, which completes in the same write: who was to learn
     /// this run's end learns that one's instead, and the unread signals are that one's.
     pub continues: bool,
+}
+
+impl NewMailbox {
+    /// A mailbox without an address, a time at which it ends, or words for people.
+    pub fn new(name: impl Into<String>, kind: MailboxKind) -> Self {
+        Self { name: name.into(), kind, token: None, until: None, about: None }
+    }
 }

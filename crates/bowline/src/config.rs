@@ -92,6 +92,16 @@ pub(crate) const PUBLIC_URL_VARIABLE: &str = "BOWLINE_PUBLIC_URL";
 /// Where senders reach an app under test.
 const PUBLIC_URL_IN_TESTS: &str = "https://app.test";
 
+impl Config {
+    /// Where this program is reached from outside: as it was told, or as it listens.
+    pub(crate) fn reached_at(&self) -> String {
+        self.public_url.clone().unwrap_or_else(|| {
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
+            format!("{scheme}://{}", self.listen)
+        })
+    }
+}
+
 /// A provider signs the text that it was given: nothing of it is normalised but the slash at its end.
 pub(crate) fn public_url(variables: &Variables) -> Option<String> {
     let stand_in = || variables.is_testing().then(|| PUBLIC_URL_IN_TESTS.to_owned());

@@ -50,7 +50,9 @@ pub use bowline_dashboard::{
     Admin,
     commands::{Told, ToldStatus},
 };
-pub use bowline_engine::{Context, Step};
+pub use bowline_engine::{
+    Approval, Branches, Callback, Child, Context, Raced, Racing, Signal, Startable, Step, WaitUntil,
+};
 pub use bowline_exec::{Cpu, Exec, ExitMeans, Lane, Printed, cpu};
 pub use bowline_ingress::{
     Schedule, Tick, TriggerKind, TriggerState,

@@ -8,7 +8,7 @@ use std::{
 
 use bowline_client::Vault;
 use bowline_dashboard::{Admin, Commands, alerts::ApiAlerts};
-use bowline_engine::Engine;
+use bowline_engine::{Engine, EngineOptions};
 use bowline_ingress::{Door, Intake, TriggerBoard, schedule::run_schedules};
 use bowline_model::{BuildId, Clock, FlowRules, Progress};
 use bowline_store::Store;
@@ -61,12 +61,13 @@ impl Node {
         bowline_ingress::route::check(&app.routes)?;
         // Before anything runs: the first call may need a token.
         app.vault.bind(store.clone().credentials());
+        let options = EngineOptions { public_url: app.config.reached_at(), ..app.serve.engine.clone() };
         let engine = Engine::start(
             store.clone(),
             app.clock.clone(),
             app.build.clone(),
             app.workflows.clone(),
-            app.serve.engine.clone(),
+            options,
         );
         let engine = Arc::new(engine.await?);
         let poked = engine.clone();

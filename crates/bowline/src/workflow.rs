@@ -2,7 +2,7 @@
 
 use std::{any::TypeId, fmt, marker::PhantomData, sync::Arc};
 
-use bowline_engine::{Asynchronous, Context, Fallible, Input, Output};
+use bowline_engine::{Asynchronous, Context, Fallible, Input, Output, Startable};
 use bowline_model::{FlowRule, OnDead, WorkflowName};
 
 use crate::flow::{Judge, Rules};
@@ -162,6 +162,15 @@ impl<S, I: Input, O> Workflow<S, I, O> {
         let judge = Judge { workflow: self.declared.name.clone(), rules: self.rules.clone() };
         self.declared.flow = Some(Flow { rule: Arc::new(judge), problems, is_about_several });
         self
+    }
+}
+
+impl<S, I, O> Startable for Workflow<S, I, O> {
+    type Input = I;
+    type Output = O;
+
+    fn workflow_name(&self) -> &WorkflowName {
+        &self.declared.name
     }
 }
 

@@ -167,6 +167,7 @@ fn happened(entry: &Entry) -> Option<Happened> {
         | EntryKind::OperatorRetry
         | EntryKind::Undo
         | EntryKind::Items
+        | EntryKind::Misfit
         | EntryKind::Awaited
         | EntryKind::Inherited
         | EntryKind::InFlight

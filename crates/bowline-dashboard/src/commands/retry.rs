@@ -151,6 +151,7 @@ fn is_success(entry: &Entry) -> bool {
         | EntryKind::OperatorRetry
         | EntryKind::Undo
         | EntryKind::Items
+        | EntryKind::Misfit
         | EntryKind::Awaited
         | EntryKind::Inherited
         | EntryKind::InFlight

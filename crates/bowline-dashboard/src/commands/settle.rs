@@ -158,6 +158,7 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
             | EntryKind::OperatorRetry
             | EntryKind::Undo
             | EntryKind::Items
+            | EntryKind::Misfit
             | EntryKind::Awaited
             | EntryKind::Inherited
             | EntryKind::Completed

@@ -265,6 +265,7 @@ impl<'a> Builder<'a> {
             EntryKind::InFlight if entry.key.family == Family::Run => {
                 self.note(entry, "what was under way when the process died is not known");
             }
+            EntryKind::Misfit => self.note(entry, "a message was left out"),
             EntryKind::InFlight => self.note(entry, "may have been under way when the process died"),
             EntryKind::Inherited => self.note(entry, "sends the same idempotency keys as the run it replays"),
             EntryKind::Completed | EntryKind::DeadLettered | EntryKind::Cancelled | EntryKind::Continued => {

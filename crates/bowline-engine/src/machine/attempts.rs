@@ -1,14 +1,12 @@
 //! Attempts: what may start, and what becomes of one that ended.
 
-use std::time::Duration;
-
-use bowline_model::{Attempt, Certainty, EntryKind, Verdict};
+use bowline_model::{Certainty, EntryKind, Verdict};
 use jiff::Timestamp;
 
 use super::Machine;
 use crate::{
     board::{BoardState, ENTRIES_MAX, Stop, too_many_entries},
-    leaf::{LeafId, Outcome, Phase, stale},
+    leaf::{LeafId, Outcome, Phase},
     settle::{Settled, settle},
 };
 
@@ -21,8 +19,10 @@ impl Machine {
             let Some(leaf) = state.leaves.get_mut(&id) else { continue };
             if let Phase::Starting(_) = leaf.phase {
                 leaf.phase = Phase::Asked;
-                leaf.attempts -= 1;
                 leaf.set_aside = true;
+                if let Some(sending) = leaf.sending_mut() {
+                    sending.attempts -= 1;
+                }
             }
         }
     }
@@ -37,11 +37,18 @@ impl Machine {
         let chance = board.clock.random();
         let Some(leaf) = state.leaves.get_mut(&id) else { return true };
         let Phase::Arrived(verdict) = std::mem::replace(&mut leaf.phase, Phase::Asked) else { return true };
+        let Some(sending) = leaf.sending_mut() else { return true };
         if matches!(verdict, Verdict::Wait { .. }) {
             // Nothing was sent: it was no attempt.
-            leaf.attempts = leaf.attempts.saturating_sub(1);
+            sending.attempts = sending.attempts.saturating_sub(1);
         }
-        let settled = settle(verdict, &leaf.attempts(), now, chance);
+        let settled = settle(verdict, &sending.attempts(), now, chance);
+        let unknown_since = sending.unknown_since.or(sending.started);
+        if let Settled::Again(failure, _) = &settled
+            && failure.certainty == Certainty::Unknown
+        {
+            sending.unknown_since = unknown_since;
+        }
         let (key, mut meta) = leaf.note();
         match settled {
             Settled::Done(value) => {
@@ -53,7 +60,7 @@ impl Machine {
             Settled::Failed(kind, failure) => {
                 self.in_flight_since = None;
                 if failure.certainty == Certainty::Unknown {
-                    meta.unknown_since = leaf.unknown_since.or(leaf.started);
+                    meta.unknown_since = unknown_since;
                 }
                 meta.failure = Some(failure.clone());
                 board.append(&mut state, kind, key, meta, None);
@@ -61,10 +68,6 @@ impl Machine {
                 self.must_poll = true;
             }
             Settled::Again(failure, due) => {
-                if failure.certainty == Certainty::Unknown {
-                    leaf.unknown_since = leaf.unknown_since.or(leaf.started);
-                    meta.unknown_since = leaf.unknown_since;
-                }
                 leaf.phase = Phase::Backoff { due };
                 tracing::warn!(
                     step = %key, attempt = meta.attempts, run = %board.run.id, workflow = %board.run.workflow, next = %due,
@@ -95,28 +98,17 @@ pub(super) fn refusal(state: &BoardState, now: Timestamp) -> Option<Stop> {
     if state.journal.len() + state.leaves.len() as i64 >= ENTRIES_MAX {
         return Some(too_many_entries());
     }
-    wanting.find(|leaf| leaf.is_stale(now)).map(stale)
+    wanting.find_map(|leaf| {
+        let sending = leaf.sending().filter(|sending| sending.is_stale(now))?;
+        Some(sending.stale(&leaf.key))
+    })
 }
 
 /// Lets every leaf that wants an attempt start one.
 pub(super) fn start_attempts(state: &mut BoardState, now: Timestamp) {
     for (id, leaf) in state.leaves.iter_mut().filter(|(_, leaf)| leaf.wants_attempt(now)) {
-        if std::mem::take(&mut leaf.consented) {
-            // Sent again by an operator's will: from here on it is unknown since then.
-            leaf.unknown_since = None;
-        }
-        let since = *leaf.since.get_or_insert(now);
-        leaf.first_sent.get_or_insert(now);
-        leaf.started = Some(now);
-        leaf.attempts += 1;
-        let remaining = leaf.options.timeout.and_then(|whole| {
-            let end = since.checked_add(whole).ok()?;
-            // A step that recovery finds past its timeout still gets one attempt.
-            Duration::try_from(end.duration_since(now)).ok().filter(|left| !left.is_zero())
-        });
-        let timeout =
-            remaining.map_or(leaf.options.attempt_timeout, |left| left.min(leaf.options.attempt_timeout));
-        leaf.phase = Phase::Starting(Attempt::new(leaf.idempotency_key.clone(), leaf.attempts, timeout));
+        let Some(attempt) = leaf.sending_mut().map(|sending| sending.begin(now)) else { continue };
+        leaf.phase = Phase::Starting(attempt);
         state.starting.push(*id);
         if let Some(waker) = leaf.waker.take() {
             waker.wake();

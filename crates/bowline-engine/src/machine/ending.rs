@@ -2,22 +2,31 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bowline_model::{DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Error, Failure, Payload, Result};
+use bowline_model::{DeadReason, EntryKey, EntryKind, EntryMeta, Error, Failure, Payload, Result};
+
+use bowline_store::NewStart;
 
 use super::{End, Machine, Next, recovery::left_over};
-use crate::board::{BoardState, PAYLOAD_BYTES_MAX, Stop};
+use crate::{
+    board::{BoardState, PAYLOAD_BYTES_MAX, Stop, Unwritten},
+    child::started,
+    key::idempotency_key,
+    leaf::Leaf,
+};
 
 impl Machine {
     /// Drops the code where it stands and returns what must still be written: attempts under way are noted, because
     /// they may have had their effect.
-    pub(crate) fn abandon(&mut self, why: &str) -> Vec<Entry> {
+    pub(crate) fn abandon(&mut self, why: &str) -> Unwritten {
         let board = self.board.clone();
         let now = board.clock.now();
         {
             let mut state = board.lock();
             state.ended = true;
+            state.withdraw_waits();
             let under_way = state.leaves.values().filter(|leaf| leaf.is_under_way());
-            let notes: Vec<_> = under_way.map(|leaf| (leaf.note(), leaf.started)).collect();
+            let started = |leaf: &Leaf| leaf.sending().and_then(|sending| sending.started);
+            let notes: Vec<_> = under_way.map(|leaf| (leaf.note(), started(leaf))).collect();
             for ((key, mut meta), started) in notes {
                 meta.unknown_since = meta.unknown_since.or(started);
                 meta.failure = Some(Failure::unknown(why));
@@ -32,11 +41,11 @@ impl Machine {
     }
 
     /// Drops the code where it stands, and returns what must still be written with the run's end.
-    pub(crate) fn cancel(&mut self, reason: &str) -> Vec<Entry> {
-        let entries = self.abandon("the run was cancelled while this attempt was under way");
+    pub(crate) fn cancel(&mut self, reason: &str) -> Unwritten {
+        let unwritten = self.abandon("the run was cancelled while this attempt was under way");
         let board = self.board.clone();
         let mut state = board.lock();
-        state.unwritten = entries;
+        state.unwritten = unwritten;
         let meta = EntryMeta { note: Some(reason.to_owned()), ..EntryMeta::default() };
         board.append(&mut state, EntryKind::Cancelled, EntryKey::run(), meta, None);
         std::mem::take(&mut state.unwritten)
@@ -51,7 +60,7 @@ impl Machine {
             };
         }
         self.hand_on_in_flight(state);
-        Next::Release { entries: std::mem::take(&mut state.unwritten) }
+        Next::Release { unwritten: std::mem::take(&mut state.unwritten) }
     }
 
     pub(super) fn finish(&mut self, result: Result<Payload>) -> Next {
@@ -86,13 +95,27 @@ impl Machine {
                     EntryMeta::default(),
                     Some(output),
                 );
-                Next::Finish { entries: std::mem::take(&mut state.unwritten), end: End::Completed }
+                Next::Finish { unwritten: std::mem::take(&mut state.unwritten), end: End::Completed }
             }
             Err(error) => {
                 drop(state);
                 self.finish_failed(DeadReason::Failed, error)
             }
         }
+    }
+
+    /// The run ends, and goes on as another one: started in the same commit, in its place.
+    pub(super) fn finish_continued(&mut self, input: Payload) -> Next {
+        let unwritten = self.abandon("the run went on as another one while this attempt was under way");
+        let board = self.board.clone();
+        let mut state = board.lock();
+        state.unwritten = unwritten;
+        let identity = idempotency_key(board.run.key_seed, &EntryKey::run(), "continue", 0);
+        let event = started(&board, &board.run.workflow, "continue", identity, input.clone());
+        board.append(&mut state, EntryKind::Continued, EntryKey::run(), EntryMeta::default(), Some(input));
+        let start = NewStart { event, tells: None, earlier: None, continues: true };
+        state.unwritten.also.starts.push(start);
+        Next::Finish { unwritten: std::mem::take(&mut state.unwritten), end: End::Continued }
     }
 
     pub(super) fn finish_stopped(&mut self, stop: Stop) -> Next {
@@ -109,10 +132,10 @@ impl Machine {
     }
 
     pub(super) fn finish_failed(&mut self, reason: DeadReason, error: Error) -> Next {
-        let entries = self.abandon("the run ended while this attempt was under way");
+        let unwritten = self.abandon("the run ended while this attempt was under way");
         let board = self.board.clone();
         let mut state = board.lock();
-        state.unwritten = entries;
+        state.unwritten = unwritten;
         let summary = summary(&error.to_string());
         let meta = EntryMeta {
             caused_by: error.entry().cloned(),
@@ -121,7 +144,7 @@ impl Machine {
             ..EntryMeta::default()
         };
         board.append(&mut state, EntryKind::DeadLettered, EntryKey::run(), meta, None);
-        Next::Finish { entries: std::mem::take(&mut state.unwritten), end: End::Dead { reason, summary } }
+        Next::Finish { unwritten: std::mem::take(&mut state.unwritten), end: End::Dead { reason, summary } }
     }
 
     /// Drops the code; a panic in a destructor is as good as none here.

@@ -27,6 +27,7 @@ impl Machine {
         let outcome = match (entry.payload, entry.meta.failure) {
             (Some(value), None) => Outcome::Done(value),
             (_, Some(failure)) => Outcome::Failed(failure),
+            (None, None) if entry.kind == EntryKind::Message => Outcome::TimedOut,
             (None, None) => Outcome::Done(Payload::from_stored("null")),
         };
         hand_out(&mut state, id, outcome);
@@ -53,22 +54,28 @@ impl Machine {
 
     /// What was in flight at a crash was asked for by leaves that see nothing but what is recorded: those that are there
     /// before the first new outcome. Each is noted, so that no later crash or retry forgets since when it is unknown.
-    pub(super) fn note_in_flight(&mut self, state: &mut BoardState) {
-        let Some(since) = self.in_flight_since else { return };
+    pub(super) fn note_in_flight(&mut self) {
+        let Some(since) = self.in_flight_since.filter(|_| !self.draining) else { return };
+        let board = self.board.clone();
+        let mut state = board.lock();
         let mut notes = Vec::new();
-        for leaf in state.leaves.values_mut().filter(|leaf| leaf.started.is_none() && !leaf.in_flight_noted) {
-            leaf.in_flight_noted = true;
+        for leaf in state.leaves.values_mut() {
             let sent = leaf.asked_after.map_or(since, |at| at.max(since));
-            leaf.unknown_since = match std::mem::take(&mut leaf.consented) {
+            let Some(sending) = leaf.sending_mut() else { continue };
+            if sending.started.is_some() || sending.in_flight_noted {
+                continue;
+            }
+            sending.in_flight_noted = true;
+            sending.unknown_since = match std::mem::take(&mut sending.consented) {
                 // The operator's consent was to what came before.
                 true => Some(sent),
-                false => leaf.unknown_since.or(Some(sent)),
+                false => sending.unknown_since.or(Some(sent)),
             };
             notes.push(leaf.note());
         }
         self.in_flight_noted |= !notes.is_empty();
         for (key, meta) in notes {
-            self.board.append(state, EntryKind::InFlight, key, meta, None);
+            board.append(&mut state, EntryKind::InFlight, key, meta, None);
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Context,
-    board::Board,
+    board::{Board, Unwritten},
     machine::{End, Machine, Next},
 };
 
@@ -62,7 +62,7 @@ impl Sim {
             (state.durable, state.silent) = (before.to_vec(), true);
         }
         let mut machine = self.begin();
-        let Next::Finish { entries, .. } = machine.next(self.world.now()) else {
+        let Next::Finish { unwritten: Unwritten { entries, .. }, .. } = machine.next(self.world.now()) else {
             panic!("the journal is complete, and the run does not end");
         };
         let output = entries.last().expect("the end is an entry");
@@ -82,13 +82,15 @@ impl Sim {
             let next = machine.next(self.world.now());
             match next {
                 Next::Idle { until } => self.let_time_pass(until),
-                Next::Write(entries) => {
-                    if self.write(entries).is_none() {
+                Next::Write(unwritten) => {
+                    if self.write(unwritten.entries).is_none() {
                         return Life::Died;
                     }
                 }
-                Next::Rest { entries, due } => {
-                    if self.write(entries).is_none() {
+                Next::Decide(_) => unreachable!("no program asks the store"),
+                Next::Rest { unwritten, due } => {
+                    let due = due.expect("no program waits for a message");
+                    if self.write(unwritten.entries).is_none() {
                         return Life::Died;
                     }
                     self.unsure_since = None;
@@ -100,8 +102,8 @@ impl Sim {
                     self.unsure_since = Some(self.world.now());
                 }
                 Next::Release { .. } => unreachable!("nobody drains it"),
-                Next::Finish { entries, end } => {
-                    return match self.write(entries) {
+                Next::Finish { unwritten, end } => {
+                    return match self.write(unwritten.entries) {
                         Some(()) => Life::Ended(end),
                         None => Life::Died,
                     };

@@ -18,4 +18,5 @@ mod remote;
 mod shutdown;
 mod steps;
 mod strangers;
+mod timers;
 mod waits;

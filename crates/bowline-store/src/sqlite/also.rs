@@ -20,8 +20,9 @@ pub(super) fn check(tx: &Tx<'_>, write: &RunWrite, journal_len: i64) -> Result<(
     if also.is_empty() {
         return Ok(());
     }
-    let Also { compact, opens, consumes, closes, starts, ask } = also;
-    for len in [compact.len(), opens.len(), consumes.len(), closes.len(), starts.len()] {
+    let Also { compact, opens, consumes, closes, expects_none, abandons, returns, starts, ask } = also;
+    let names = closes.len() + expects_none.len() + abandons.len();
+    for len in [compact.len(), opens.len(), consumes.len(), returns.len(), names, starts.len()] {
         if len > ALSO_LEN_MAX {
             let message =
                 format!("a write of run {} has a list of {len} (limit {ALSO_LEN_MAX}); split it", write.run);
@@ -43,20 +44,28 @@ pub(super) fn check(tx: &Tx<'_>, write: &RunWrite, journal_len: i64) -> Result<(
     for start in starts {
         child::check(write, start)?;
     }
-    mail::check_read(tx, write.run, consumes, closes)
+    mail::check_unread(tx, write.run, consumes.iter().chain(returns))?;
+    mail::check_empty(tx, write.run, closes.iter().chain(expects_none), consumes)
 }
 
 /// Changes it; the entries are in the journal. A mailbox that the write both closes and opens is open. Returns the runs
 /// that it started.
 pub(super) fn apply(tx: &mut Tx<'_>, write: &RunWrite, home: i64) -> Result<Vec<RunId>, Fault> {
     let (run, now) = (write.run, write.now);
-    let Also { compact, opens, consumes, closes, starts, ask: _ } = &write.also;
+    let Also { compact, opens, consumes, closes, expects_none: _, abandons, returns, starts, ask: _ } =
+        &write.also;
     for seq in compact {
         tx.conn
             .prepare_cached(&format!("DELETE FROM entry_{home} WHERE id = ?1"))?
             .execute([entry_id(run, seq.0)])?;
     }
     mail::consume(tx, run, consumes)?;
+    mail::give_up(tx, run, returns)?;
+    for name in abandons {
+        child::abandon(tx, run, name)?;
+        mail::abandon(tx, run, name)?;
+        mailbox::close(tx, run, name)?;
+    }
     for name in closes {
         mailbox::close(tx, run, name)?;
     }

@@ -136,7 +136,16 @@ fn attach(
     Ok(Some(run))
 }
 
-/// A run is open no more: whoever started it and waits learns it.
+/// The parent waits no more for what that mailbox would tell.
+pub(super) fn abandon(tx: &Tx<'_>, parent: RunId, name: &str) -> rusqlite::Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE child SET mailbox = NULL WHERE parent = ?1 AND mailbox = ?2")?
+        .execute((parent.0, name))?;
+    Ok(())
+}
+
+/// A run is open no more: whoever started it and waits learns it. Not of a dead letter: a person retries or discards it,
+/// and that is its end.
 pub(super) fn tell(
     tx: &mut Tx<'_>,
     run: RunId,
@@ -144,6 +153,9 @@ pub(super) fn tell(
     home: i64,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    if state == RunState::DeadLettered {
+        return Ok(());
+    }
     let told: Vec<(i64, String)> =
         tx.conn.prepare_cached(TOLD)?.query_map([run.0], |row| row.try_into())?.collect::<Result<_, _>>()?;
     if told.is_empty() {

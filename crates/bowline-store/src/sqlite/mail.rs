@@ -5,7 +5,7 @@
 //! meanwhile, in the commit of its rest: no crash and no missed hint lets it sleep. What must never happen here: a message
 //! that is kept and never read, or read twice.
 
-use bowline_model::{MessageId, Payload, RunId};
+use bowline_model::{MessageId, Payload, RunId, RunState};
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -107,7 +107,8 @@ impl Post {
         {
             return Ok(Some(Posted::Duplicate { run }));
         }
-        if !standing.state.is_open() {
+        // A dead letter may go on: what it waits for is kept for its retry.
+        if !standing.state.is_open() && standing.state != RunState::DeadLettered {
             return Ok(Some(Posted::Ended { run, state: standing.state }));
         }
         match mailbox::find(tx, run, name)? {
@@ -201,20 +202,29 @@ pub(super) fn running_with_mail(at: &mut Snapshot<'_>) -> Result<Vec<RunId>, Fau
     Ok(runs.collect::<Result<_, _>>()?)
 }
 
-/// Refuses to consume what is not there, and to close where something is.
-pub(super) fn check_read(
+/// Refuses to take what is not there.
+pub(super) fn check_unread<'a>(
     tx: &Tx<'_>,
     run: RunId,
-    consumes: &[MessageId],
-    closes: &[String],
+    takes: impl Iterator<Item = &'a MessageId>,
 ) -> Result<(), Fault> {
-    for id in consumes {
+    for id in takes {
         if !tx.conn.prepare_cached(IS_UNREAD)?.exists((id.0, run.0))? {
             let message = format!("run {run} has no unread message {id}; read its mail again");
             return Err(refused(StoreErrorKind::Conflict, message));
         }
     }
-    for name in closes {
+    Ok(())
+}
+
+/// Refuses to end a wait where a message is that this write does not take.
+pub(super) fn check_empty<'a>(
+    tx: &Tx<'_>,
+    run: RunId,
+    mailboxes: impl Iterator<Item = &'a String>,
+    consumes: &[MessageId],
+) -> Result<(), Fault> {
+    for name in mailboxes {
         let mut query = tx.conn.prepare_cached(UNREAD_IN)?;
         for id in query.query_map((run.0, name), |row| row.get(0).map(MessageId))? {
             let id = id?;
@@ -225,6 +235,29 @@ pub(super) fn check_read(
             }
         }
     }
+    Ok(())
+}
+
+/// Nobody could read these: they go, and their mailboxes take another message.
+pub(super) fn give_up(tx: &Tx<'_>, run: RunId, returns: &[MessageId]) -> rusqlite::Result<()> {
+    for id in returns {
+        let name: Option<String> = tx
+            .conn
+            .prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING mailbox")?
+            .query_row([id.0], |row| row.get(0))
+            .optional()?;
+        if let Some(name) = name {
+            mailbox::reopen(tx, run, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Nobody waits for what is unread there.
+pub(super) fn abandon(tx: &Tx<'_>, run: RunId, name: &str) -> rusqlite::Result<()> {
+    tx.conn
+        .prepare_cached("DELETE FROM message WHERE run = ?1 AND is_read = 0 AND mailbox = ?2")?
+        .execute((run.0, name))?;
     Ok(())
 }
 

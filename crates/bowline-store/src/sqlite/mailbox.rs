@@ -121,6 +121,14 @@ pub(super) fn close(tx: &Tx<'_>, run: RunId, name: &str) -> rusqlite::Result<()>
     Ok(())
 }
 
+/// What answered it was no answer: it takes another one.
+pub(super) fn reopen(tx: &Tx<'_>, run: RunId, name: &str) -> rusqlite::Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE mailbox SET state = 0 WHERE run = ?1 AND name = ?2 AND state = 1")?
+        .execute((run.0, name))?;
+    Ok(())
+}
+
 /// A child's end was read: nobody asks for its mailbox any more.
 pub(super) fn forget_child(tx: &Tx<'_>, run: RunId, name: &str) -> rusqlite::Result<()> {
     let child = MailboxKind::Child.code();

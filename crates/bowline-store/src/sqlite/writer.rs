@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use bowline_model::{Clock, Failure as UserFailure, RunId};
+use bowline_model::{Clock, RunId};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 
@@ -22,7 +22,6 @@ use super::{
     queue::{Job, News, closed},
     schema,
     transaction::{Ledger, Tx},
-    user_sql::{self, UserSqls},
 };
 use crate::StoreError;
 
@@ -47,18 +46,8 @@ struct Open {
     ledger: Ledger,
     names: Names,
     periods: Periods,
-    user_sql: UserSqls,
     /// What a test wants to go wrong.
     failure: Option<Failure>,
-}
-
-/// Why nothing of a batch is on disk.
-#[derive(Debug)]
-enum NotDone {
-    /// The store could not.
-    Refused(StoreError),
-    /// The user's code failed.
-    Failed(UserFailure),
 }
 
 /// Why a transaction did not commit.
@@ -139,23 +128,17 @@ impl Writer {
         batch
     }
 
-    /// Commits a batch and answers it: what runs the user's code for itself, the rest together.
+    /// Commits a batch and answers it; if it cannot be committed whole, each write for itself.
     fn write(&mut self, mut batch: Vec<Box<dyn Job>>) {
         batch.retain(|job| job.is_wanted());
-        let (alone, together): (Vec<_>, Vec<_>) = batch.into_iter().partition(|job| job.is_alone());
-        self.write_together(together);
-        alone.into_iter().for_each(|job| self.write_singly(job));
-    }
-
-    /// One commit; if they cannot be committed whole, each write for itself.
-    fn write_together(&mut self, mut batch: Vec<Box<dyn Job>>) {
-        if batch.len() < 2 {
-            return batch.into_iter().for_each(|job| self.write_singly(job));
+        if batch.is_empty() {
+            return;
         }
         match self.commit(&mut batch) {
             Ok(()) => self.answer(batch),
-            Err(why) => {
-                tracing::debug!(?why, writes = batch.len(), "a batch failed; its writes go singly");
+            Err(error) if batch.len() == 1 => batch.into_iter().for_each(|job| job.fail(error.clone())),
+            Err(error) => {
+                tracing::debug!(%error, writes = batch.len(), "a batch failed; its writes go singly");
                 batch.into_iter().for_each(|job| self.write_singly(job));
             }
         }
@@ -165,8 +148,7 @@ impl Writer {
         let mut batch = vec![job];
         match self.commit(&mut batch) {
             Ok(()) => self.answer(batch),
-            Err(NotDone::Refused(error)) => batch.into_iter().for_each(|job| job.fail(error.clone())),
-            Err(NotDone::Failed(failure)) => batch.into_iter().for_each(|job| job.failed(failure.clone())),
+            Err(error) => batch.into_iter().for_each(|job| job.fail(error.clone())),
         }
     }
 
@@ -188,10 +170,10 @@ impl Writer {
     }
 
     /// One transaction. `Err`: nothing of it is on disk.
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), NotDone> {
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
         let mut told = std::mem::take(&mut self.told);
         told.clear();
-        self.opened().map_err(NotDone::Refused)?;
+        self.opened()?;
         let open = self.open.as_mut().expect("opened above");
         let before = open.ledger;
         let outcome = open.transact(batch, &self.options, &mut told);
@@ -203,21 +185,16 @@ impl Writer {
         open.roll_back(before);
         let (error, is_in_doubt) = match lost {
             Lost::Applying(Fault::Refused(error)) => (error, false),
-            Lost::Applying(Fault::Failed(failure)) => return Err(NotDone::Failed(failure)),
             Lost::Applying(Fault::Sqlite(error)) => (store_error(&error), is_in_doubt(&error)),
-            // Bowline defers no constraint to the commit: it is one of the user's.
-            Lost::Committing(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                return Err(NotDone::Failed(user_sql::not_committed(&error)));
-            }
             Lost::Committing(error) => (store_error(&error), is_in_doubt(&error)),
         };
         if !is_in_doubt {
-            return Err(NotDone::Refused(error));
+            return Err(error);
         }
         tracing::warn!(%error, "the store's connection failed; opening it again to see what is on disk");
         self.open = None;
-        let is_committed = self.opened().map_err(NotDone::Refused)?.ledger.batch > before.batch;
-        if is_committed { Ok(()) } else { Err(NotDone::Refused(error)) }
+        let is_committed = self.opened()?.ledger.batch > before.batch;
+        if is_committed { Ok(()) } else { Err(error) }
     }
 
     /// The connection; opened again if the last one was given up.
@@ -249,16 +226,16 @@ fn open(
 ) -> Result<Open, StoreError> {
     let mut conn = schema::open_writer(path, options, clock)?;
     sync(&conn)?;
-    let load = |conn: &mut Connection| -> rusqlite::Result<(Ledger, Periods, UserSqls)> {
+    let load = |conn: &mut Connection| -> rusqlite::Result<(Ledger, Periods)> {
         let wal = Arc::clone(wal);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
             wal.set(pages);
             Ok(())
         }))?;
-        Ok((Ledger::load(conn)?, Periods::load(conn)?, UserSqls::install(conn)?))
+        Ok((Ledger::load(conn)?, Periods::load(conn)?))
     };
-    let (ledger, periods, user_sql) = load(&mut conn).map_err(|e| store_error(&e))?;
-    Ok(Open { conn, ledger, names: Names::default(), periods, user_sql, failure: None })
+    let (ledger, periods) = load(&mut conn).map_err(|e| store_error(&e))?;
+    Ok(Open { conn, ledger, names: Names::default(), periods, failure: None })
 }
 
 /// A checkpoint syncs the log before it copies it. A full disk lets it do the one and not the other: that is enough.
@@ -291,7 +268,6 @@ impl Open {
             periods: &mut self.periods,
             options,
             mailed,
-            user_sql: &self.user_sql,
             failure: &mut self.failure,
         };
         for job in batch {
