@@ -9,6 +9,7 @@
 //! | `xml` | streams of XML elements |
 //! | `soap` | SOAP 1.1 and 1.2, from a WSDL; with `xml` |
 //! | `sigv4` | requests signed as AWS wants it |
+//! | `onnx` | models in ONNX files as steps, through ONNX Runtime |
 
 mod alerts;
 mod app;
@@ -63,6 +64,9 @@ pub use bowline_ingress::{
 pub use bowline_model::{
     Attempt, Certainty, Error, Event, Failure, OnDead, Result, RetryPolicy, RunId, RunState, Secret,
 };
+/// Models in ONNX files as steps.
+#[cfg(feature = "onnx")]
+pub use bowline_onnx as onnx;
 pub use hmac::Hmac;
 pub use inbox::Inbox;
 pub use input::Validated;

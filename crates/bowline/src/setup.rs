@@ -64,6 +64,19 @@ impl Setup {
         }
     }
 
+    /// A model in an ONNX file, loaded. What is missing (the file, ONNX Runtime's library) is reported with all other problems.
+    ///
+    /// The library is the file that `ORT_DYLIB_PATH` names, or else is where the system looks for libraries.
+    #[cfg(feature = "onnx")]
+    pub fn model(&mut self, path: impl AsRef<std::path::Path>) -> bowline_onnx::Model {
+        let path = path.as_ref();
+        let library = self.variables.get(bowline_onnx::LIBRARY_VARIABLE).map(std::path::PathBuf::from);
+        bowline_onnx::Model::load_with(path, library.as_deref()).unwrap_or_else(|error| {
+            self.variables.problem(format!("model {}", path.display()), error.to_string());
+            bowline_onnx::Model::missing(path, error)
+        })
+    }
+
     /// The value of a variable. If it is not set, that is reported with all other problems, and the text is empty.
     ///
     /// `purpose` tells people what it is for: `the account that pays`.

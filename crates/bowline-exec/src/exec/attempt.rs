@@ -5,8 +5,7 @@ use std::{env, io, path, pin::pin, process::Command, time::Duration};
 use bowline_model::{Attempt, Clock, Failure, SystemClock, Verdict};
 use futures_util::{
     FutureExt,
-    future::{Either, select},
-    join,
+    future::{Either, join3, select},
 };
 
 use super::{ATTEMPT_VARIABLE, Given, Job, KEY_VARIABLE, OUTPUT_BYTES_MAX, STOP_GRACE, read::Finished};
@@ -178,7 +177,7 @@ async fn converse(
                 }
                 full
             };
-            let (fed, read, erred) = join!(feed(stdin, job.input.clone()), full, errors.fill(stderr));
+            let (fed, read, erred) = join3(feed(stdin, job.input.clone()), full, errors.fill(stderr)).await;
             fed.and(read).and(erred)
         };
         match select(pin!(streams), &mut ended).await {

@@ -8,6 +8,7 @@ mod fifo;
 mod groups;
 mod limits;
 mod node;
+mod python;
 mod runs;
 mod talk;
 
