@@ -19,12 +19,16 @@ pub enum Ask {
 pub enum Answered {
     /// It is the payload of the write's last entry now.
     Value(Payload),
-    /// The user's SQL failed or passed its deadline: nothing of the write happened.
+    /// The user's SQL failed or passed its deadline, or what was to be added to is no whole number of 64 bits: nothing of
+    /// the write happened.
     Failed(Failure),
 }
 
-/// A read or a change of one value between runs. The answer is `{"value": …, "version": 3, "done": true}`: the value and
-/// its version after the change (null and 0 if there is none), and whether the change was made.
+/// A read or a change of one value between runs. The answer is `{"value": …, "version": 3, "done": true}`.
+///
+/// `value` is what is there (null if nothing is), for a read, an addition, and a comparison that did not hold; null
+/// where the caller knows it, having written it. `version` is the version now, 0 if nothing is there; a version is
+/// never given twice. `done` says whether there was something to read, or a change was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateAsk {
     /// Whose values: a workflow's own, or shared.
@@ -60,12 +64,19 @@ pub enum StateOp {
     Add {
         /// What to add.
         by: i64,
-        /// When it goes.
+        /// When it goes; `None`: when it went before.
         expires_at: Option<Timestamp>,
     },
     /// Remove it.
     Remove,
 }
+
+/// Longest time that a user's transaction may take, whatever it asks for: every other write waits for it.
+pub const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(60);
+/// Most rows that one statement of a user's may yield.
+pub const SQL_ROWS_MAX: usize = 100_000;
+/// Most bytes of values that one statement of a user's may yield.
+pub const SQL_ROWS_BYTES_MAX: usize = 64 << 20;
 
 /// What a user's transaction runs. It may run several times; only what it did last is committed.
 pub type UserSql = dyn Fn(&mut dyn Sql) -> Result<Payload, Error> + Send + Sync;
@@ -85,7 +96,9 @@ impl std::fmt::Debug for UserTransaction {
     }
 }
 
-/// The store's database, as a user's transaction sees it.
+/// The store's database, as a user's transaction sees it: tables of the user's own. The store's tables, whatever ends or
+/// changes the transaction, settings, other files, temporary and virtual tables are refused, and a transaction of which
+/// something was refused is not committed.
 pub trait Sql {
     /// Runs one statement that yields no rows. Says how many rows it changed.
     ///

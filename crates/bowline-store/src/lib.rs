@@ -12,6 +12,7 @@ pub mod ask;
 pub mod error;
 pub mod mail;
 pub mod sqlite;
+pub mod state;
 pub mod store;
 
 pub use also::{Also, NewMailbox, NewStart};
@@ -21,6 +22,7 @@ pub use mail::{Address, Mailbox, MailboxFilter, MailboxKind, MailboxState, Messa
 #[doc(hidden)]
 pub use sqlite::Failure;
 pub use sqlite::{LockHolder, SqliteOptions, SqliteStore, Synchronous, lock_holder};
+pub use state::{StateEntry, StateFilter};
 pub use store::{
     Accepted, Batch, Claim, Counts, CursorMove, History, NodeStart, Operation, RunFilter, RunWrite, Store,
     Transition, Written,

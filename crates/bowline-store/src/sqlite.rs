@@ -12,6 +12,7 @@
 //! | `schema`, `period` | which tables there are |
 //! | `queue`, `threads`, `writer`, `transaction` | how a write gets to the disk |
 //! | `accept`, `claim`, `progress`, `operate`, `journal`, `node`, `tidy` | the writes |
+//! | `ask`, `state`, `user_sql` | what a run asks the store: values between runs, the user's own SQL |
 //! | `line` | runs that share a key, one at a time |
 //! | `also`, `ask` | what a run's write changes besides |
 //! | `mail`, `mailbox`, `mailed` | messages to runs, where they wait for them, who is told |
@@ -51,9 +52,11 @@ mod read;
 mod readers;
 mod row;
 mod schema;
+mod state;
 mod threads;
 mod tidy;
 mod transaction;
+mod user_sql;
 mod writer;
 
 use std::{
@@ -73,7 +76,7 @@ pub use options::{SqliteOptions, Synchronous};
 
 use crate::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, Store, StoreError, StoreErrorKind, Written,
+    Posted, RunFilter, RunWrite, StateEntry, StateFilter, Store, StoreError, StoreErrorKind, Written,
 };
 use checkpoint::{Checkpointer, Checkpoints, WalSize};
 use disk::Disk;
@@ -493,6 +496,10 @@ impl Store for SqliteStore {
     fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
         let name = name.to_owned();
         Box::pin(self.read(move |at| read::cursor(at, &name)))
+    }
+
+    fn state(&self, filter: StateFilter, now: Timestamp) -> Answer<'_, Vec<StateEntry>> {
+        Box::pin(self.read(move |at| state::list(at, &filter, now)))
     }
 
     fn probe(&self, now: Timestamp) -> Answer<'_, ()> {

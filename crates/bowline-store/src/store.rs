@@ -11,7 +11,9 @@ use bowline_model::{
 };
 use jiff::Timestamp;
 
-use crate::{Also, Answered, Mailbox, MailboxFilter, Message, Post, Posted, StoreError};
+use crate::{
+    Also, Answered, Mailbox, MailboxFilter, Message, Post, Posted, StateEntry, StateFilter, StoreError,
+};
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
@@ -124,11 +126,14 @@ pub trait Store: Send + Sync + 'static {
     /// A cursor's value.
     fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>>;
 
+    /// Values between runs, for people, by their keys.
+    fn state(&self, filter: StateFilter, now: Timestamp) -> Answer<'_, Vec<StateEntry>>;
+
     /// Writes something small, durably: shows that writes make progress.
     fn probe(&self, now: Timestamp) -> Answer<'_, ()>;
 
     /// Removes what retention no longer keeps, a bounded piece at a time: ended runs with their journals and events
-    /// that ended before `before`, dedupe keys past their time. Returns whether there is more to do. A store that drops
+    /// that ended before `before`, dedupe keys and values past their time. Returns whether there is more to do. A store that drops
     /// history by whole periods may keep a run for as long as its period lasts.
     fn tidy(&self, before: Timestamp, now: Timestamp) -> Answer<'_, bool>;
 

@@ -8,7 +8,7 @@ use std::sync::{
 use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, Store, StoreError, StoreErrorKind, Written,
+    Posted, RunFilter, RunWrite, StateEntry, StateFilter, Store, StoreError, StoreErrorKind, Written,
 };
 use jiff::Timestamp;
 
@@ -108,6 +108,10 @@ impl Store for NoRoom {
 
     fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
         self.store.cursor(name)
+    }
+
+    fn state(&self, filter: StateFilter, now: Timestamp) -> Answer<'_, Vec<StateEntry>> {
+        self.store.state(filter, now)
     }
 
     fn probe(&self, now: Timestamp) -> Answer<'_, ()> {

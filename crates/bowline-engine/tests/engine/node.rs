@@ -18,7 +18,7 @@ use bowline_model::{
 };
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, SqliteStore, Store, StoreError, StoreErrorKind, Written,
+    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, StoreErrorKind, Written,
     sqlite::SqliteOptions,
 };
 use jiff::Timestamp;
@@ -267,6 +267,9 @@ impl Store for Watched {
     }
     fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
         self.inner.cursor(name)
+    }
+    fn state(&self, filter: StateFilter, now: Timestamp) -> Answer<'_, Vec<StateEntry>> {
+        self.inner.state(filter, now)
     }
     fn probe(&self, now: Timestamp) -> Answer<'_, ()> {
         self.inner.probe(now)

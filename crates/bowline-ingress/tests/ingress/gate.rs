@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, SqliteStore, Store, StoreError, Written,
+    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Written,
 };
 use jiff::Timestamp;
 use tokio::{sync::Semaphore, time::timeout};
@@ -151,6 +151,10 @@ impl Store for Gated {
 
     fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
         self.inner.cursor(name)
+    }
+
+    fn state(&self, filter: StateFilter, now: Timestamp) -> Answer<'_, Vec<StateEntry>> {
+        self.inner.state(filter, now)
     }
 
     fn probe(&self, now: Timestamp) -> Answer<'_, ()> {

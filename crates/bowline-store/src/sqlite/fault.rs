@@ -1,5 +1,6 @@
 //! From SQLite's errors to the store's, by what the caller can do about them.
 
+use bowline_model::Failure;
 use rusqlite::ErrorCode;
 
 use crate::{StoreError, StoreErrorKind};
@@ -11,6 +12,8 @@ pub(super) enum Fault {
     Refused(StoreError),
     /// SQLite failed. The transaction is lost.
     Sqlite(rusqlite::Error),
+    /// The user's own SQL failed: the transaction, which holds this write only, is given up.
+    Failed(Failure),
 }
 
 impl From<StoreError> for Fault {

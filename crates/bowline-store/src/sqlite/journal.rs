@@ -23,12 +23,20 @@ pub(super) fn check(run: RunId, entries: &[Entry], journal_len: i64) -> Result<(
                 format!("run {run}'s journal has {JOURNAL_LEN_MAX} entries, the limit; go on as a new run");
             return Err(refused(StoreErrorKind::Limit, message));
         }
-        let bytes = payload_bytes(entry);
-        if bytes > BLOB_BYTES_MAX {
-            let message =
-                format!("entry {} has {bytes} bytes (limit {BLOB_BYTES_MAX}); keep a reference", entry.key);
-            return Err(refused(StoreErrorKind::Limit, message));
+        if let Some(payload) = &entry.payload {
+            check_payload(entry, payload)?;
         }
+    }
+    Ok(())
+}
+
+/// Refuses a value that is too large for its entry.
+pub(super) fn check_payload(entry: &Entry, payload: &Payload) -> Result<(), Fault> {
+    let bytes = payload.as_bytes().len();
+    if bytes > BLOB_BYTES_MAX {
+        let message =
+            format!("entry {} has {bytes} bytes (limit {BLOB_BYTES_MAX}); keep a reference", entry.key);
+        return Err(refused(StoreErrorKind::Limit, message));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Progress of a run, by the owner of its epoch.
 
-use bowline_model::{DeadReason, Entry, EntryKind, Epoch, RunId, RunState, run::SUMMARY_BYTES_MAX};
+use bowline_model::{DeadReason, Entry, EntryKind, Epoch, Failure, RunId, RunState, run::SUMMARY_BYTES_MAX};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
@@ -12,7 +12,7 @@ use super::{
     row::{RUN_COLUMNS, nanos, time},
     transaction::Tx,
 };
-use crate::{Answered, RunWrite, StoreErrorKind, Transition, Written};
+use crate::{Answered, Ask, RunWrite, StoreError, StoreErrorKind, Transition, Written};
 
 /// What decides whether a write to a run is allowed.
 pub(super) struct Standing {
@@ -43,7 +43,7 @@ impl Write for RunWrite {
         also::check(tx, self, held.journal_len)?;
         let mut written = Written::new(RunState::Running);
         if let Some(ask) = &self.also.ask {
-            let answer = ask::answer(tx, self.run, ask)?;
+            let answer = ask::answer(tx, self, ask)?;
             let failed = self.record(&answer);
             written.answer = Some(answer);
             if failed {
@@ -86,6 +86,16 @@ impl Write for RunWrite {
 
     fn payload_bytes(&self) -> usize {
         journal::bytes(&self.entries) + also::bytes(&self.also)
+    }
+
+    fn is_alone(&self) -> bool {
+        matches!(self.also.ask, Some(Ask::Transaction(_)))
+    }
+
+    fn failed(&self, failure: Failure) -> Result<Written, StoreError> {
+        let mut written = Written::new(RunState::Running);
+        written.answer = Some(Answered::Failed(failure));
+        Ok(written)
     }
 
     fn committed(&mut self, written: &Written, news: &mut News<'_>) {

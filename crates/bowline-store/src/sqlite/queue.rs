@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bowline_model::RunId;
+use bowline_model::{Failure, RunId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{fault::Fault, fresh::Kept, transaction::Tx};
@@ -18,6 +18,19 @@ pub(super) trait Write: Send + 'static {
 
     /// Roughly the memory it holds, beyond a constant.
     fn payload_bytes(&self) -> usize;
+
+    /// Whether it wants a transaction of its own: it runs the user's code, and what that does may be given up.
+    fn is_alone(&self) -> bool {
+        false
+    }
+
+    /// What the caller learns when the user's code failed, and nothing was written.
+    ///
+    /// # Errors
+    /// If it runs no such code.
+    fn failed(&self, failure: Failure) -> Result<Self::Out, StoreError> {
+        Err(StoreError::new(StoreErrorKind::Unavailable, failure.to_string()))
+    }
 
     /// Says what committed. Called before anybody is answered.
     fn committed(&mut self, _out: &Self::Out, _news: &mut News<'_>) {}
@@ -48,6 +61,10 @@ pub(super) trait Job: Send {
     fn answer(self: Box<Self>) -> Option<Box<dyn Job>>;
     /// Tells the caller that nothing was written.
     fn fail(self: Box<Self>, error: StoreError);
+    /// Tells the caller that the user's code failed, and that nothing was written.
+    fn failed(self: Box<Self>, failure: Failure);
+    /// See [`Write::is_alone`].
+    fn is_alone(&self) -> bool;
     /// See [`Write::payload_bytes`].
     fn payload_bytes(&self) -> usize;
     /// Whether the caller still waits.
@@ -71,6 +88,14 @@ impl<W: Write> Job for Unattended<W> {
 
     fn fail(self: Box<Self>, error: StoreError) {
         tracing::warn!(%error, "runs that were claimed for a caller who left could not be given back");
+    }
+
+    fn failed(self: Box<Self>, failure: Failure) {
+        tracing::warn!(%failure, "what nobody waits for failed");
+    }
+
+    fn is_alone(&self) -> bool {
+        self.0.is_alone()
     }
 
     fn payload_bytes(&self) -> usize {
@@ -122,6 +147,17 @@ impl<W: Write> Job for Request<W> {
         drop(room);
         // The caller may be gone.
         let _ = reply.send(Err(error));
+    }
+
+    fn failed(self: Box<Self>, failure: Failure) {
+        let Self { write, reply, room, .. } = *self;
+        drop(room);
+        // The caller may be gone.
+        let _ = reply.send(write.failed(failure));
+    }
+
+    fn is_alone(&self) -> bool {
+        self.write.is_alone()
     }
 
     fn payload_bytes(&self) -> usize {

@@ -96,7 +96,7 @@ pub(super) fn histories(
         .map(|run| match history(at, *run) {
             Ok(history) => Ok(Ok(history)),
             Err(Fault::Refused(error)) => Ok(Err(error)),
-            Err(Fault::Sqlite(error)) => Err(Fault::Sqlite(error)),
+            Err(fault @ (Fault::Sqlite(_) | Fault::Failed(_))) => Err(fault),
         })
         .collect()
 }

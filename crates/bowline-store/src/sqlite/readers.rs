@@ -62,6 +62,9 @@ where
         let (answer, doubt) = match in_snapshot(conn, names, read) {
             Ok(value) => (Ok(value), None),
             Err(Fault::Refused(error)) => (Err(error), None),
+            Err(Fault::Failed(failure)) => {
+                (Err(StoreError::new(StoreErrorKind::Unavailable, failure.to_string())), None)
+            }
             Err(Fault::Sqlite(error)) => {
                 let answer = Err(store_error(&error));
                 (answer, is_in_doubt(&error).then_some(error))

@@ -20,7 +20,7 @@ const APPLICATION_ID: i32 = 0x426f_776c;
 /// One change of the schema. Number n leads from version n to n + 1.
 type Migration = fn(&Connection, &dyn Clock) -> rusqlite::Result<()>;
 
-const MIGRATIONS: [Migration; 5] = [create, add_credentials, add_line, add_flow, add_mail];
+const MIGRATIONS: [Migration; 6] = [create, add_credentials, add_line, add_flow, add_mail, add_state];
 
 /// How long a connection waits for a lock that another program holds (an `sqlite3` shell, a backup).
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -174,6 +174,11 @@ fn add_mail(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// Version 6.
+fn add_state(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
+    conn.execute_batch(include_str!("state.sql"))
 }
 
 fn cannot_open(path: Option<&Path>, error: &rusqlite::Error) -> StoreError {

@@ -13,6 +13,7 @@ use super::{
     period::{self, KEPT, Period},
     queue::Write,
     row::{RUN_COLUMNS, entry_ids, nanos},
+    state,
     transaction::Tx,
 };
 
@@ -31,13 +32,14 @@ impl Write for Tidy {
 
     fn apply(&mut self, tx: &mut Tx<'_>) -> Result<bool, Fault> {
         let is_more_dedupe = forget_events(tx, self.now)?;
+        let is_more_state = state::tidy(tx.conn, self.now)?;
         self.end_period_if_over(tx)?;
         let is_more_kept = clean_kept(tx, self.before)?;
         let is_more_past = match tx.periods.oldest_over() {
             Some((over, next)) if over.accepted_at < self.before => self.drop_piece(tx, &over, &next)?,
             Some(_) | None => false,
         };
-        Ok(is_more_dedupe || is_more_kept || is_more_past)
+        Ok(is_more_dedupe || is_more_state || is_more_kept || is_more_past)
     }
 
     fn payload_bytes(&self) -> usize {

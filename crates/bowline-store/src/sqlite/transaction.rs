@@ -10,6 +10,7 @@ use super::{
     options::SqliteOptions,
     period::Periods,
     row::{nanos, time},
+    user_sql::UserSqls,
 };
 
 /// The writer's open transaction.
@@ -21,6 +22,8 @@ pub(super) struct Tx<'c> {
     pub(super) options: &'c SqliteOptions,
     /// Runs for which the transaction brings messages.
     pub(super) mailed: &'c mut Vec<RunId>,
+    /// What stands between the user's SQL and the connection.
+    pub(super) user_sql: &'c UserSqls,
     /// What goes wrong with the next transaction.
     pub(super) failure: &'c mut Option<Failure>,
 }

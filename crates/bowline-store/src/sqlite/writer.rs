@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use bowline_model::{Clock, RunId};
+use bowline_model::{Clock, Failure as UserFailure, RunId};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 
@@ -22,6 +22,7 @@ use super::{
     queue::{Job, News, closed},
     schema,
     transaction::{Ledger, Tx},
+    user_sql::{self, UserSqls},
 };
 use crate::StoreError;
 
@@ -46,8 +47,18 @@ struct Open {
     ledger: Ledger,
     names: Names,
     periods: Periods,
+    user_sql: UserSqls,
     /// What a test wants to go wrong.
     failure: Option<Failure>,
+}
+
+/// Why nothing of a batch is on disk.
+#[derive(Debug)]
+enum NotDone {
+    /// The store could not.
+    Refused(StoreError),
+    /// The user's code failed.
+    Failed(UserFailure),
 }
 
 /// Why a transaction did not commit.
@@ -128,17 +139,23 @@ impl Writer {
         batch
     }
 
-    /// Commits a batch and answers it; if it cannot be committed whole, each write for itself.
+    /// Commits a batch and answers it: what runs the user's code for itself, the rest together.
     fn write(&mut self, mut batch: Vec<Box<dyn Job>>) {
         batch.retain(|job| job.is_wanted());
-        if batch.is_empty() {
-            return;
+        let (alone, together): (Vec<_>, Vec<_>) = batch.into_iter().partition(|job| job.is_alone());
+        self.write_together(together);
+        alone.into_iter().for_each(|job| self.write_singly(job));
+    }
+
+    /// One commit; if they cannot be committed whole, each write for itself.
+    fn write_together(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        if batch.len() < 2 {
+            return batch.into_iter().for_each(|job| self.write_singly(job));
         }
         match self.commit(&mut batch) {
             Ok(()) => self.answer(batch),
-            Err(error) if batch.len() == 1 => batch.into_iter().for_each(|job| job.fail(error.clone())),
-            Err(error) => {
-                tracing::debug!(%error, writes = batch.len(), "a batch failed; its writes go singly");
+            Err(why) => {
+                tracing::debug!(?why, writes = batch.len(), "a batch failed; its writes go singly");
                 batch.into_iter().for_each(|job| self.write_singly(job));
             }
         }
@@ -148,7 +165,8 @@ impl Writer {
         let mut batch = vec![job];
         match self.commit(&mut batch) {
             Ok(()) => self.answer(batch),
-            Err(error) => batch.into_iter().for_each(|job| job.fail(error.clone())),
+            Err(NotDone::Refused(error)) => batch.into_iter().for_each(|job| job.fail(error.clone())),
+            Err(NotDone::Failed(failure)) => batch.into_iter().for_each(|job| job.failed(failure.clone())),
         }
     }
 
@@ -170,10 +188,10 @@ impl Writer {
     }
 
     /// One transaction. `Err`: nothing of it is on disk.
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), NotDone> {
         let mut told = std::mem::take(&mut self.told);
         told.clear();
-        self.opened()?;
+        self.opened().map_err(NotDone::Refused)?;
         let open = self.open.as_mut().expect("opened above");
         let before = open.ledger;
         let outcome = open.transact(batch, &self.options, &mut told);
@@ -185,16 +203,21 @@ impl Writer {
         open.roll_back(before);
         let (error, is_in_doubt) = match lost {
             Lost::Applying(Fault::Refused(error)) => (error, false),
+            Lost::Applying(Fault::Failed(failure)) => return Err(NotDone::Failed(failure)),
             Lost::Applying(Fault::Sqlite(error)) => (store_error(&error), is_in_doubt(&error)),
+            // Bowline defers no constraint to the commit: it is one of the user's.
+            Lost::Committing(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                return Err(NotDone::Failed(user_sql::not_committed(&error)));
+            }
             Lost::Committing(error) => (store_error(&error), is_in_doubt(&error)),
         };
         if !is_in_doubt {
-            return Err(error);
+            return Err(NotDone::Refused(error));
         }
         tracing::warn!(%error, "the store's connection failed; opening it again to see what is on disk");
         self.open = None;
-        let is_committed = self.opened()?.ledger.batch > before.batch;
-        if is_committed { Ok(()) } else { Err(error) }
+        let is_committed = self.opened().map_err(NotDone::Refused)?.ledger.batch > before.batch;
+        if is_committed { Ok(()) } else { Err(NotDone::Refused(error)) }
     }
 
     /// The connection; opened again if the last one was given up.
@@ -226,16 +249,16 @@ fn open(
 ) -> Result<Open, StoreError> {
     let mut conn = schema::open_writer(path, options, clock)?;
     sync(&conn)?;
-    let load = |conn: &mut Connection| -> rusqlite::Result<(Ledger, Periods)> {
+    let load = |conn: &mut Connection| -> rusqlite::Result<(Ledger, Periods, UserSqls)> {
         let wal = Arc::clone(wal);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
             wal.set(pages);
             Ok(())
         }))?;
-        Ok((Ledger::load(conn)?, Periods::load(conn)?))
+        Ok((Ledger::load(conn)?, Periods::load(conn)?, UserSqls::install(conn)?))
     };
-    let (ledger, periods) = load(&mut conn).map_err(|e| store_error(&e))?;
-    Ok(Open { conn, ledger, names: Names::default(), periods, failure: None })
+    let (ledger, periods, user_sql) = load(&mut conn).map_err(|e| store_error(&e))?;
+    Ok(Open { conn, ledger, names: Names::default(), periods, user_sql, failure: None })
 }
 
 /// A checkpoint syncs the log before it copies it. A full disk lets it do the one and not the other: that is enough.
@@ -268,6 +291,7 @@ impl Open {
             periods: &mut self.periods,
             options,
             mailed,
+            user_sql: &self.user_sql,
             failure: &mut self.failure,
         };
         for job in batch {

@@ -8,7 +8,9 @@ pub(crate) mod operating;
 pub(crate) mod queueing;
 pub(crate) mod reading;
 pub(crate) mod recovering;
+pub(crate) mod stating;
 pub(crate) mod tidying;
+pub(crate) mod transacting;
 pub(crate) mod writing;
 
 /// Runs every promise against one backend.
@@ -146,6 +148,38 @@ macro_rules! promises {
                     refuses_the_dead_nodes_writes
                     keeps_unsure_effects_through_crashes
                     gives_every_node_its_own_id
+                }
+                stating {
+                    gives_back_a_value_as_it_was_set
+                    keeps_spaces_and_keys_apart
+                    records_its_answer_as_the_last_entrys_payload
+                    changes_a_value_once_when_its_write_is_repeated
+                    changes_nothing_for_a_stale_owner
+                    replaces_only_the_version_that_was_read
+                    lets_one_of_many_win_a_compare_and_set
+                    counts_every_add_of_many
+                    never_gives_a_values_version_again
+                    sees_no_value_past_its_time
+                    keeps_a_counters_time_unless_an_add_says_another
+                    refuses_to_count_what_is_no_whole_number
+                    refuses_keys_and_values_that_are_too_long
+                    finds_values_after_a_restart
+                    tidies_values_past_their_time
+                    lists_values_by_the_beginning_of_their_keys
+                }
+                transacting {
+                    commits_the_users_rows_with_the_steps_record
+                    writes_nothing_when_the_closure_fails
+                    lets_a_closure_go_on_after_a_row_that_does_not_fit
+                    runs_the_closure_once_when_its_write_is_repeated
+                    runs_no_closure_for_a_stale_owner
+                    takes_a_panic_for_a_failure
+                    gives_up_a_closure_that_sleeps_past_its_deadline
+                    begins_no_more_closures_while_many_hang
+                    gives_up_sql_that_runs_past_its_deadline
+                    harms_no_neighbour_when_a_transaction_fails
+                    gives_back_values_of_every_type
+                    refuses_more_rows_than_the_limit
                 }
                 tidying {
                     removes_old_ended_runs_with_journals_and_events

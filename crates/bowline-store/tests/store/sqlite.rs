@@ -6,6 +6,7 @@ mod disk;
 mod fresh;
 mod killing;
 mod opening;
+mod user_sql;
 
 use std::{
     path::{Path, PathBuf},

@@ -15,7 +15,7 @@ use bowline_model::{
 };
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, SqliteStore, Store, StoreError, Transition, Written, sqlite::SqliteOptions,
+    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Transition, Written, sqlite::SqliteOptions,
 };
 use jiff::Timestamp;
 
@@ -347,6 +347,9 @@ impl Store for DiskOfProcess {
     }
     fn cursor<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
         self.read(self.disk.inner.cursor(name))
+    }
+    fn state(&self, filter: StateFilter, now: Timestamp) -> Answer<'_, Vec<StateEntry>> {
+        self.read(self.disk.inner.state(filter, now))
     }
     fn probe(&self, now: Timestamp) -> Answer<'_, ()> {
         self.read(self.disk.inner.probe(now))

@@ -1,7 +1,7 @@
 //! The process is killed, as the kernel does it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
@@ -9,11 +9,17 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{CredentialStore, NodeId, RunState, Secret};
-use bowline_store::{Accepted, Batch, Claim, RunWrite, SqliteStore, Store, Transition, lock_holder};
+use bowline_model::{CredentialStore, EntryKind, NodeId, Run, RunState, Secret};
+use bowline_store::{
+    Accepted, Also, Ask, Batch, Claim, RunFilter, RunWrite, SqlValue, SqliteStore, StateAsk, StateFilter,
+    StateOp, Store, Transition, lock_holder,
+};
 
-use super::{open, options, place};
-use crate::bench::{TestClock, at, done, event, run_of};
+use super::{ask, open, options, place};
+use crate::{
+    bench::{TestClock, at, done, entry, event, run_of},
+    conformance::transacting::write_of,
+};
 
 /// Tells a child process of this test program which store to write to.
 const CHILD_STORE: &str = "BOWLINE_TEST_CHILD_STORE";
@@ -35,6 +41,7 @@ async fn child() {
     match std::env::var(CHILD_WORK).unwrap().as_str() {
         "runs" => accept_and_complete(store).await,
         "credentials" => refresh(store.credentials()).await,
+        "transactions" => book(store).await,
         work => panic!("{work} is no work"),
     }
 }
@@ -77,6 +84,42 @@ async fn refresh(store: Arc<dyn CredentialStore>) {
         });
     }
     tasks.join_all().await;
+}
+
+/// Books an order and counts it, run by run, until it is killed in the midst of it.
+async fn book(store: Arc<dyn Store>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..4 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for number in 0.. {
+                let events = vec![event(&format!("{task}-{number}"), vec![run_of("a")])];
+                store.accept(Batch { events, ..Batch::default() }).await.unwrap();
+                for run in store.claim(claim(1)).await.unwrap() {
+                    store.write(booking(&run)).await.unwrap();
+                    store.write(counting(&run)).await.unwrap();
+                    say(&format!("booked {}", run.id));
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+fn booking(run: &Run) -> RunWrite {
+    let id = run.id.0;
+    write_of(run, 1, Duration::from_secs(30), move |sql| {
+        sql.execute("CREATE TABLE IF NOT EXISTS orders (run INTEGER PRIMARY KEY)", &[])?;
+        sql.execute("INSERT INTO orders VALUES (?1)", &[SqlValue::Integer(id)]).map(|_| id)
+    })
+}
+
+fn counting(run: &Run) -> RunWrite {
+    let op = StateOp::Add { by: 1, expires_at: None };
+    let ask = Ask::State(StateAsk { space: "a".to_owned(), key: "booked".to_owned(), op });
+    let entries = vec![entry(2, EntryKind::State, "booked", None)];
+    let also = Also { ask: Some(ask), ..Also::default() };
+    RunWrite { also, ..RunWrite::new(run.id, run.epoch, at(2), entries, None) }
 }
 
 fn say(line: &str) {
@@ -158,5 +201,31 @@ async fn finds_every_credential_that_was_saved_before_a_kill() {
         assert_eq!((found.version == version, found.expires_at), (token == number, Some(at(token))));
         let is_free = store.lease(&name, "next", at(1), Duration::from_mins(5)).await.unwrap();
         assert!(is_free, "the dead hold no lease: the lock proves that they are dead");
+    }
+}
+
+#[tokio::test]
+async fn the_users_rows_and_counters_equal_the_journals_after_a_kill() {
+    let (_folder, path) = place();
+    let mut told = HashSet::new();
+    for round in 1..=3 {
+        // Runs of the rounds before, whose writes come again, among them.
+        told.extend(run_and_kill(&path, "transactions", 30 * round));
+        let store = open(&path);
+        store.start_node(at(9)).await.unwrap();
+        let (mut booked, mut counted) = (0, 0);
+        for run in store.runs(RunFilter { limit: 1000, ..RunFilter::default() }).await.unwrap() {
+            let journal = store.journal(run.id).await.unwrap();
+            booked += journal.iter().filter(|entry| entry.kind == EntryKind::Transaction).count();
+            counted += journal.iter().filter(|entry| entry.kind == EntryKind::State).count();
+            let orders = ask(&path, &format!("SELECT count(*) FROM orders WHERE run = {}", run.id.0));
+            assert_eq!(orders, i64::from(!journal.is_empty()), "run {}", run.id);
+        }
+        assert_eq!(ask(&path, "SELECT count(*) FROM orders"), booked as i64);
+        let filter = StateFilter { space: "a".to_owned(), ..StateFilter::default() };
+        let counter = store.state(filter, at(9)).await.unwrap().remove(0).value;
+        assert_eq!(counter.decode::<usize>().unwrap(), counted);
+        let told = told.iter().filter(|line| line.starts_with("booked")).count();
+        assert!(counted >= told && booked >= counted, "{told} told, {counted} counted, {booked} booked");
     }
 }

@@ -10,7 +10,7 @@ use super::{ask, open, options, place};
 use crate::bench::{TestClock, at, event, run_of};
 
 /// The version of this build's tables.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 #[tokio::test]
 async fn refuses_a_second_server_and_says_who_has_the_store() {
@@ -155,7 +155,7 @@ async fn brings_a_file_of_version_1_to_this_builds() {
     let store = open(&path);
     store.accept(Batch { events: vec![event("1", vec![run_of("a")])], ..Batch::default() }).await.unwrap();
     store.close().await.unwrap();
-    let as_it_was = "DROP TABLE credential; DROP TABLE credential_lease; DROP TABLE rate; DROP TABLE batch; \
+    let as_it_was = "DROP TABLE bowline_state; DROP TABLE credential; DROP TABLE credential_lease; DROP TABLE rate; DROP TABLE batch; \
          DROP TABLE pause; DROP INDEX run_front; DROP INDEX run_held; DROP INDEX run_dead; DROP INDEX run_unique; \
          DROP INDEX run_gather; DROP INDEX run_rated; ALTER TABLE run DROP COLUMN together_max; \
          ALTER TABLE run DROP COLUMN dead_blocks; ALTER TABLE run DROP COLUMN unique_key; \
