@@ -19,6 +19,8 @@
 pub mod crash_points;
 pub mod crm;
 pub mod fixture;
+#[cfg(doctest)]
+mod guide;
 pub mod lost_writes;
 pub mod mock;
 pub mod peer;

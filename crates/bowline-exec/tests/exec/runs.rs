@@ -104,6 +104,19 @@ fn a_program_in_flight_at_a_crash_is_killed_and_runs_again_under_the_same_key() 
 }
 
 #[test]
+fn a_cancelled_run_kills_its_program() {
+    let fifo = Fifo::new();
+    let (path, lines) = (fifo.text(), fifo.lines());
+    let hang = workflow("hang", Hooked::hang);
+    let app = TestApp::new(App::new("hooked", move |_| Hooked { fifo: path.clone() }).workflow(hang.clone()));
+    let run = app.start(&hang, &());
+    lines.next();
+    let run = app.cancel(run.id());
+    lines.all_gone();
+    assert_eq!(run.end().state(), RunState::Cancelled);
+}
+
+#[test]
 fn a_run_learns_why_its_program_failed() {
     struct Nothing;
     async fn fails(_: Arc<Nothing>, cx: Context, (): ()) -> Result<String> {

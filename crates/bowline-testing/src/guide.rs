@@ -1,0 +1,4 @@
+//! The guide's code, compiled and run as the documentation of these modules.
+
+#[doc = include_str!("../../../docs/guide/programs.md")]
+mod programs {}
