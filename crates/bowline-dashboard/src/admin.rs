@@ -35,8 +35,8 @@
 //!
 //! There is no login: whoever reaches the address is an operator. So it is meant for a loopback address, and every
 //! request must name a loopback host or one that was allowed; pages of other origins are turned away, and a write
-//! needs `content-type: application/json` and `x-bowline: 1`, which no foreign page can send. The one form, `POST /connect`,
-//! needs an `Origin` that is this very address.
+//! needs `content-type: application/json` and `x-bowline: 1`, which no foreign page can send. The two forms, `POST /connect`
+//! and `POST /approvals`, need an `Origin` that is this very address.
 
 mod answer;
 pub(crate) mod guard;
@@ -222,9 +222,8 @@ async fn list(State(desk): State<Desk>, query: Asked<RunsQuery>) -> Answer<RunLi
 async fn show(State(desk): State<Desk>, Path(id): Path<String>, query: Asked<RunQuery>) -> Answer<RunView> {
     let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
     let run = desk.run(&id).await?;
-    let event = desk.store.event(run.event).await?;
-    let journal = desk.store.journal(run.id).await?;
-    Ok(Json(RunView::of(&run, event.as_ref(), &journal, query.payloads())))
+    let (view, _) = RunView::read(&*desk.store, &run, query.payloads()).await?;
+    Ok(Json(view))
 }
 
 async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> Answer<Event> {
@@ -342,6 +341,10 @@ type Body = Result<Bytes, BytesRejection>;
 pub(crate) type Asked<T> = Result<Query<T>, QueryRejection>;
 
 impl Desk {
+    pub(crate) fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
     pub(crate) async fn run(&self, id: &str) -> Result<Run, Refusal> {
         let id = run_id(id)?;
         self.store.run(id).await?.ok_or_else(|| Refusal::no_such_run(id))

@@ -10,6 +10,7 @@
 //! | Module | Story |
 //! |---|---|
 //! | `list` | `GET /`: runs, newest first, by state and workflow, in pages |
+//! | `approvals` | `GET /approvals`: questions to people, and their answers |
 //! | `connections` | `GET /connections`: Apis that get tokens; to a provider's page, and back from it |
 //! | `triggers` | `GET /triggers`: schedules, polls and inboxes |
 //! | `run` | `GET /runs/{id}`: one run, and what can be done about it |
@@ -19,6 +20,7 @@
 //! | `links` | where everything is, wherever the router is mounted |
 //! | `refused` | errors as pages, for browsers |
 
+mod approvals;
 mod bar;
 mod connections;
 mod frame;
@@ -32,16 +34,21 @@ mod triggers;
 use askama::Template;
 use axum::{
     Router,
-    extract::Request,
+    extract::{DefaultBodyLimit, Request},
     http::{HeaderName, HeaderValue, header},
     middleware::Next,
     response::{Html, Response},
     routing::{get, post},
 };
 
+use bowline_store::mail::MESSAGE_BYTES_MAX;
+
 use self::links::Links;
 use crate::{
-    admin::{Desk, Refusal, guard::FORM},
+    admin::{
+        Desk, Refusal,
+        guard::{APPROVALS_FORM, CONNECT_FORM},
+    },
     connections::CALLBACK,
 };
 
@@ -63,7 +70,12 @@ pub(crate) fn routes() -> Router<Desk> {
         .route("/runs/{id}", get(run::page))
         .route("/triggers", get(triggers::page))
         .route("/connections", get(connections::page))
-        .route(FORM, post(connections::connect))
+        .route(
+            APPROVALS_FORM,
+            get(approvals::page)
+                .merge(post(approvals::decide).layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX))),
+        )
+        .route(CONNECT_FORM, post(connections::connect))
         .route(CALLBACK, get(connections::came_back))
         .route(links::STYLE, get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .route(links::ICON, get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)))

@@ -11,8 +11,11 @@ mod timeline;
 use bowline_model::{
     BuildId, DeadReason, EntryKey, Event, EventId, Position, Run, RunId, RunState, WorkflowName,
 };
+use bowline_store::{RunFilter, Store, StoreError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::{commands::settle::unknown_steps, wording::wait};
 
 pub use self::timeline::{
     EndView, FailedAttempt, FailureView, ITEMS_MAX, Item, NoteView, StepKind, StepState, StepView,
@@ -151,7 +154,21 @@ pub struct RunView {
     /// Older items that are left out: a view shows the last [`ITEMS_MAX`].
     #[serde(default)]
     pub left_out: usize,
+    /// Steps of a dead letter of which an operator may say what became of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+    /// The runs that it started, the newest first: the last [`CHILDREN_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<RunRow>,
+    /// It started more than these.
+    #[serde(default)]
+    pub more_children: bool,
 }
+
+/// Most steps of which a view says that they can be settled.
+pub const UNKNOWN_MAX: usize = 20;
+/// Most children that a view shows.
+pub const CHILDREN_MAX: usize = 50;
 
 impl RunView {
     /// The view of a run, from what the store has of it.
@@ -162,7 +179,49 @@ impl RunView {
         payloads: Payloads,
     ) -> Self {
         let (timeline, left_out) = timeline::build(run, journal, payloads);
-        Self { run: run.into(), event: event.map(EventHead::from), timeline, left_out }
+        let event = event.map(EventHead::from);
+        let unknown = match run.state {
+            RunState::DeadLettered => unknown_steps(run, journal),
+            RunState::Queued
+            | RunState::Running
+            | RunState::Waiting
+            | RunState::Completed
+            | RunState::Cancelled => vec![],
+        };
+        let unknown = unknown.iter().take(UNKNOWN_MAX).map(|(key, _)| step_name(key)).collect();
+        let run = run.into();
+        Self { run, event, timeline, left_out, unknown, children: vec![], more_children: false }
+    }
+
+    /// The view of a run as the store has it, and its event.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn read(
+        store: &dyn Store,
+        run: &Run,
+        payloads: Payloads,
+    ) -> Result<(Self, Option<Event>), StoreError> {
+        let event = store.event(run.event).await?;
+        let journal = store.journal(run.id).await?;
+        let filter = RunFilter { parent: Some(run.id), limit: CHILDREN_MAX + 1, ..RunFilter::default() };
+        let children = store.runs(filter).await?;
+        let mut view = Self::of(run, event.as_ref(), &journal, payloads);
+        view.children = children.iter().take(CHILDREN_MAX).map(RunRow::from).collect();
+        view.more_children = children.len() > CHILDREN_MAX;
+        Ok((view, event))
+    }
+
+    /// What the run waits for now, in words.
+    pub fn waits(&self) -> Vec<String> {
+        if !self.run.state.is_open() {
+            return vec![];
+        }
+        let waiting = self.timeline.iter().filter_map(|item| match item {
+            Item::Step(step) if step.state == StepState::Waiting => Some(wait(step)),
+            Item::Step(_) | Item::Note(_) | Item::End(_) => None,
+        });
+        waiting.collect()
     }
 }
 

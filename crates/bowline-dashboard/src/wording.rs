@@ -109,6 +109,29 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
+/// `1,234,567`
+pub fn number(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// What a step waits for, as the end of a sentence that begins with the run: `waits for signal paid until …`.
+pub fn wait(step: &StepView) -> String {
+    let what = step.awaits.as_deref().map_or_else(|| "waits".to_owned(), clean);
+    match step.next_at {
+        Some(until) if what.starts_with("sleeps") => format!("sleeps until {}", moment(until)),
+        Some(until) => format!("{what} until {}", moment(until)),
+        None => what,
+    }
+}
+
 /// What a step is, where it is not an ordinary one; else nothing.
 pub fn kind(kind: StepKind) -> &'static str {
     match kind {
@@ -258,6 +281,31 @@ mod tests {
             assert_eq!(size(bytes), expect);
         }
         assert_eq!((offset(-5), offset(59_999)), ("-0.005 s".to_owned(), "+59.999 s".to_owned()));
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        for (count, expect) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(count), expect);
+        }
+    }
+
+    #[test]
+    fn a_wait_says_for_what_and_until_when() {
+        let said = |awaits: &str, until: Option<&str>| {
+            let step = serde_json::json!({
+                "seq": 1, "name": "a", "kind": "message", "state": "waiting", "began_ms": 0, "attempts": 0,
+                "awaits": awaits, "next_at": until,
+            });
+            wait(&serde_json::from_value(step).expect("it fits"))
+        };
+        let until = Some("2026-11-22T10:00:00Z");
+        assert_eq!(
+            said("waits for signal paid", until),
+            "waits for signal paid until 2026-11-22 10:00:00.000 UTC"
+        );
+        assert_eq!(said("waits for signal paid", None), "waits for signal paid");
+        assert_eq!(said("sleeps 7200 s", until), "sleeps until 2026-11-22 10:00:00.000 UTC");
     }
 
     #[test]

@@ -109,6 +109,10 @@ impl Refusal {
         )
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(crate) fn body(&self) -> &ErrorBody {
         &self.body
     }
@@ -119,13 +123,6 @@ impl Refusal {
             _ => "send it again",
         };
         Self::new(rejection.status(), rejection.body_text(), hint)
-    }
-}
-
-#[cfg(test)]
-impl Refusal {
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
     }
 }
 

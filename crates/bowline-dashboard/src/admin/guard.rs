@@ -2,8 +2,8 @@
 //!
 //! A page can point its own name at 127.0.0.1 (DNS rebinding): the `Host` header then carries that name. It can post
 //! a form across origins: the `Origin` header then is another or `null`, and it cannot set `x-bowline` or a JSON content
-//! type. One form of our own pages is taken, [`FORM`]: a browser says of it, by `Origin`, that it comes from this very
-//! address. There are no cookies, so nothing rides along with a request that a foreign page made.
+//! type. Two forms of our own pages are taken, [`CONNECT_FORM`] and [`APPROVALS_FORM`]: a browser says of them, by `Origin`,
+//! that they come from this very address. There are no cookies, so nothing rides along with a request that a foreign page made.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -19,8 +19,9 @@ use super::answer::Refusal;
 /// The header that a write must carry, with the value `1`.
 pub(super) const WRITE_HEADER: &str = "x-bowline";
 
-/// The path that takes a form of our own pages.
-pub(crate) const FORM: &str = "/connect";
+/// The paths that take a form of our own pages.
+pub(crate) const CONNECT_FORM: &str = "/connect";
+pub(crate) const APPROVALS_FORM: &str = "/approvals";
 
 /// The host by which the request names this server: one of those it answers as.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Guard {
         check_origin(&host, headers)?;
         match (method, uri.path()) {
             (&Method::GET | &Method::HEAD, _) => {}
-            (&Method::POST, FORM) => check_form(headers)?,
+            (&Method::POST, CONNECT_FORM | APPROVALS_FORM) => check_form(headers)?,
             (_, _) => check_write(headers)?,
         }
         Ok(host)
@@ -231,11 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn the_one_form_is_taken_from_our_own_page_only() {
+    fn our_own_forms_are_taken_from_our_own_pages_only() {
         let (host, form) =
             (("host", "localhost:8081"), ("content-type", "application/x-www-form-urlencoded"));
         let ours = ("origin", "http://localhost:8081");
         check("POST", "/connect", &[host, form, ours], 200);
+        check("POST", "/approvals", &[host, form, ours], 200);
+        check("POST", "/approvals", &[host, form], 403);
+        check("POST", "/approvals", &[host, form, ("origin", "https://evil.example")], 403);
         check("POST", "/connect", &[host, form, ours, ("sec-fetch-site", "same-origin")], 200);
         check("POST", "/connect", &[host, form], 403);
         for site in ["same-site", "cross-site", "none"] {
@@ -246,7 +250,9 @@ mod tests {
         }
         let rebound = [("host", "evil.example"), form, ("origin", "http://evil.example")];
         check("POST", "/connect", &rebound, 421);
-        for path in ["/connect/callback", "/connections", "/api/dead/retry"] {
+        for path in
+            ["/connect/callback", "/connections", "/approvals/", "/api/runs/1/decide", "/api/dead/retry"]
+        {
             check("POST", path, &[host, form, ours], 415);
         }
         check("PUT", "/connect", &[host, form, ours], 415);

@@ -78,6 +78,16 @@ impl Links {
         format!("{}/connections", self.base)
     }
 
+    pub(super) fn approvals(&self) -> String {
+        format!("{}{}", self.base, crate::admin::guard::APPROVALS_FORM)
+    }
+
+    /// The approvals, with the one that was just answered.
+    pub(super) fn decided(&self, run: RunId, approved: bool) -> String {
+        let query = [("decided", Some(run.to_string())), ("approved", Some(approved.to_string()))];
+        with_query(self.approvals(), query)
+    }
+
     pub(super) fn triggers(&self) -> String {
         format!("{}/triggers", self.base)
     }
@@ -89,7 +99,7 @@ impl Links {
     }
 
     pub(super) fn connect(&self) -> String {
-        format!("{}{}", self.base, crate::admin::guard::FORM)
+        format!("{}{}", self.base, crate::admin::guard::CONNECT_FORM)
     }
 
     /// The path under which all this is.

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::{
     Page,
+    approvals::ApprovalNotice,
     connections::AlertLine,
     frame::{Again, Badge, Follow, Frame, Stamp},
     links::{Links, Place},
@@ -23,9 +24,10 @@ use super::{
 use crate::{
     admin::{Asked, Desk, Refusal, request::RunsQuery},
     alerts::ApiAlert,
+    approvals::ApprovalList,
     triggers::TriggerList,
     view::{RunList, RunRow},
-    wording::{age, clean, cut, span_between},
+    wording::{age, clean, cut, number, span_between},
 };
 
 /// Runs on a page.
@@ -75,7 +77,8 @@ pub(super) async fn page(
     let alerts = desk.connections.alerts();
     let triggers = TriggerList::of(&desk.triggers);
     let page = ListPage::of(links, &place, &states, &counts, &list, now);
-    render(&page.with_alerts(&alerts, now).with_triggers(&triggers))
+    let approvals = ApprovalList::read(&*desk.store, ALERTS_SHOWN_MAX).await?;
+    render(&page.with_alerts(&alerts, now).with_triggers(&triggers).with_approvals(&approvals, now))
 }
 
 impl ListQuery {
@@ -97,6 +100,9 @@ struct ListPage {
     /// Apis that need a person, and how many more there are.
     alerts: Vec<AlertLine>,
     more_alerts: usize,
+    /// Questions to people, and whether there are more.
+    approvals: Vec<ApprovalNotice>,
+    more_approvals: bool,
     /// Triggers that need a person, and how many more there are.
     triggers: Vec<TriggerNotice>,
     more_triggers: usize,
@@ -172,6 +178,8 @@ impl ListPage {
             frame: frame(links, place, counts, now),
             alerts: vec![],
             more_alerts: 0,
+            approvals: vec![],
+            more_approvals: false,
             triggers: vec![],
             more_triggers: 0,
         }
@@ -183,6 +191,11 @@ impl ListPage {
         let recent: Vec<_> = alerts.iter().filter(is_recent).collect();
         let shown = recent.iter().take(ALERTS_SHOWN_MAX).map(|alert| AlertLine::of(alert, now)).collect();
         Self { alerts: shown, more_alerts: recent.len().saturating_sub(ALERTS_SHOWN_MAX), ..self }
+    }
+
+    fn with_approvals(self, list: &ApprovalList, now: Timestamp) -> Self {
+        let approvals = list.approvals.iter().map(|view| ApprovalNotice::of(view, now)).collect();
+        Self { approvals, more_approvals: list.more, ..self }
     }
 
     fn with_triggers(self, triggers: &TriggerList) -> Self {
@@ -270,27 +283,4 @@ fn notes(run: &RunRow, now: Timestamp) -> Vec<String> {
         notes.push(format!("crashes: {}", run.crashes));
     }
     notes
-}
-
-/// `1,234,567`
-fn number(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn large_numbers_are_grouped() {
-        for (count, expect) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(super::number(count), expect);
-        }
-    }
 }

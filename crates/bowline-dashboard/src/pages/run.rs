@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     Page,
+    approvals::ApprovalNotice,
     frame::{Again, Badge, Follow, Frame, Stamp},
     links::{Links, Place, RunPlace},
     refused::{Piece, pieces},
@@ -19,9 +20,15 @@ use super::{
 };
 use crate::{
     admin::{Asked, Desk, Refusal},
+    approvals::ApprovalList,
     view::{EventHead, Item, PAYLOAD_BYTES_MAX, Payloads, RunRow, RunView},
-    wording::{clean, meaning, remedy, size, span_between, span_millis},
+    wording::{clean, cut, meaning, remedy, size, span_between, span_millis},
 };
+
+/// How many of the things that a run waits for are listed.
+const WAITS_SHOWN_MAX: usize = 8;
+/// How much of a child's summary is shown, in characters.
+const SUMMARY_CHARS_MAX: usize = 160;
 
 /// The query of a run's page.
 #[derive(Debug, Default, Deserialize)]
@@ -43,10 +50,12 @@ pub(super) async fn page(
     let place = RunPlace { payloads: query.payloads, follow: query.follow };
     let payloads = if place.payloads { Payloads::Shown } else { Payloads::Hidden };
     let run = desk.run(&id).await?;
-    let event = desk.store.event(run.event).await?;
-    let journal = desk.store.journal(run.id).await?;
-    let view = RunView::of(&run, event.as_ref(), &journal, payloads);
-    render(&RunPage::of(links, place, &view, event.as_ref(), desk.clock.now()))
+    let (view, event) = RunView::read(&*desk.store, &run, payloads).await?;
+    let asks = ApprovalList::of_run(&*desk.store, run.id).await?;
+    let now = desk.clock.now();
+    let mut page = RunPage::of(links, place, &view, event.as_ref(), now);
+    page.asks = asks.approvals.iter().map(|view| ApprovalNotice::of(view, now)).collect();
+    render(&page)
 }
 
 #[derive(Template)]
@@ -67,8 +76,13 @@ struct RunPage {
     replay_of: Option<(RunId, String)>,
     parent: Option<(RunId, String)>,
     dead: Option<Dead>,
+    /// Questions to people that it waits with.
+    asks: Vec<ApprovalNotice>,
     /// What comes next, if the run is open.
     next: Option<Next>,
+    /// The runs that it started.
+    children: Vec<Child>,
+    more_children: bool,
     lines: Vec<Line>,
     left_out: usize,
     /// The length of the run's time, if there are bars.
@@ -97,11 +111,16 @@ struct Dead {
     meaning: &'static str,
     remedy: &'static str,
     summary: Option<Vec<Piece>>,
+    /// Steps of which somebody may say what became of them.
+    unknown: Vec<String>,
 }
 
 /// What comes next in a run that is open.
 struct Next {
-    text: &'static str,
+    text: String,
+    /// What it waits for, if that is more than one thing, and how many more there are.
+    waits: Vec<String>,
+    more_waits: usize,
     due: Option<(Stamp, String)>,
 }
 
@@ -128,8 +147,11 @@ impl RunPage {
             dead: run
                 .dead_reason
                 .filter(|_| run.state == RunState::DeadLettered)
-                .map(|reason| Dead::of(reason, run)),
-            next: next(run, now),
+                .map(|reason| Dead::of(reason, view)),
+            asks: vec![],
+            next: next(view, now),
+            children: view.children.iter().map(|child| Child::of(child, &links)).collect(),
+            more_children: view.more_children,
             lines,
             left_out: view.left_out,
             scale,
@@ -164,19 +186,48 @@ fn duration(view: &RunView, now: Timestamp) -> String {
     }
 }
 
-fn next(run: &RunRow, now: Timestamp) -> Option<Next> {
-    let text = match run.state {
-        RunState::Queued => "It is in line.",
-        RunState::Running => "It is running.",
-        RunState::Waiting if run.due.is_some() => "It waits.",
-        RunState::Waiting => "It waits for a message.",
-        RunState::Completed | RunState::Cancelled | RunState::DeadLettered => return None,
+fn next(view: &RunView, now: Timestamp) -> Option<Next> {
+    let run = &view.run;
+    let mut waits = view.waits();
+    let text = match (run.state, waits.as_slice()) {
+        (RunState::Queued, _) => "It is in line.".to_owned(),
+        (RunState::Running, _) => "It is running.".to_owned(),
+        (RunState::Waiting, [one]) => format!("It {one}."),
+        (RunState::Waiting, _) => "It waits.".to_owned(),
+        (RunState::Completed | RunState::Cancelled | RunState::DeadLettered, _) => return None,
     };
+    let is_said = run.state == RunState::Waiting && waits.len() == 1;
+    if is_said {
+        waits.clear();
+    }
+    let more_waits = waits.len().saturating_sub(WAITS_SHOWN_MAX);
+    waits.truncate(WAITS_SHOWN_MAX);
     let due = run.due.map(|due| {
         let left = if due <= now { "now".to_owned() } else { format!("in {}", span_between(now, due)) };
         (Stamp::full(due), left)
     });
-    Some(Next { text, due })
+    Some(Next { text, waits, more_waits, due })
+}
+
+/// A run that this one started.
+struct Child {
+    id: RunId,
+    href: String,
+    workflow: String,
+    badge: Badge,
+    why: Option<String>,
+}
+
+impl Child {
+    fn of(run: &RunRow, links: &Links) -> Self {
+        Self {
+            id: run.id,
+            href: links.run(run.id),
+            workflow: clean(run.workflow.as_str()),
+            badge: run.state.into(),
+            why: run.summary.as_deref().map(|summary| cut(&clean(summary), SUMMARY_CHARS_MAX)),
+        }
+    }
 }
 
 fn body(event: &Event) -> Document {
@@ -203,12 +254,13 @@ impl EventFacts {
 }
 
 impl Dead {
-    fn of(reason: DeadReason, run: &RunRow) -> Self {
+    fn of(reason: DeadReason, view: &RunView) -> Self {
         Self {
             reason: reason.as_str(),
             meaning: meaning(reason),
             remedy: remedy(reason),
-            summary: run.summary.as_deref().map(pieces),
+            summary: view.run.summary.as_deref().map(pieces),
+            unknown: view.unknown.iter().map(|step| clean(step)).collect(),
         }
     }
 }

@@ -131,6 +131,7 @@ impl Line {
 
     fn step(step: &StepView, view: &RunView, scale: Option<Scale>) -> Self {
         let is_minor = step.kind == StepKind::Value;
+        let is_waiting = step.state == StepState::Waiting && view.run.state.is_open();
         let took = step.ended_ms.map(|ended| span_millis(step.began_ms, ended)).filter(|_| !is_minor);
         let what = step.call.as_deref().unwrap_or(wording::kind(step.kind));
         let tone = if step.forgotten { Tone::Dim } else { tone(step.state) };
@@ -139,7 +140,8 @@ impl Line {
             call: wording::cut(&clean(what), NAME_CHARS_MAX),
             facts: took.into_iter().chain(step.output_bytes.map(size)).collect(),
             attempts: attempts(step, view),
-            next: step.next_at.map(Stamp::full),
+            text: is_waiting.then(|| name(&wording::wait(step))),
+            next: step.next_at.filter(|_| !is_waiting).map(Stamp::full),
             bar: scale.and_then(|scale| Bar::of(step, scale)),
             documents: document("Value", step.output.as_deref(), step.output_bytes),
             is_forgotten: step.forgotten,

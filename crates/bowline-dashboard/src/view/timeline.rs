@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{PAYLOAD_BYTES_MAX, Payloads, step_name};
+use crate::wording::number;
 
 /// The most items of a timeline: the last ones are shown.
 pub const ITEMS_MAX: usize = 2000;
@@ -55,6 +56,9 @@ pub struct StepView {
     /// When it goes on, if it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
+    /// What it waits for, while it does: `waits for signal paid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
@@ -212,6 +216,7 @@ pub(super) fn build(run: &Run, journal: &[Entry], payloads: Payloads) -> (Vec<It
         last_end: journal.iter().rev().find(|entry| is_end(entry.kind)).map(|entry| entry.seq),
         items: Vec::new(),
         open: HashMap::new(),
+        loops: HashMap::new(),
     };
     for entry in journal {
         builder.add(entry);
@@ -233,6 +238,8 @@ struct Builder<'a> {
     items: Vec<Item>,
     /// Where in `items` a step without an outcome is.
     open: HashMap<&'a EntryKey, usize>,
+    /// Where in `items` the progress of a loop is.
+    loops: HashMap<&'a EntryKey, usize>,
 }
 
 impl<'a> Builder<'a> {
@@ -256,12 +263,13 @@ impl<'a> Builder<'a> {
                 let step = self.touch(entry, StepKind::of(entry.key.family));
                 step.state = StepState::Waiting;
                 step.next_at = entry.meta.next_at;
+                step.awaits = entry.meta.note.clone().map(|note| cut(note, MESSAGE_BYTES_MAX));
             }
             EntryKind::Dropped => self.dropped(entry),
             EntryKind::OperatorRetry => self.operator_retry(entry),
             EntryKind::Undo => self.note(entry, "can be undone"),
             EntryKind::Settled => self.settled(entry),
-            EntryKind::Items => self.note(entry, "progress"),
+            EntryKind::Items => self.progress(entry),
             EntryKind::InFlight if entry.key.family == Family::Run => {
                 self.note(entry, "what was under way when the process died is not known");
             }
@@ -297,7 +305,7 @@ impl<'a> Builder<'a> {
         step.kind = kind;
         step.state = state;
         step.ended_ms = Some(millis(run, entry.at));
-        step.next_at = None;
+        (step.next_at, step.awaits) = (None, None);
         step.failure = entry.meta.failure.as_ref().map(|failure| FailureView::of(failure, payloads));
         step.output_bytes = entry.payload.as_ref().map(|payload| payload.as_bytes().len());
         step.output = shown(entry.payload.as_ref(), payloads);
@@ -350,6 +358,19 @@ impl<'a> Builder<'a> {
         self.open.clear();
     }
 
+    /// How far a loop is: one line for each, however often it was noted.
+    fn progress(&mut self, entry: &'a Entry) {
+        let text = entry.payload.as_ref().and_then(|payload| payload.decode::<Progress>().ok());
+        let text = text.map_or_else(|| "progress".to_owned(), |progress| progress.words());
+        let Some(Item::Note(note)) = self.loops.get(&entry.key).map(|at| &mut self.items[*at]) else {
+            self.loops.insert(&entry.key, self.items.len());
+            return self.note(entry, &text);
+        };
+        note.seq = entry.seq;
+        note.at_ms = millis(self.run, entry.at);
+        note.text = format!("{}: {text}", step_name(&entry.key));
+    }
+
     fn note(&mut self, entry: &Entry, usually: &str) {
         let said = entry.meta.note.as_deref().unwrap_or(usually);
         let text = if entry.key.name.is_empty() {
@@ -383,6 +404,31 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// The payload of [`EntryKind::Items`], as far as people read it.
+#[derive(Deserialize)]
+struct Progress {
+    #[serde(default)]
+    done: u64,
+    #[serde(default)]
+    dead: u64,
+    #[serde(default)]
+    total: Option<u64>,
+}
+
+impl Progress {
+    /// `4,312 done, 2 dead of 10,000`
+    fn words(&self) -> String {
+        let mut words = format!("{} done", number(self.done));
+        if self.dead > 0 {
+            words.push_str(&format!(", {} dead", number(self.dead)));
+        }
+        if let Some(total) = self.total {
+            words.push_str(&format!(" of {}", number(total)));
+        }
+        words
+    }
+}
+
 fn begun(run: &Run, entry: &Entry, kind: StepKind) -> StepView {
     StepView {
         seq: entry.seq,
@@ -395,6 +441,7 @@ fn begun(run: &Run, entry: &Entry, kind: StepKind) -> StepView {
         attempts: 0,
         failed: vec![],
         next_at: None,
+        awaits: None,
         failure: None,
         forgotten: false,
         output_bytes: None,

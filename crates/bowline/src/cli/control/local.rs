@@ -57,9 +57,7 @@ impl Local {
 
     pub(super) async fn show(&self, id: RunId, payloads: Payloads) -> Result<RunView> {
         let run = self.store.run(id).await?.ok_or_else(|| no_such_run(id))?;
-        let event = self.store.event(run.event).await?;
-        let journal = self.store.journal(id).await?;
-        Ok(RunView::of(&run, event.as_ref(), &journal, payloads))
+        Ok(RunView::read(&*self.store, &run, payloads).await?.0)
     }
 
     pub(super) async fn approvals(&self, run: Option<RunId>) -> Result<ApprovalList> {

@@ -25,6 +25,7 @@ pub fn timeline(view: &RunView, paint: Paint) -> String {
         text.push_str(&paint.tone(&left_out, Tone::Dim));
     }
     text.push_str(&body(view, paint));
+    text.push_str(&children(view, paint));
     if let Some(tail) = tail(view) {
         text.push_str(&format!("{}\n", paint.tone(&tail, Tone::Dim)));
     }
@@ -58,7 +59,27 @@ fn head(view: &RunView, paint: Paint) -> String {
     if let Some(old) = run.replay_of {
         line(format!("replays run {old}"));
     }
+    if let Some(parent) = run.parent {
+        line(format!("started by run {parent}"));
+    }
     line(format!("accepted {}", moment(run.created_at)));
+    text
+}
+
+/// The runs that it started.
+fn children(view: &RunView, paint: Paint) -> String {
+    let mut text = String::new();
+    for child in &view.children {
+        let state = paint.tone(child.state.as_str(), tone(child.state));
+        text.push_str(&format!("  started run {}  {}  {state}", child.id, clean(child.workflow.as_str())));
+        if let Some(summary) = &child.summary {
+            text.push_str(&format!("  {}", cut(&clean(summary), CALL_CHARS_MAX)));
+        }
+        text.push('\n');
+    }
+    if view.more_children {
+        text.push_str("  and older ones\n");
+    }
     text
 }
 
@@ -153,7 +174,9 @@ fn step_lines(view: &RunView, step: &StepView) -> Vec<Cell> {
         let (mark, tone) = mark(step.state);
         lines.push((format!("{mark} attempt {last}  {}", offset(ended)), tone));
     }
-    if let Some(due) = step.next_at {
+    if step.state == StepState::Waiting && view.run.state.is_open() {
+        lines.push((format!("… {}", wording::wait(step)), Tone::Wait));
+    } else if let Some(due) = step.next_at {
         lines.push((format!("… next at {}", moment(due)), Tone::Wait));
     }
     lines.extend(step.output.as_ref().map(|output| (format!("= {}", clean(output)), Tone::Dim)));
@@ -211,13 +234,22 @@ fn tail(view: &RunView) -> Option<String> {
     match view.run.state {
         RunState::Queued => Some("  … queued".to_owned()),
         RunState::Running => Some("  … running".to_owned()),
-        RunState::Waiting => Some(match view.run.due {
-            Some(due) => format!("  … waits until {}", moment(due)),
-            None => "  … waits for a message".to_owned(),
+        RunState::Waiting => Some(match (view.run.due, view.waits().as_slice()) {
+            (_, [one]) => format!("  … {one}"),
+            (Some(due), _) => format!("  … waits until {}", moment(due)),
+            (None, _) => "  … waits for a message".to_owned(),
         }),
-        RunState::DeadLettered => Some(format!(
-            "\n`retry {id}` lets it go on, `discard {id}` closes it, `replay {id}` runs it anew"
-        )),
+        RunState::DeadLettered => {
+            let mut said =
+                format!("\n`retry {id}` lets it go on, `discard {id}` closes it, `replay {id}` runs it anew");
+            for step in &view.unknown {
+                said.push_str(&format!(
+                    "\n`settle {id} \"{}\" --done JSON` or `--not-done` says what became of that step",
+                    clean(step)
+                ));
+            }
+            Some(said)
+        }
         RunState::Completed | RunState::Cancelled => None,
     }
 }
