@@ -70,8 +70,10 @@ impl ApprovalList {
         open.truncate(limit);
         let mut approvals = vec![];
         for mailbox in open.into_iter().rev() {
-            // A dead letter's mailboxes stay, and nobody can answer them.
-            if let Some(run) = store.run(mailbox.run).await?.filter(|run| run.state.is_open()) {
+            // A dead letter keeps its mailboxes, and what is answered there; but the answer leads nowhere until it is
+            // retried.
+            let is_asked = |it: &Run| it.state.is_open() || run.is_some();
+            if let Some(run) = store.run(mailbox.run).await?.filter(is_asked) {
                 approvals.push(ApprovalView::of(&run, &mailbox));
             }
         }

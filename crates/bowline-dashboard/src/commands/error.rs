@@ -158,15 +158,7 @@ impl Error {
 
     pub(super) fn takes_no_mail(run: RunId, state: RunState) -> Self {
         let message = format!("run {run} is {state} and takes no messages");
-        let hint = match state {
-            RunState::DeadLettered => format!("`retry {run}` lets it go on; say it again then"),
-            RunState::Queued
-            | RunState::Running
-            | RunState::Waiting
-            | RunState::Completed
-            | RunState::Cancelled => "nothing was kept".to_owned(),
-        };
-        Self::of(ErrorKind::Gone, message, hint)
+        Self::of(ErrorKind::Gone, message, "nothing was kept")
     }
 
     pub(super) fn no_such_approval(run: RunId, name: Option<&str>, open: &[String]) -> Self {

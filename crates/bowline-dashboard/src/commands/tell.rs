@@ -4,7 +4,7 @@
 //! question.
 
 use bowline_model::{
-    Payload, RunId,
+    Payload, RunId, RunState,
     approval::{Decision, Question},
 };
 use bowline_store::{
@@ -46,7 +46,7 @@ pub enum ToldStatus {
 }
 
 impl Commands {
-    /// Sends a signal to an open run: its next wait for that name gets it, or the one that it is in. `body` is JSON;
+    /// Sends a signal to a run that has not ended: its next wait for that name gets it, or the one that it is in. `body` is JSON;
     /// nothing at all is `null`. Of those with the same `id` the first is kept.
     ///
     /// # Durability
@@ -113,8 +113,10 @@ impl Commands {
         };
         let found = self.store.run(run).await?.ok_or_else(|| Error::no_such_run(run))?;
         let all = self.store.mailboxes(filter).await?;
-        if !found.state.is_open() {
-            return Err(Error::takes_no_mail(run, found.state));
+        match found.state {
+            RunState::Completed | RunState::Cancelled => return Err(Error::takes_no_mail(run, found.state)),
+            // A dead letter gets its messages when it is retried.
+            RunState::Queued | RunState::Running | RunState::Waiting | RunState::DeadLettered => {}
         }
         let open = |mailbox: &&Mailbox| mailbox.state == MailboxState::Open;
         let names =

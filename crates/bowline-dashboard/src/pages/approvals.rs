@@ -63,7 +63,9 @@ pub(super) async fn page(
         let run = RunId(run);
         (run, page.frame.links.run(run), if query.approved { "approved" } else { "rejected" })
     });
-    Ok(([REFERRER], render(&page)?).into_response())
+    let html = render(&page)?;
+    let has_form = !page.cards.is_empty();
+    Ok(if has_form { ([REFERRER], html).into_response() } else { html.into_response() })
 }
 
 pub(super) async fn decide(

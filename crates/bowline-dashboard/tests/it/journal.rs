@@ -44,6 +44,10 @@ fn entry(line: &str, seq: i64) -> Entry {
             step = EntryKey::run();
         }
         EntryKind::InFlight => meta.unknown_since = Some(at(seq)),
+        EntryKind::Awaited => {
+            step.family = Family::Message;
+            meta.note = Some(format!("waits for {name}"));
+        }
         _ => {}
     }
     if word == "stale" {
@@ -78,6 +82,7 @@ fn kind(word: &str) -> EntryKind {
         "started" => EntryKind::Started,
         "dropped" => EntryKind::Dropped,
         "retry" => EntryKind::OperatorRetry,
+        "awaited" => EntryKind::Awaited,
         "inflight" => EntryKind::InFlight,
         "settled" => EntryKind::Settled,
         "dead" | "stale" => EntryKind::DeadLettered,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod admin;
+mod approvals;
 mod browser;
 mod chromium;
 mod connections;
@@ -13,5 +14,6 @@ mod hostile;
 mod journal;
 mod pages;
 mod server;
+mod tell;
 mod timeline;
 mod triggers;

@@ -15,7 +15,9 @@ use bowline_model::{
     Clock, DeadReason, Entry, EventId, KeySeed, NewEvent, NewRun, Run, RunId, RunState, SystemClock,
     WorkflowName,
 };
-use bowline_store::{Batch, Claim, RunWrite, SqliteOptions, SqliteStore, Store, Transition};
+use bowline_store::{
+    Also, Batch, Claim, NewMailbox, RunWrite, SqliteOptions, SqliteStore, Store, Transition,
+};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -182,6 +184,34 @@ impl Server {
         let now = SystemClock.now();
         let transition = Some(transition);
         self.store.write(RunWrite::new(run, claimed.epoch, now, entries, transition)).await.unwrap();
+    }
+
+    /// A run of that workflow that waits with these mailboxes.
+    pub(crate) async fn waits(&self, workflow: &str, text: &str, opens: Vec<NewMailbox>) -> RunId {
+        let run = self.accept(workflow).await;
+        let claimed = self.claim(workflow).await;
+        assert_eq!(claimed.id, run, "the only run to claim");
+        let wait = Some(Transition::Wait { due: None, seen: None });
+        let write = RunWrite::new(run, claimed.epoch, SystemClock.now(), journal(text), wait);
+        let also = Also { opens, ..Also::default() };
+        self.store.write(RunWrite { also, ..write }).await.unwrap();
+        run
+    }
+
+    /// Its next claim: what the engine would find unread.
+    pub(crate) async fn read(&self, run: RunId) -> Vec<(String, Value)> {
+        let mail = self.store.mail(run).await.unwrap();
+        mail.into_iter().map(|message| (message.mailbox, message.body.decode().unwrap())).collect()
+    }
+
+    /// The same form as a browser sends it from a page of this address.
+    pub(crate) async fn send_form(&self, path: &str, body: &str) -> Reply {
+        let origin = format!("http://{}", self.address);
+        let host = self.address.to_string();
+        let form = "application/x-www-form-urlencoded";
+        let headers =
+            [("host", host.as_str()), ("origin", &origin), ("content-type", form), ("accept", "text/html")];
+        self.ask("POST", path, &headers, body).await
     }
 
     pub(crate) async fn dead(&self, workflow: &str, text: &str) -> RunId {
