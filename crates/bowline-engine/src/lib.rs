@@ -19,7 +19,7 @@
 //! | `leaf` | something that the code waits for: a step (`sending`), a time or a message (`wait`) |
 //! | `asking` | the code's side of a leaf |
 //! | `journal`, `fit` | what is recorded, and whether the code still fits it |
-//! | [`context`], [`step`], [`waiting`], [`branches`] | what a workflow's author holds |
+//! | [`context`], [`step`], [`waiting`], [`branches`], [`state`], [`transaction`] | what a workflow's author holds |
 
 mod action;
 mod activity;
@@ -44,7 +44,9 @@ mod oracle;
 mod sending;
 mod settle;
 mod slots;
+pub mod state;
 pub mod step;
+pub mod transaction;
 mod wait;
 pub mod waiting;
 mod waker;
@@ -57,6 +59,8 @@ pub use cancel::{Cancel, CancelAtRest, CancelledFamily};
 pub use child::{Child, Startable};
 pub use context::Context;
 pub use engine::{Engine, EngineOptions};
+pub use state::{State, Versioned};
 pub use step::Step;
+pub use transaction::{Transaction, Tx};
 pub use waiting::{Callback, Signal, WaitUntil};
 pub use workflow::{Input, Output, Workflow, Workflows};

@@ -142,9 +142,14 @@ impl SqlRow {
     }
 
     /// The value of the column with that name; the first of several.
-    pub fn get(&self, name: &str) -> Option<&SqlValue> {
+    pub fn value(&self, name: &str) -> Option<&SqlValue> {
         let place = self.names.iter().position(|column| column == name)?;
         self.values.get(place)
+    }
+
+    /// The names of the columns.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The values in the order of the columns.

@@ -11,6 +11,7 @@ pub mod also;
 pub mod ask;
 pub mod error;
 pub mod mail;
+pub mod sql_value;
 pub mod sqlite;
 pub mod state;
 pub mod store;
@@ -19,6 +20,7 @@ pub use also::{Also, NewMailbox, NewStart};
 pub use ask::{Answered, Ask, Sql, SqlRow, SqlValue, StateAsk, StateOp, UserSql, UserTransaction};
 pub use error::{StoreError, StoreErrorKind};
 pub use mail::{Address, Mailbox, MailboxFilter, MailboxKind, MailboxState, Message, Post, Posted};
+pub use sql_value::{FromSqlValue, SqlParams};
 #[doc(hidden)]
 pub use sqlite::Failure;
 pub use sqlite::{LockHolder, SqliteOptions, SqliteStore, Synchronous, lock_holder};

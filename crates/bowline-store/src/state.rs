@@ -4,7 +4,7 @@ use bowline_model::Payload;
 use jiff::Timestamp;
 
 /// Longest name of a space of values.
-pub const STATE_SPACE_BYTES_MAX: usize = 512;
+pub const STATE_SPACE_BYTES_MAX: usize = 1024;
 /// Longest key of a value.
 pub const STATE_KEY_BYTES_MAX: usize = 512;
 /// Largest value.
@@ -13,6 +13,16 @@ pub const STATE_VALUE_BYTES_MAX: usize = 1 << 20;
 pub const STATE_PAGE_DEFAULT: usize = 50;
 /// The largest page of values.
 pub const STATE_PAGE_MAX: usize = 1000;
+
+/// The space of a workflow's own values.
+pub fn workflow_space(workflow: &str) -> String {
+    format!("workflow:{workflow}")
+}
+
+/// The space of the values of all workflows.
+pub fn shared_space() -> String {
+    "shared".to_owned()
+}
 
 /// A value between runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +40,7 @@ pub struct StateEntry {
 /// Which values to list.
 #[derive(Debug, Clone, Default)]
 pub struct StateFilter {
-    /// Whose: a workflow's name, or the space of shared ones.
+    /// Whose: a [`workflow_space`], or the [`shared_space`].
     pub space: String,
     /// What their keys begin with.
     pub prefix: String,

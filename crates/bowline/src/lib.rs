@@ -52,7 +52,8 @@ pub use bowline_dashboard::{
     commands::{Told, ToldStatus},
 };
 pub use bowline_engine::{
-    Approval, Branches, Callback, Child, Context, Raced, Racing, Signal, Startable, Step, WaitUntil,
+    Approval, Branches, Callback, Child, Context, Raced, Racing, Signal, Startable, State, Step, Transaction,
+    Tx, Versioned, WaitUntil,
 };
 pub use bowline_exec::{Cpu, Exec, ExitMeans, Lane, Printed, cpu};
 pub use bowline_ingress::{
@@ -67,6 +68,7 @@ pub use bowline_model::{
 /// Models in ONNX files as steps.
 #[cfg(feature = "onnx")]
 pub use bowline_onnx as onnx;
+pub use bowline_store::{FromSqlValue, SqlParams, SqlRow, SqlValue};
 pub use hmac::Hmac;
 pub use inbox::Inbox;
 pub use input::Validated;
@@ -94,8 +96,8 @@ pub mod prelude {
         DiscordInteractions, Error, Every, Exec, ExitMeans, Found, GitHub, GitLab, Graph, Hmac, HubSpot,
         Inbox, InboxFile, Intercom, Lane, Linear, Mailgun, Meta, OAuth, OnDead, Overlap, Paddle, Page,
         Paging, PayPal, Poll, Post, Response, Result, RetryPolicy, Schedule, Secret, SendGrid, Setup,
-        Shopify, Slack, Sns, Square, StandardWebhooks, Stripe, Tick, Twilio, Typeform, Xero, Zendesk, Zoom,
-        cpu,
+        Shopify, Slack, Sns, Square, StandardWebhooks, Stripe, Tick, Twilio, Tx, Typeform, Xero, Zendesk,
+        Zoom, cpu,
         time::{days, hours, minutes, secs},
         workflow,
     };

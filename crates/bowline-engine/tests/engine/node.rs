@@ -18,8 +18,8 @@ use bowline_model::{
 };
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, StoreErrorKind, Written,
-    sqlite::SqliteOptions,
+    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, StoreErrorKind,
+    Written, sqlite::SqliteOptions,
 };
 use jiff::Timestamp;
 use serde_json::Value;

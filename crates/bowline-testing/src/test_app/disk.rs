@@ -15,7 +15,8 @@ use bowline_model::{
 };
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Transition, Written, sqlite::SqliteOptions,
+    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Transition,
+    Written, sqlite::SqliteOptions,
 };
 use jiff::Timestamp;
 
@@ -440,7 +441,14 @@ pub(crate) fn is_step(step: &str, name: &str) -> bool {
 }
 
 fn is_outcome(kind: EntryKind) -> bool {
-    matches!(kind, EntryKind::StepDone | EntryKind::StepRefused | EntryKind::StepUnknown)
+    matches!(
+        kind,
+        EntryKind::StepDone
+            | EntryKind::StepRefused
+            | EntryKind::StepUnknown
+            | EntryKind::State
+            | EntryKind::Transaction
+    )
 }
 
 /// A step as people read it.

@@ -17,6 +17,7 @@ mod polls;
 mod providers;
 mod schedules;
 mod shop;
+mod states;
 mod talk;
 mod time;
 mod waits;

@@ -4,7 +4,7 @@ use bowline_model::{EntryKind, Payload, Run, RunState};
 use bowline_store::{
     Also, Answered, Ask, RunWrite, StateAsk, StateFilter, StateOp, StoreError, StoreErrorKind, Transition,
     Written,
-    state::{STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX},
+    state::{STATE_KEY_BYTES_MAX, STATE_SPACE_BYTES_MAX, STATE_VALUE_BYTES_MAX},
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -252,7 +252,7 @@ pub(crate) async fn refuses_keys_and_values_that_are_too_long(bench: &mut Bench)
     let (long_key, long_value) = ("k".repeat(STATE_KEY_BYTES_MAX), "v".repeat(STATE_VALUE_BYTES_MAX - 2));
     let too_long = [
         run.write("s", &format!("{long_key}k"), add(1), at(2)),
-        run.write(&format!("{long_key}k"), "k", add(1), at(2)),
+        run.write(&"s".repeat(STATE_SPACE_BYTES_MAX + 1), "k", add(1), at(2)),
         run.write("s", "k", set(json!(format!("{long_value}v"))), at(2)),
         run.write("s", "k", compare(0, json!(format!("{long_value}v"))), at(2)),
     ];

@@ -65,10 +65,7 @@ fn order(sql: &mut dyn Sql, item: &str) -> Result<i64> {
 
 fn count(sql: &mut dyn Sql) -> Result<i64> {
     let rows = sql.query("SELECT count(*) AS n FROM orders", &[])?;
-    match rows[0].get("n") {
-        Some(SqlValue::Integer(n)) => Ok(*n),
-        other => panic!("a count is a number: {other:?}"),
-    }
+    rows[0].get("n")
 }
 
 async fn orders_now(bench: &Bench) -> i64 {
@@ -278,7 +275,7 @@ pub(crate) async fn gives_back_values_of_every_type(bench: &mut Bench) {
         assert_eq!(sql.execute("INSERT INTO every VALUES (?1, ?2, ?3, ?4, ?5)", &given)?, 1);
         let rows = sql.query("SELECT *, a AS first FROM every", &[])?;
         assert_eq!(rows[0].values()[..5], given);
-        assert_eq!((rows[0].get("d"), rows[0].get("nothing")), (Some(&given[3]), None));
+        assert_eq!((rows[0].value("d"), rows[0].value("nothing")), (Some(&given[3]), None));
         Ok(rows.len() as i64)
     });
     assert_eq!(value(&bench.store().write(write).await.unwrap()), 1);
