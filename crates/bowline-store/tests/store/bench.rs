@@ -12,7 +12,9 @@ use bowline_model::{
     BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKey, EntryKind, EntryMeta, EventId, Family,
     KeySeed, NewEvent, NewRun, NodeId, Payload, Position, Run, RunId, RunState, ScopePath, Seq,
 };
-use bowline_store::{Accepted, Batch, Claim, Operation, RunWrite, Store, StoreError, Transition, Written};
+use bowline_store::{
+    Accepted, Also, Batch, Claim, Operation, RunWrite, Store, StoreError, Transition, Written,
+};
 use jiff::{SignedDuration, Timestamp};
 
 /// Time that stands still until a test moves it.
@@ -149,6 +151,18 @@ impl Bench {
         now: Timestamp,
     ) -> Result<Written, StoreError> {
         self.store().write(RunWrite::new(run.id, run.epoch, now, entries, transition)).await
+    }
+
+    pub(crate) async fn write_with(
+        &self,
+        run: &Run,
+        entries: Vec<Entry>,
+        transition: Option<Transition>,
+        also: Also,
+        now: Timestamp,
+    ) -> Result<Written, StoreError> {
+        let write = RunWrite::new(run.id, run.epoch, now, entries, transition);
+        self.store().write(RunWrite { also, ..write }).await
     }
 
     /// Queues, claims and ends a run.

@@ -4,6 +4,7 @@ pub(crate) mod accepting;
 pub(crate) mod claiming;
 pub(crate) mod crediting;
 pub(crate) mod ending;
+pub(crate) mod mailing;
 pub(crate) mod operating;
 pub(crate) mod queueing;
 pub(crate) mod reading;
@@ -101,6 +102,28 @@ macro_rules! promises {
                     tells_of_the_end_of_a_write_that_was_answered_late
                     knows_no_end_of_a_run_that_is_not_there
                     keeps_nobody_waiting_who_waits_at_a_close
+                }
+                mailing {
+                    keeps_a_signal_that_comes_before_its_wait
+                    wakes_a_run_that_waits_for_a_message
+                    a_run_does_not_rest_over_a_message_that_it_has_not_seen
+                    a_message_that_was_first_overtakes_the_timeout
+                    a_timeout_that_was_first_tells_a_late_message_so
+                    of_messages_and_a_timeout_one_wins
+                    tells_a_message_why_it_is_not_kept
+                    takes_one_message_at_a_one_time_address
+                    opens_a_closed_signal_with_its_next_wait
+                    keeps_a_message_once_under_its_senders_id
+                    refuses_messages_past_the_limits
+                    reads_a_message_once
+                    tells_of_runs_with_new_messages_after_the_commit
+                    loses_no_wake_up_between_messages_and_rests
+                    lists_mailboxes_those_opened_last_first
+                    clears_the_mail_of_a_run_that_ends
+                    a_dead_letter_keeps_its_mail_and_takes_no_more
+                    a_message_to_a_run_in_a_line_moves_nobody
+                    keeps_unread_messages_and_wakes_over_a_restart
+                    wakes_each_of_many_waiting_runs
                 }
                 crediting {
                     knows_no_credential_that_was_never_saved
