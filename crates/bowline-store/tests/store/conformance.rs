@@ -9,6 +9,7 @@ pub(crate) mod operating;
 pub(crate) mod queueing;
 pub(crate) mod reading;
 pub(crate) mod recovering;
+pub(crate) mod starting;
 pub(crate) mod stating;
 pub(crate) mod tidying;
 pub(crate) mod transacting;
@@ -79,6 +80,8 @@ macro_rules! promises {
                     gives_a_released_run_back_to_the_queue
                     keeps_large_payloads
                     checks_the_epoch_without_entries
+                    removes_entries_and_keeps_their_places
+                    removes_no_entries_but_the_runs_own
                 }
                 operating {
                     retries_a_dead_letter_with_its_journal_kept
@@ -124,6 +127,28 @@ macro_rules! promises {
                     a_message_to_a_run_in_a_line_moves_nobody
                     keeps_unread_messages_and_wakes_over_a_restart
                     wakes_each_of_many_waiting_runs
+                }
+                starting {
+                    starts_a_child_in_its_parents_write
+                    starts_nothing_with_a_write_that_is_refused
+                    refuses_a_start_that_is_none
+                    starts_a_child_once_however_often_its_parent_writes_it
+                    answers_a_repeated_end_with_what_it_started
+                    tells_a_parent_that_waits
+                    tells_a_parent_that_runs_and_one_that_goes_to_rest
+                    tells_a_parent_that_is_queued_or_a_dead_letter
+                    loses_no_childs_end_while_its_parent_goes_to_rest
+                    tells_of_every_kind_of_end
+                    tells_of_a_repeated_end_once
+                    tells_nobody_of_a_detached_run
+                    tells_nothing_to_a_parent_that_ended_or_waits_no_longer
+                    lets_nobody_else_tell_of_a_childs_end
+                    waits_for_an_earlier_child_that_is_open
+                    takes_the_end_of_an_earlier_child_that_completed
+                    starts_anew_after_an_earlier_child_that_failed
+                    hands_its_parent_and_its_signals_to_the_run_that_goes_on
+                    lists_the_runs_that_a_run_started
+                    keeps_children_apart_from_events
                 }
                 crediting {
                     knows_no_credential_that_was_never_saved

@@ -6,7 +6,7 @@ use bowline_model::{
     CallFailure, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Failure, Family, Fingerprint,
     MessageId, Payload, Position, Run, RunId, RunState, ScopePath, Seq, run::SUMMARY_BYTES_MAX,
 };
-use bowline_store::{RunWrite, StoreErrorKind, Transition};
+use bowline_store::{Also, RunWrite, StoreErrorKind, Transition};
 
 use crate::bench::{Bench, at, done, entry};
 
@@ -238,4 +238,52 @@ pub(crate) async fn checks_the_epoch_without_entries(bench: &mut Bench) {
 
 fn dead(summary: &str) -> Transition {
     Transition::DeadLetter { reason: DeadReason::Failed, summary: summary.to_owned() }
+}
+
+fn compacting(seqs: &[i64]) -> Also {
+    Also { compact: seqs.iter().copied().map(Seq).collect(), ..Also::default() }
+}
+
+pub(crate) async fn removes_entries_and_keeps_their_places(bench: &mut Bench) {
+    bench.queue("1", "a").await;
+    let run = bench.claim_one("a", at(1)).await;
+    let entries = (1..=5).map(|seq| done(seq, &seq.to_string())).collect();
+    bench.write(&run, entries, None, at(2)).await.unwrap();
+    // With entries of the write itself, and some that are gone already.
+    let entries = || vec![done(6, "6"), done(7, "7")];
+    for _ in 0..2 {
+        bench.write_with(&run, entries(), None, compacting(&[2, 3, 6]), at(3)).await.unwrap();
+    }
+    bench.write_with(&run, vec![], None, compacting(&[3, 4]), at(3)).await.unwrap();
+    assert_eq!(bench.run(run.id).await.journal_len, 7);
+    let rest = [done(1, "1"), done(5, "5"), done(7, "7")];
+    assert_eq!(bench.store().journal(run.id).await.unwrap(), rest);
+    bench.crash_and_restart(at(4)).await;
+    let run = bench.claim_one("a", at(5)).await;
+    let history = bench.store().histories(&[run.id]).await.unwrap().remove(0).unwrap();
+    assert_eq!(history.journal, rest);
+    let refused = bench.write(&run, vec![done(6, "x")], None, at(6)).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Conflict, "its place is taken");
+    let end =
+        || bench.write_with(&run, vec![done(8, "8")], Some(Transition::Complete), compacting(&[8, 1]), at(7));
+    assert_eq!(end().await.unwrap().state, RunState::Completed);
+    assert_eq!(end().await.unwrap().state, RunState::Completed, "repeated");
+    assert_eq!(bench.store().journal(run.id).await.unwrap(), rest[1..]);
+}
+
+pub(crate) async fn removes_no_entries_but_the_runs_own(bench: &mut Bench) {
+    bench.queue("1", "a").await;
+    bench.queue("2", "a").await;
+    let runs = bench.claim("a", at(1)).await;
+    for run in &runs {
+        bench.write(run, vec![done(1, "x")], None, at(2)).await.unwrap();
+    }
+    bench.write_with(&runs[0], vec![], None, compacting(&[1]), at(3)).await.unwrap();
+    assert_eq!(bench.store().journal(runs[1].id).await.unwrap(), [done(1, "x")]);
+    for beyond in [0, -1, 3, 1 << 24] {
+        let refused =
+            bench.write_with(&runs[0], vec![done(2, "y")], None, compacting(&[beyond]), at(4)).await;
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Conflict, "{beyond}");
+    }
+    assert_eq!(bench.store().journal(runs[1].id).await.unwrap(), [done(1, "x")]);
 }
