@@ -82,10 +82,11 @@ pub struct NewStart {
     /// source and dedupe key is known for as long as the parent has not ended (a dead letter has not), whatever
     /// `dedupe_until` says, and among this parent's only.
     pub event: NewEvent,
-    /// The parent's mailbox that learns the end; it is opened if it is not there. `None`: nobody learns it.
+    /// The parent's mailbox that learns the end, which a dead letter has once an operator let it go on or discarded it; it
+    /// is opened if it is not there. `None`: nobody learns it.
     pub tells: Option<String>,
-    /// The dedupe key of an earlier start of the same child. If that run is open or completed, it is the one that is
-    /// waited for, and nothing is started.
+    /// The dedupe key of an earlier start of the same child. If that run completed, is open or a dead letter, it is the
+    /// one that is waited for, and nothing is started.
     pub earlier: Option<String>,
     /// Whether it goes on in the place of the run that starts it, which completes in the same write: who was to learn
     /// this run's end learns that one's instead, and the unread signals are that one's.

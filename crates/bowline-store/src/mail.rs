@@ -139,8 +139,8 @@ pub struct Message {
     pub mailbox: String,
     /// When it was posted.
     pub at: Timestamp,
-    /// What it says. Of a child's end: `{"run": 7, "state": "completed", "output": …}`, or with `"state"` `"cancelled"` or
-    /// `"dead"` and `"why"`, the run's summary (a string or null).
+    /// What it says. Of a child's end: `{"run": 7, "state": "completed", "output": …}`, or
+    /// `{"run": 7, "state": "cancelled", "why": …}` with the run's summary (a string or null).
     pub body: Payload,
 }
 
@@ -208,7 +208,7 @@ pub enum Posted {
         /// Whose mailbox it is.
         run: RunId,
     },
-    /// The run is not open any more.
+    /// The run is completed or cancelled.
     Ended {
         /// Which run.
         run: RunId,

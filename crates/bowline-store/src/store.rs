@@ -52,7 +52,8 @@ pub trait Store: Send + Sync + 'static {
     /// failed attempts are progress: they clear the run's counts of crashes.
     ///
     /// With it, in the same commit, go the mailboxes, messages and runs of [`Also`]. Where the run ends, its mailboxes and
-    /// messages go (those of a dead letter stay); if it is the child of a run, a message says so in that one's mailbox.
+    /// messages go, and if it is the child of a run, a message says so in that one's mailbox. A dead letter keeps them and its
+    /// parent waits on, until an operator lets it go on or discards it.
     ///
     /// Repeating a write whose answer was lost is safe: the same epoch, entries and transition are written once, and with
     /// entries or a transition what comes with them.
@@ -69,7 +70,8 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound`; `Conflict` if the run is not in the expected state with the expected journal length.
     fn operate(&self, operation: Operation) -> Answer<'_, ()>;
 
-    /// Puts a message into a run's mailbox. A run that waits can be claimed at once: in the same commit.
+    /// Puts a message into a run's mailbox. A run that waits can be claimed at once: in the same commit. A dead letter
+    /// finds it when it goes on.
     ///
     /// # Durability
     /// What was [`Kept`](Posted::Kept) is read by its run, unless the run ends first.

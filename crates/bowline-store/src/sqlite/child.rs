@@ -105,7 +105,7 @@ fn note(
     Ok(())
 }
 
-/// The run of an earlier start, if it is open or completed: this start's mailbox learns its end.
+/// The run of an earlier start, if it completed, or may yet: this start's mailbox learns its end.
 fn attach(
     tx: &mut Tx<'_>,
     parent: RunId,
@@ -115,10 +115,7 @@ fn attach(
 ) -> Result<Option<RunId>, Fault> {
     let Some(earlier) = &start.earlier else { return Ok(None) };
     let Some(run) = known(tx, parent, source, earlier)? else { return Ok(None) };
-    if let Some(is) = standing(tx, run)? {
-        if !is.state.is_open() {
-            return Ok(None);
-        }
+    if standing(tx, run)?.is_some() {
         tx.conn
             .prepare_cached("UPDATE child SET mailbox = NULL WHERE parent = ?1 AND source = ?2 AND key = ?3")?
             .execute((parent.0, source, earlier))?;
@@ -272,4 +269,24 @@ fn is_event(tx: &Tx<'_>, event: EventId, source: i64, key: &str) -> Result<bool,
         ))?
         .exists((event.0, source, key))?;
     Ok(is_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{options::SqliteOptions, schema};
+
+    #[test]
+    fn finds_a_runs_family_without_looking_at_others() {
+        let conn = schema::open_writer(None, &SqliteOptions::default(), &bowline_model::SystemClock).unwrap();
+        let output = output_query(1);
+        let plans = [
+            (KNOWN, "SEARCH child USING PRIMARY KEY (parent=? AND source=? AND key=?)"),
+            (TOLD, "SEARCH child USING INDEX child_told (run=?)"),
+            (&output, "SEARCH entry_1 USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ];
+        for (sql, plan) in plans {
+            assert_eq!(schema::plan(&conn, sql), [plan], "{sql}");
+        }
+    }
 }

@@ -54,6 +54,12 @@ const IS_KNOWN: &str = "SELECT 1 FROM message INDEXED BY message_post \
 const NO_LONGER_KNOWN: &str = "SELECT id FROM message INDEXED BY message_read \
      WHERE run = ?1 AND is_read = 1 ORDER BY id DESC LIMIT 1 OFFSET ?2";
 
+const CLEAR_UNREAD: &str = "DELETE FROM message WHERE run = ?1 AND is_read = 0";
+const CLEAR_READ: &str = "DELETE FROM message WHERE run = ?1 AND is_read = 1";
+const ABANDON: &str = "DELETE FROM message WHERE run = ?1 AND is_read = 0 AND mailbox = ?2";
+const HAND_OVER: &str =
+    "UPDATE message SET run = ?2 WHERE run = ?1 AND is_read = 0 AND substr(mailbox, 1, ?4) = ?3";
+
 /// Runs under way that have unread messages.
 const RUNNING_WITH_MAIL: &str = "SELECT id FROM run INDEXED BY run_state WHERE state = 1 AND EXISTS \
      (SELECT 1 FROM message INDEXED BY message_unread WHERE run = run.id AND is_read = 0) ORDER BY id";
@@ -255,9 +261,7 @@ pub(super) fn give_up(tx: &Tx<'_>, run: RunId, returns: &[MessageId]) -> rusqlit
 
 /// Nobody waits for what is unread there.
 pub(super) fn abandon(tx: &Tx<'_>, run: RunId, name: &str) -> rusqlite::Result<()> {
-    tx.conn
-        .prepare_cached("DELETE FROM message WHERE run = ?1 AND is_read = 0 AND mailbox = ?2")?
-        .execute((run.0, name))?;
+    tx.conn.prepare_cached(ABANDON)?.execute((run.0, name))?;
     Ok(())
 }
 
@@ -294,17 +298,47 @@ pub(super) fn consume(tx: &Tx<'_>, run: RunId, consumes: &[MessageId]) -> rusqli
 
 /// Signals that nobody read are the run's that goes on in this one's place.
 pub(super) fn hand_over(tx: &Tx<'_>, from: RunId, to: RunId) -> rusqlite::Result<()> {
-    tx.conn
-        .prepare_cached(
-            "UPDATE message SET run = ?2 WHERE run = ?1 AND is_read = 0 AND substr(mailbox, 1, ?4) = ?3",
-        )?
-        .execute((from.0, to.0, SIGNAL_PREFIX, rows(SIGNAL_PREFIX.len())))?;
+    tx.conn.prepare_cached(HAND_OVER)?.execute((from.0, to.0, SIGNAL_PREFIX, rows(SIGNAL_PREFIX.len())))?;
     Ok(())
 }
 
 /// A run that ended needs no messages.
 pub(super) fn clear(tx: &Tx<'_>, run: RunId) -> rusqlite::Result<()> {
-    tx.conn.prepare_cached("DELETE FROM message WHERE run = ?1 AND is_read = 0")?.execute([run.0])?;
-    tx.conn.prepare_cached("DELETE FROM message WHERE run = ?1 AND is_read = 1")?.execute([run.0])?;
+    tx.conn.prepare_cached(CLEAR_UNREAD)?.execute([run.0])?;
+    tx.conn.prepare_cached(CLEAR_READ)?.execute([run.0])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{options::SqliteOptions, schema};
+
+    /// Each query is one search in one index, in the index's order: its time does not grow with what others have.
+    #[test]
+    fn finds_a_runs_messages_without_looking_at_those_of_others() {
+        let conn = schema::open_writer(None, &SqliteOptions::default(), &bowline_model::SystemClock).unwrap();
+        let by_run = "SEARCH message USING INDEX message_unread (run=?)";
+        let plans = [
+            (HAS_MANY, "SEARCH message USING COVERING INDEX message_unread (run=?)"),
+            (HAS_LATER, "SEARCH message USING COVERING INDEX message_unread (run=? AND id>?)"),
+            (UNREAD, by_run),
+            (UNREAD_IN, by_run),
+            (IS_UNREAD, "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
+            (
+                IS_KNOWN,
+                "SEARCH message USING COVERING INDEX message_post (run=? AND mailbox=? AND post_id=?)",
+            ),
+            (NO_LONGER_KNOWN, "SEARCH message USING COVERING INDEX message_read (run=?)"),
+            (CLEAR_UNREAD, by_run),
+            (CLEAR_READ, "SEARCH message USING INDEX message_read (run=?)"),
+            (ABANDON, by_run),
+            (HAND_OVER, by_run),
+        ];
+        for (sql, plan) in plans {
+            assert_eq!(schema::plan(&conn, sql), [plan], "{sql}");
+        }
+        let running = schema::plan(&conn, RUNNING_WITH_MAIL);
+        assert!(running[0].starts_with("SEARCH run USING COVERING INDEX run_state (state=?)"), "{running:?}");
+    }
 }

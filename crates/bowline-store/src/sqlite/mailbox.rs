@@ -201,3 +201,26 @@ fn mailbox(row: &Row<'_>) -> Result<Mailbox, Fault> {
         about: about.map(|bytes| Payload::from_stored(Bytes::copy_from_slice(bytes))),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{options::SqliteOptions, schema};
+
+    /// Each query is one search in one index, in the index's order: its time does not grow with what others wait for.
+    #[test]
+    fn finds_a_mailbox_without_looking_at_the_others() {
+        let conn = schema::open_writer(None, &SqliteOptions::default(), &bowline_model::SystemClock).unwrap();
+        let plans = [
+            (WITH_TOKEN, "SEARCH mailbox USING INDEX mailbox_token (token=?)"),
+            (FIND, "SEARCH mailbox USING INDEX mailbox_name (run=? AND name=?)"),
+            (LAST, "SEARCH mailbox USING PRIMARY KEY (run=?)"),
+            (OLD, "SEARCH mailbox USING PRIMARY KEY (run=? AND no<?)"),
+            (OF_RUN, "SEARCH mailbox USING PRIMARY KEY (run=?)"),
+            (OF_KIND, "SEARCH mailbox USING INDEX mailbox_kind (kind=? AND state=?)"),
+        ];
+        for (sql, plan) in plans {
+            assert_eq!(schema::plan(&conn, sql), [plan], "{sql}");
+        }
+    }
+}

@@ -181,6 +181,21 @@ fn add_state(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
     conn.execute_batch(include_str!("state.sql"))
 }
 
+/// How a statement goes about its work, step by step.
+#[cfg(test)]
+pub(super) fn plan(conn: &Connection, sql: &str) -> Vec<String> {
+    let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    for parameter in 1..=explain.parameter_count() {
+        explain.raw_bind_parameter(parameter, 1).unwrap();
+    }
+    let mut steps = explain.raw_query();
+    let mut plan = vec![];
+    while let Some(step) = steps.next().unwrap() {
+        plan.push(step.get(3).unwrap());
+    }
+    plan
+}
+
 fn cannot_open(path: Option<&Path>, error: &rusqlite::Error) -> StoreError {
     let path = path.unwrap_or_else(|| Path::new(":memory:")).display();
     let error = store_error(error);

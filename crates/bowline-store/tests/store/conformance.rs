@@ -123,7 +123,10 @@ macro_rules! promises {
                     loses_no_wake_up_between_messages_and_rests
                     lists_mailboxes_those_opened_last_first
                     clears_the_mail_of_a_run_that_ends
-                    a_dead_letter_keeps_its_mail_and_takes_no_more
+                    a_dead_letter_keeps_its_mail_for_when_it_goes_on
+                    ends_a_wait_in_a_mailbox_that_stays_open
+                    a_wait_that_is_given_up_takes_its_messages_with_it
+                    a_message_that_nobody_could_read_leaves_room_for_another
                     a_message_to_a_run_in_a_line_moves_nobody
                     keeps_unread_messages_and_wakes_over_a_restart
                     wakes_each_of_many_waiting_runs
@@ -145,7 +148,8 @@ macro_rules! promises {
                     lets_nobody_else_tell_of_a_childs_end
                     waits_for_an_earlier_child_that_is_open
                     takes_the_end_of_an_earlier_child_that_completed
-                    starts_anew_after_an_earlier_child_that_failed
+                    starts_anew_after_an_earlier_child_that_was_cancelled
+                    waits_for_an_earlier_child_that_is_a_dead_letter
                     hands_its_parent_and_its_signals_to_the_run_that_goes_on
                     lists_the_runs_that_a_run_started
                     keeps_children_apart_from_events

@@ -5,6 +5,7 @@ mod bounds;
 mod disk;
 mod fresh;
 mod killing;
+mod mailing;
 mod opening;
 mod user_sql;
 

@@ -269,6 +269,42 @@ pub(crate) async fn takes_one_message_at_a_one_time_address(bench: &mut Bench) {
     assert_eq!(post(bench, Address::Token(TOKEN), "late", at(9)).await, Posted::NoSuchMailbox);
 }
 
+pub(crate) async fn ends_a_wait_in_a_mailbox_that_stays_open(bench: &mut Bench) {
+    let run = running(bench, "1").await;
+    bench.write_with(&run, vec![], None, opening(mailbox(GO, MailboxKind::Signal)), at(2)).await.unwrap();
+    let expect = || Also { expects_none: vec![GO.to_owned()], ..Also::default() };
+    let timed_out = |seq| vec![entry(seq, EntryKind::Timer, "timeout", None)];
+    bench.write_with(&run, timed_out(1), None, expect(), at(3)).await.unwrap();
+    kept(bench, run.id, GO, "for another wait", at(4)).await;
+    let overtaken = bench.write_with(&run, timed_out(2), None, expect(), at(5)).await.unwrap_err();
+    assert_eq!(overtaken.kind(), StoreErrorKind::Overtaken);
+}
+
+pub(crate) async fn a_wait_that_is_given_up_takes_its_messages_with_it(bench: &mut Bench) {
+    let run = running(bench, "1").await;
+    bench.write_with(&run, vec![], None, opening(hook()), at(2)).await.unwrap();
+    let stays = kept(bench, run.id, GO, "x", at(3)).await;
+    kept(bench, run.id, HOOK, "x", at(3)).await;
+    let abandon = Also { abandons: vec![HOOK.to_owned(), "signal:other".to_owned()], ..Also::default() };
+    bench.write_with(&run, vec![], None, abandon, at(4)).await.unwrap();
+    assert_eq!(unread(bench, run.id).await, [stays]);
+    let late = post(bench, Address::Token(TOKEN), "y", at(5)).await;
+    assert_eq!(late, Posted::Answered { run: run.id });
+}
+
+pub(crate) async fn a_message_that_nobody_could_read_leaves_room_for_another(bench: &mut Bench) {
+    let run = waiting(bench, "1", hook()).await;
+    let bad = kept(bench, run.id, HOOK, "{", at(3)).await;
+    let run = bench.claim_one("mail", at(3)).await;
+    let back = |id| Also { returns: vec![id], ..Also::default() };
+    bench.write_with(&run, vec![], None, back(bad), at(4)).await.unwrap();
+    assert!(mail(bench, run.id).await.is_empty());
+    let good = kept(bench, run.id, HOOK, "{}", at(5)).await;
+    assert_eq!(unread(bench, run.id).await, [good]);
+    let gone = bench.write_with(&run, vec![], None, back(bad), at(6)).await.unwrap_err();
+    assert_eq!(gone.kind(), StoreErrorKind::Conflict);
+}
+
 pub(crate) async fn opens_a_closed_signal_with_its_next_wait(bench: &mut Bench) {
     let run = running(bench, "1").await;
     let open = || opening(mailbox(GO, MailboxKind::Signal));
@@ -474,21 +510,20 @@ pub(crate) async fn clears_the_mail_of_a_run_that_ends(bench: &mut Bench) {
     }
 }
 
-pub(crate) async fn a_dead_letter_keeps_its_mail_and_takes_no_more(bench: &mut Bench) {
+pub(crate) async fn a_dead_letter_keeps_its_mail_for_when_it_goes_on(bench: &mut Bench) {
     let run = waiting(bench, "1", hook()).await;
     let message = kept(bench, run.id, GO, "x", at(3)).await;
     let run = bench.claim_one("mail", at(3)).await;
     let dead = Transition::DeadLetter { reason: bowline_model::DeadReason::Failed, summary: "no".to_owned() };
     bench.write(&run, vec![], Some(dead), at(4)).await.unwrap();
-    let state = RunState::DeadLettered;
-    assert_eq!(post(bench, to(run.id, GO), "y", at(5)).await, Posted::Ended { run: run.id, state });
-    assert_eq!(post(bench, Address::Token(TOKEN), "y", at(5)).await, Posted::Ended { run: run.id, state });
+    assert_eq!(bench.state(run.id).await, RunState::DeadLettered);
+    let later = kept(bench, run.id, GO, "y", at(5)).await;
     bench.crash_and_restart(at(6)).await;
     let row = bench.run(run.id).await;
     bench.store().operate(bench.operation(&row, RunState::Queued, vec![], at(7))).await.unwrap();
-    assert_eq!(unread(bench, run.id).await, [message]);
+    assert_eq!(unread(bench, run.id).await, [message, later]);
     let callback = post(bench, Address::Token(TOKEN), "y", at(8)).await;
-    assert!(matches!(callback, Posted::Kept { .. }), "its address holds again: {callback:?}");
+    assert!(matches!(callback, Posted::Kept { .. }), "its address holds: {callback:?}");
 }
 
 pub(crate) async fn a_message_to_a_run_in_a_line_moves_nobody(bench: &mut Bench) {

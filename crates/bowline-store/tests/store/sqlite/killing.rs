@@ -40,6 +40,7 @@ async fn child() {
         Arc::new(SqliteStore::open(path, options(), Arc::new(TestClock::default())).unwrap());
     match std::env::var(CHILD_WORK).unwrap().as_str() {
         "runs" => accept_and_complete(store).await,
+        "mail" => super::mailing::send_and_end(store, say).await,
         "credentials" => refresh(store.credentials()).await,
         "transactions" => book(store).await,
         work => panic!("{work} is no work"),
@@ -176,6 +177,41 @@ async fn finds_all_that_was_answered_after_a_kill() {
         assert!(counts.iter().all(|(state, _)| *state != RunState::Running), "{counts:?}");
     }
     assert!(accepted.len() > 100 && completed.len() > 100);
+}
+
+#[tokio::test]
+async fn finds_every_message_and_every_end_of_a_child_after_a_kill() {
+    let (_folder, path) = place();
+    let told = run_and_kill(&path, "mail", 300);
+    let store = open(&path);
+    store.start_node(at(9)).await.unwrap();
+    let (mut awake, mut ends) = (HashSet::new(), 0);
+    for line in &told {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["started", parent, child] => {
+                let child = store.run(child.parse().unwrap()).await.unwrap().expect("it was started");
+                assert_eq!(child.parent, Some(parent.parse().unwrap()));
+            }
+            ["posted", run] => {
+                let mail = store.mail(run.parse().unwrap()).await.unwrap();
+                assert!(mail.iter().any(|message| message.mailbox == "signal:go"), "{line}");
+                awake.insert(run.to_owned());
+            }
+            ["ended", parent, child] => {
+                let mail = store.mail(parent.parse().unwrap()).await.unwrap();
+                let ends_here = |message: &&bowline_store::Message| message.mailbox == "child:1";
+                let body: serde_json::Value = mail.iter().find(ends_here).expect(line).body.decode().unwrap();
+                assert_eq!(body["run"].to_string(), *child);
+                awake.insert(parent.to_owned());
+                ends += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(awake.len() > 50 && ends > 50, "{} {ends}", awake.len());
+    let claimed = store.claim(Claim { now: at(10), others_max: 100_000, ..claim(100_000) }).await.unwrap();
+    let claimed: HashSet<_> = claimed.iter().map(|run| run.id.to_string()).collect();
+    assert!(awake.is_subset(&claimed), "each of them goes on");
 }
 
 #[tokio::test]
