@@ -2,3 +2,6 @@
 
 #[doc = include_str!("../../../docs/guide/programs.md")]
 mod programs {}
+
+#[doc = include_str!("../../../docs/guide/state.md")]
+mod state {}

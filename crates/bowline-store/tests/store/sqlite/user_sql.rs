@@ -394,3 +394,26 @@ async fn reserves_every_name_that_it_uses() {
         assert!(failed.message.contains("is Bowline's"), "begin new names with bowline_: {failed}");
     }
 }
+
+#[tokio::test]
+async fn other_programs_read_users_tables_while_the_store_is_open() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    let run = running(&store, "1").await;
+    let write = write_of(&run, 1, LONG, |sql| {
+        sql.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)", &[])?;
+        sql.execute("INSERT INTO orders VALUES (7)", &[]).map(|_| 0)
+    });
+    store.write(write).await.unwrap();
+    let other = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let read = || other.query_row("SELECT sum(id) FROM orders", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(read(), 7);
+    other.execute_batch("BEGIN; SELECT * FROM orders").unwrap();
+    let more = write_of(&run, 2, LONG, |sql| sql.execute("INSERT INTO orders VALUES (8)", &[]).map(|_| 0));
+    assert!(
+        matches!(store.write(more).await.unwrap().answer, Some(Answered::Value(_))),
+        "a reader stops no writer"
+    );
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(read(), 15);
+}
