@@ -19,6 +19,7 @@ use bowline_store::{Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
 use self::family::CancelOne;
+pub(crate) use self::family::{Orphan, cancel_orphan};
 pub use self::{at_rest::CancelAtRest, family::CancelledFamily};
 
 use crate::Engine;

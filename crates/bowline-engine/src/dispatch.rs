@@ -11,6 +11,7 @@ use tracing::Instrument;
 use crate::{
     Context,
     board::Board,
+    cancel::{Orphan, cancel_orphan},
     drive::{Driver, bury, bury_begun},
     engine::{Resume, Shared, Stopping, lock},
     journal::earliest,
@@ -257,6 +258,11 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
             return bury(&shared, &run, DeadReason::Mismatch, failure.permanent()).await;
         }
     };
+    match cancel_orphan(&shared, &run, &event).await {
+        Orphan::No => {}
+        Orphan::Cancelled => return,
+        Orphan::Unknown => return crate::drive::give_back(&shared, &run).await,
+    }
     let Some(workflow) = shared.workflows.get(&run.workflow) else {
         let failure = Failure::refused(format!(
             "this build has no workflow \"{}\"; deploy one that has, then retry the run",

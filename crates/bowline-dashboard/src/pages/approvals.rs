@@ -147,8 +147,9 @@ struct Card {
     run: RunId,
     run_href: String,
     workflow: String,
-    /// The approval's name: what the form sends.
+    /// The approval's name: what the form sends, and what is shown of it.
     name: String,
+    title: String,
     /// Begins the ids of its fields.
     id: String,
     question: Option<String>,
@@ -235,6 +236,7 @@ impl Card {
             run_href: links.run(view.run),
             workflow: cut(&clean(view.workflow.as_str()), NAME_CHARS_MAX),
             name: view.name.clone(),
+            title: cut(&clean(&view.name), NAME_CHARS_MAX),
             question: question.map(|question| cut(&clean_lines(&question.question), QUESTION_CHARS_MAX)),
             approver: question
                 .and_then(|question| question.approver.as_deref())

@@ -6,6 +6,7 @@ use bowline_model::{
     BoxFuture, BuildId, Clock, Entry, EntryKey, EntryKind, EntryMeta, Run, RunId, RunState, Seq,
 };
 use bowline_store::{Operation, Store, StoreError, StoreErrorKind};
+use jiff::Timestamp;
 
 use super::{
     Cancel,
@@ -81,7 +82,19 @@ impl std::fmt::Debug for CancelAtRest {
 /// The write that ends a run that is queued or waits.
 pub(super) fn operation(run: &Run, reason: &str, clock: &dyn Clock, build: &BuildId) -> Operation {
     let now = clock.now();
-    let entry = Entry {
+    Operation {
+        run: run.id,
+        expect: run.state,
+        expect_journal_len: run.journal_len,
+        now,
+        entries: vec![entry(run, reason, now, build)],
+        to: RunState::Cancelled,
+    }
+}
+
+/// The last entry of a run whose code is not asked.
+pub(super) fn entry(run: &Run, reason: &str, now: Timestamp, build: &BuildId) -> Entry {
+    Entry {
         seq: Seq(run.journal_len + 1),
         kind: EntryKind::Cancelled,
         key: EntryKey::run(),
@@ -94,13 +107,5 @@ pub(super) fn operation(run: &Run, reason: &str, clock: &dyn Clock, build: &Buil
             ..EntryMeta::default()
         },
         payload: None,
-    };
-    Operation {
-        run: run.id,
-        expect: run.state,
-        expect_journal_len: run.journal_len,
-        now,
-        entries: vec![entry],
-        to: RunState::Cancelled,
     }
 }

@@ -4,10 +4,11 @@
 //! under a cancelled parent; whoever cancels the parent again reaches them, and so does the engine, which looks at the
 //! parent before it drives a child.
 
-use bowline_model::{BoxFuture, Run, RunId, RunState};
-use bowline_store::{RunFilter, Store, StoreError, store::RUNS_PAGE_MAX};
+use bowline_model::{BoxFuture, Event, Run, RunId, RunState};
+use bowline_store::{RunFilter, RunWrite, Store, StoreError, Transition, store::RUNS_PAGE_MAX};
 
-use super::Cancel;
+use super::{Cancel, at_rest};
+use crate::{drive::write_to_store, engine::Shared};
 
 /// The source of an event that starts a child for which its parent waits; other runs that a run started are on their own.
 const CHILD: &str = "child";
@@ -87,4 +88,35 @@ async fn cancel_child(by: &impl CancelOne, child: &Run, why: &str) -> Result<Opt
         outcome @ (Cancel::Cancelled | Cancel::Ended(RunState::Cancelled)) => Ok(Some(outcome)),
         Cancel::Ended(_) => Ok(None),
     }
+}
+
+/// What a claimed run's parent says of it.
+pub(crate) enum Orphan {
+    /// It goes on.
+    No,
+    /// Its parent was cancelled, and the run with it: it is cancelled, or lost.
+    Cancelled,
+    /// That cannot be known now.
+    Unknown,
+}
+
+/// Cancels a claimed run if its parent, which waits for it, was cancelled: a crash came between the two.
+///
+/// # Durability
+/// It is cancelled on disk before its code is asked for anything.
+pub(crate) async fn cancel_orphan(shared: &Shared, run: &Run, event: &Event) -> Orphan {
+    let Some(parent) = run.parent.filter(|_| event.source == CHILD) else { return Orphan::No };
+    match shared.store.run(parent).await {
+        Ok(Some(found)) if found.state == RunState::Cancelled => {}
+        Ok(_) => return Orphan::No,
+        Err(_) => return Orphan::Unknown,
+    }
+    let why = format!("its parent, run {parent}, was cancelled");
+    let entry = at_rest::entry(run, &why, shared.clock.now(), &shared.build);
+    tracing::info!(run = %run.id, workflow = %run.workflow, "run cancelled: {why}");
+    let write = RunWrite::new(run.id, run.epoch, entry.at, vec![entry], Some(Transition::Cancel));
+    if write_to_store(shared, write).await.is_ok() {
+        shared.passed_on(run);
+    }
+    Orphan::Cancelled
 }

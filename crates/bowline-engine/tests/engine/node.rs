@@ -11,7 +11,7 @@ use std::{
 };
 
 use bowline_dashboard::commands::{Commands, Operator, Outcome};
-use bowline_engine::{Context, Engine, EngineOptions, Workflow, Workflows};
+use bowline_engine::{CancelAtRest, CancelledFamily, Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
     BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun,
     Payload, Run, RunId, RunState,
@@ -430,6 +430,20 @@ impl Host {
     fn commands(&self, poke: impl Fn() + Send + Sync + 'static) -> Commands {
         let clock = Arc::new(ClockHandle(self.clock.clone()));
         Commands::new(self.store.clone(), clock, BuildId::from("build-1"), Arc::new(poke))
+    }
+
+    /// Cancels a run while no process runs.
+    pub(crate) fn cancel_at_rest(&self, id: RunId, why: &str) -> CancelledFamily {
+        let clock = Arc::new(ClockHandle(self.clock.clone()));
+        let by = CancelAtRest::new(self.store.clone(), clock, BuildId::from("build-1"));
+        self.runtime.block_on(by.cancel_family(id, why)).unwrap()
+    }
+
+    /// The runs that a run started, the older first.
+    pub(crate) fn started_by(&self, id: RunId) -> Vec<RunId> {
+        let filter = RunFilter { parent: Some(id), ..RunFilter::default() };
+        let runs = self.runtime.block_on(self.store.inner.runs(filter)).unwrap();
+        runs.iter().rev().map(|run| run.id).collect()
     }
 
     /// What a completed run yielded.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod answers;
+mod callbacks;
 mod clients;
 mod clock;
 mod cloud_events;
