@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     Context,
     board::{Asked, Board, NewLeaf, NewWork, Turn},
+    fit::what,
     leaf::{LeafId, Outcome},
 };
 
@@ -65,18 +66,17 @@ impl<'a> Asking<'a> {
         match payload.decode() {
             Ok(value) => Ok(value),
             Err(error) => {
-                let today = type_name::<T>();
+                let (today, key) = (type_name::<T>(), &self.key);
                 let message = if self.board.lock().journal.was_settled(&self.key) {
                     format!(
-                        "step {} was settled with a value that its type {today} does not fit: {error}; settle it again \
-                         with one that fits",
-                        self.key
+                        "step {key} was settled with a value that its type {today} does not fit: {error}; settle it again \
+                         with one that fits"
                     )
                 } else {
                     format!(
-                        "step {} recorded a value that today's type {today} does not fit: {error}; let the type read the \
-                         old form too (#[serde(default)], an alias), or give the new step its own name",
-                        self.key
+                        "{} {key} recorded a value that today's type {today} does not fit: {error}; let the type read the \
+                         old form too (#[serde(default)], an alias), or give what is new its own name",
+                        what(key)
                     )
                 };
                 self.board.stop(DeadReason::Mismatch, message);

@@ -3,6 +3,7 @@
 //! The code's side (leaves, [`Context`](crate::Context)) only asks and looks; the machine's side decides. No outcome
 //! becomes visible to the code but through the machine, one between two polls.
 
+mod changed;
 mod draw;
 mod open;
 mod place;
@@ -21,8 +22,9 @@ use bowline_model::{
 use bowline_store::{Also, Message};
 use jiff::Timestamp;
 
-use self::open::other_item;
+use self::{changed::Builds, open::other_item};
 pub(crate) use self::{
+    changed::CHANGED,
     open::{NewLeaf, NewWork, Opened},
     place::{Place, Scoped},
 };
@@ -88,6 +90,10 @@ pub(crate) struct BoardState {
     pub(crate) mail_seen: Option<MessageId>,
     /// The run goes on as another one, with this input.
     pub(crate) continues: Option<Payload>,
+    /// What `changed` answered, by id.
+    changes: HashMap<String, bool>,
+    /// Nothing recorded says that this build drives the run of another one.
+    untold_build: bool,
 }
 
 /// What the run did that is not on disk yet: entries, and what happens in their commit.
@@ -114,6 +120,8 @@ pub(crate) struct Board {
     pub(crate) public_url: Arc<str>,
     /// Counts the attempts.
     pub(crate) activity: Arc<Activity>,
+    /// Whether another build recorded anything of this run, or may have sent something for it.
+    begun_by_another: bool,
     state: Mutex<BoardState>,
 }
 
@@ -140,6 +148,7 @@ impl Board {
         build: BuildId,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let Builds { begun_by_another, untold: untold_build } = Builds::of(&run, &entries, &build);
         let state = BoardState {
             journal: Journal::read(entries),
             unwritten: Unwritten::default(),
@@ -159,9 +168,11 @@ impl Board {
             mail: Vec::new(),
             mail_seen: None,
             continues: None,
+            changes: HashMap::new(),
+            untold_build,
         };
         let (public_url, activity) = (Arc::from(""), Arc::default());
-        Self { run, event, build, clock, public_url, activity, state: Mutex::new(state) }
+        Self { run, event, build, clock, public_url, activity, begun_by_another, state: Mutex::new(state) }
     }
 
     /// The same board, its attempts counted with those of the node.

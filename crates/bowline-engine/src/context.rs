@@ -74,6 +74,31 @@ impl Context {
         })
     }
 
+    /// Whether this run began after the change of that id: the first time that code with this line runs a run from its
+    /// beginning, it is `true`; for a run of which another build recorded anything, or may have sent anything, it is `false`.
+    /// So runs under way keep the old path, and new ones take the new one.
+    ///
+    /// `id` is for people, and stands for one change: `"2026-11 new tax"`. The answer is the run's: asked again, in another
+    /// branch or in an item of a loop, it is the same.
+    ///
+    /// The line may go, and the old path with it, once no run that is still open began before it: `check --journals` says
+    /// whether one would not fit then. What it recorded is no hindrance.
+    ///
+    /// ```no_run
+    /// # async fn code(cx: bowline_engine::Context) -> bowline_model::Result<()> {
+    /// let rate = match cx.changed("2026-11 new tax") {
+    ///     true => cx.step("rate of the country", async || Ok(0.2)).await?,
+    ///     false => 0.19,
+    /// };
+    /// # let _ = rate; Ok(()) }
+    /// ```
+    ///
+    /// # Durability
+    /// The answer is on disk before the next effect: after a crash, and in every later build, it is the same.
+    pub fn changed(&self, id: &str) -> bool {
+        self.board.changed(id, &self.item)
+    }
+
     /// Ends this run, and goes on as a fresh one of the same workflow with that input and an empty journal: for work
     /// without an end, as a loop that polls or a subscription that bills each month. Never returns: nothing after it runs.
     ///

@@ -1,8 +1,8 @@
 //! Whether what the code asks fits what is recorded, and the message that shows both sides where it does not.
 
-use bowline_model::{DeadReason, EntryKey, Fingerprint, Position, Shape};
+use bowline_model::{DeadReason, EntryKey, Family, Fingerprint, Position, Shape};
 
-use crate::board::{BoardState, Stop};
+use crate::board::{BoardState, CHANGED, Stop};
 
 impl BoardState {
     /// The key under which the journal knows the step: today's, or one of the names it had before.
@@ -68,6 +68,23 @@ fn both_sides(key: &EntryKey, side: &str, recorded: &Fingerprint, asked: &Finger
         Position::Nth(_) | Position::Key(_) => "give the new step its own name",
     };
     format!("step {key} {side} {was}, the code now asks {asks}: {hint}")
+}
+
+/// What a person calls that which has such a key.
+pub(crate) fn what(key: &EntryKey) -> &'static str {
+    match key.family {
+        Family::Run => "the run",
+        Family::Step => "step",
+        Family::Value => "value",
+        Family::Timer => "timer",
+        Family::Message => "wait",
+        Family::Child => "child",
+        Family::Branch => "branch",
+        Family::State if key.name == CHANGED => "question",
+        Family::State => "state",
+        Family::Transaction => "transaction",
+        Family::Undo => "undo of",
+    }
 }
 
 pub(crate) fn mismatch(message: String) -> Stop {

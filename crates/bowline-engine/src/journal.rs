@@ -79,7 +79,9 @@ impl Journal {
                 // From here on the steps' own notes say it.
                 EntryKind::InFlight => {
                     let whole_run = entry.key.family == Family::Run;
-                    journal.in_flight_since = entry.meta.unknown_since.filter(|_| whole_run);
+                    if !whole_run || entry.meta.unknown_since.is_some() {
+                        journal.in_flight_since = entry.meta.unknown_since.filter(|_| whole_run);
+                    }
                 }
                 EntryKind::StepDone
                 | EntryKind::StepRefused
@@ -189,7 +191,17 @@ impl Journal {
 
     /// The first remaining entry that the code must still ask for.
     pub(crate) fn first_required(&self) -> Option<&Entry> {
-        self.recorded.values().find(|entry| !self.is_optional(entry.seq))
+        self.recorded.values().find(|entry| self.is_required(entry))
+    }
+
+    /// Whether the code must still ask for something.
+    pub(crate) fn has_required(&self) -> bool {
+        self.first_required().is_some()
+    }
+
+    /// A question about a change decides nothing by itself: a line that asks it may be removed.
+    fn is_required(&self, entry: &Entry) -> bool {
+        entry.kind != EntryKind::Changed && !self.is_optional(entry.seq)
     }
 
     /// The recorded entry of that key.

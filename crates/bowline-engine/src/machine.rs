@@ -207,6 +207,9 @@ impl Machine {
             return Some(next);
         }
         let ready = state.leaves.values().any(|leaf| leaf.wants_attempt(now));
+        if ready {
+            state.tell_build(&board);
+        }
         if !state.unwritten.is_empty() && (ready || state.has_attempts()) {
             // The barrier: what the code has seen is on disk before it acts on it.
             return Some(Next::Write(std::mem::take(&mut state.unwritten)));

@@ -147,7 +147,7 @@ impl Board {
 
 impl BoardState {
     /// Why that may not be drawn here, if so.
-    fn misdrawn(&self, name: &str, item: &ScopePath) -> Option<Stop> {
+    pub(super) fn misdrawn(&self, name: &str, item: &ScopePath) -> Option<Stop> {
         if !self.is_polled_here() {
             return Some(mismatch(format!(
                 "`cx.{name}()` was called outside the run, in a spawned task; call it in the workflow"
@@ -156,7 +156,10 @@ impl BoardState {
         (*item != self.place.item).then(|| mismatch(other_item("value", name, item, &self.place)))
     }
 
-    fn take_value<T: serde::de::DeserializeOwned>(&mut self, key: &EntryKey) -> Result<Option<T>, Stop> {
+    pub(super) fn take_value<T: serde::de::DeserializeOwned>(
+        &mut self,
+        key: &EntryKey,
+    ) -> Result<Option<T>, Stop> {
         let Some(entry) = self.journal.get(key) else { return Ok(None) };
         let value = entry.payload.as_ref().map(Payload::decode);
         self.last_seen_at = Some(entry.at);

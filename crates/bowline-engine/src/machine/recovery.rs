@@ -1,11 +1,12 @@
 //! Recovery: hands out what is recorded, finds out whether the code still fits it, and what was in flight.
 
-use bowline_model::{Entry, EntryKey, EntryKind, EntryMeta, Payload, Position};
+use bowline_model::{Entry, EntryKey, EntryKind, EntryMeta, Family, Payload, Position};
 use jiff::Timestamp;
 
 use super::{Machine, STRANGER_PATIENCE, attempts::hand_out};
 use crate::{
     board::{Board, BoardState},
+    fit::what,
     leaf::{Leaf, Outcome},
 };
 
@@ -91,18 +92,16 @@ impl Machine {
 
 /// The message about a recorded entry that the code did not ask for.
 pub(super) fn left_over<'a>(left: &Entry, board: &Board, asking: impl Iterator<Item = &'a Leaf>) -> String {
-    let asked: Vec<_> = asking.take(3).map(|leaf| format!("step {}", leaf.key)).collect();
+    let asked: Vec<_> = asking.take(3).map(|leaf| format!("{} {}", what(&leaf.key), leaf.key)).collect();
     let now =
         if asked.is_empty() { "ends without it".into() } else { format!("asks for {}", asked.join(", ")) };
+    let kind = what(&left.key);
     let recorded = match &left.meta.fingerprint {
-        Some(call) => format!("step {} ({call})", left.key),
-        None if left.kind == EntryKind::Value => format!("value {}", left.key),
-        None => format!("step {}", left.key),
+        Some(call) => format!("{kind} {} ({call})", left.key),
+        None => format!("{kind} {}", left.key),
     };
     let hint = match &left.key.position {
-        _ if left.build != board.build => {
-            "the code changed since: keep the old path for runs under way, or name the old step with .was(\"old name\")"
-        }
+        _ if left.build != board.build => hint_for_changed_code(left.key.family),
         Position::Nth(_) => {
             "this build recorded it, so the code is not deterministic: branch only on the event, recorded outcomes, \
              cx.now() and cx.random(), and give steps of a loop a .key(id)"
@@ -113,4 +112,21 @@ pub(super) fn left_over<'a>(left: &Entry, board: &Board, asking: impl Iterator<I
         }
     };
     format!("{recorded} is recorded as entry {}, and the code now {now}: {hint}", left.seq)
+}
+
+fn hint_for_changed_code(family: Family) -> &'static str {
+    match family {
+        Family::Step
+        | Family::Message
+        | Family::Child
+        | Family::Branch
+        | Family::Transaction
+        | Family::Undo => {
+            "the code changed since: keep the old path for runs under way with cx.changed(\"what changed\"), or name what \
+             it was called with .was(\"old name\")"
+        }
+        Family::Run | Family::Value | Family::Timer | Family::State => {
+            "the code changed since: keep the old path for runs under way with cx.changed(\"what changed\")"
+        }
+    }
 }

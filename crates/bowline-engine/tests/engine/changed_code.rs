@@ -169,3 +169,163 @@ fn a_renamed_step_parks_a_run_that_an_operator_once_retried_too() {
     parked(&host.end(run), "step \"charge\" (POST crm /charge) is recorded as entry");
     assert_eq!(remote.keys("/charge").len(), 1, "it is not charged a second time under another name");
 }
+
+/// The code of a build, before and after a tax came.
+fn taxed(remote: &Arc<Remote>, code: impl Fn(&Context) -> bool + Clone + Send + Sync + 'static) -> Workflow {
+    let remote = remote.clone();
+    Workflow::new("flow", move |cx: Context, _: Value| {
+        let (remote, code) = (remote.clone(), code.clone());
+        async move {
+            let is_taxed = code(&cx);
+            cx.step("one", remote.post("/1")).await?;
+            cx.step("two", remote.post(if is_taxed { "/taxed" } else { "/2" })).await?;
+            Ok(is_taxed)
+        }
+    })
+}
+
+fn asks(cx: &Context) -> bool {
+    cx.changed("2026-11 new tax")
+}
+
+#[test]
+fn a_run_under_way_keeps_the_old_path_and_one_that_begins_later_takes_the_new_one() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/2", [Reply::RetryAfter(Duration::from_secs(3600))]);
+    let node = host.start_as("build-1", vec![taxed(&remote, |_| false)], Default::default());
+    let old = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(old, RunState::Waiting);
+    node.kill();
+    let _node = host.start_as("build-2", vec![taxed(&remote, asks)], Default::default());
+    let new = host.accept(&["flow"], "null")[0];
+    _node.engine.poke();
+    assert_eq!(host.end(new).state, RunState::Completed);
+    host.clock.advance(Duration::from_secs(4000));
+    assert_eq!(host.end(old).state, RunState::Completed, "{:?}", host.run(old));
+    assert_eq!((host.output(old), host.output(new)), (false.into(), true.into()));
+    assert_eq!((remote.keys("/2").len(), remote.keys("/taxed").len()), (2, 1));
+}
+
+#[test]
+fn a_first_call_of_the_old_code_that_was_in_flight_is_a_run_under_way() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/1", [Reply::Gate]);
+    let node = host.start_as("build-1", vec![taxed(&remote, |_| false)], Default::default());
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.block_on("the call", remote.arrival_at("/1"));
+    node.kill();
+    assert!(host.journal(run).is_empty(), "a first attempt leaves nothing behind");
+    let _node = host.start_as("build-2", vec![taxed(&remote, asks)], Default::default());
+    assert_eq!(host.end(run).state, RunState::Completed);
+    assert_eq!(host.output(run), Value::Bool(false));
+}
+
+#[test]
+fn a_call_in_flight_of_a_build_that_was_rolled_back_to_is_a_run_under_way() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/1", [Reply::Gate]);
+    // Accepted by build-1, as every run of these tests.
+    let run = host.accept(&["flow"], "null")[0];
+    let node = host.start_as("build-0", vec![taxed(&remote, |_| false)], Default::default());
+    host.block_on("the call", remote.arrival_at("/1"));
+    node.kill();
+    let _node = host.start_as("build-1", vec![taxed(&remote, asks)], Default::default());
+    assert_eq!(host.end(run).state, RunState::Completed);
+    assert_eq!(host.output(run), Value::Bool(false), "{:?}", host.kinds(run));
+}
+
+#[test]
+fn a_change_is_answered_once_for_the_whole_run_and_in_every_later_build() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/2", [Reply::RetryAfter(Duration::from_secs(3600))]);
+    let flow = |remote: &Arc<Remote>| {
+        let remote = remote.clone();
+        Workflow::new("flow", move |cx: Context, _: Value| {
+            let remote = remote.clone();
+            async move {
+                let first = cx.changed("tax");
+                let (inside, _) = cx
+                    .all((async { Ok(cx.changed("tax")) }, async { cx.step("two", remote.post("/2")).await }))
+                    .await?;
+                Ok([first, inside, cx.changed("tax")])
+            }
+        })
+    };
+    let node = host.start_as("build-1", vec![flow(&remote)], Default::default());
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    node.kill();
+    let _node = host.start_as("build-2", vec![flow(&remote)], Default::default());
+    host.clock.advance(Duration::from_secs(4000));
+    host.wait_for(run, RunState::Completed);
+    assert_eq!(host.output(run), serde_json::json!([true, true, true]));
+    let answers = host.kinds(run).into_iter().filter(|kind| *kind == bowline_model::EntryKind::Changed);
+    assert_eq!(answers.count(), 1);
+}
+
+#[test]
+fn a_line_that_asks_for_a_change_can_be_removed() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/taxed", [Reply::RetryAfter(Duration::from_secs(3600))]);
+    let node = host.start_as("build-1", vec![taxed(&remote, asks)], Default::default());
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    node.kill();
+    let _node = host.start_as("build-2", vec![taxed(&remote, |_| true)], Default::default());
+    host.clock.advance(Duration::from_secs(4000));
+    assert_eq!(host.end(run).state, RunState::Completed, "{:?}", host.run(run));
+    assert_eq!(remote.keys("/taxed").len(), 2);
+}
+
+/// A run that waits for something in build-1 and meets code that does not: how it is told.
+#[track_caller]
+fn misses<Fut>(code: impl Fn(Context) -> Fut + Clone + Send + Sync + 'static) -> String
+where
+    Fut: Future<Output = Result<u64>> + Send + 'static,
+{
+    let host = Host::new();
+    let old = Workflow::new("flow", move |cx: Context, _: Value| {
+        let code = code.clone();
+        async move {
+            code(cx.clone()).await?;
+            cx.sleep(Duration::from_secs(86_400)).await;
+            Ok(())
+        }
+    });
+    let node = host.start_as("build-1", vec![old], Default::default());
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    let end = host.clock.time() + Duration::from_secs(3600);
+    host.clock.advance(Duration::from_secs(20));
+    host.wait(run, "asleep for a day", |run| run.state == RunState::Waiting && run.due > Some(end));
+    node.kill();
+    let new = Workflow::new("flow", |_: Context, _: Value| async { Ok(()) });
+    let _node = host.start_as("build-2", vec![new], Default::default());
+    host.clock.advance(Duration::from_secs(90_000));
+    let run = host.end(run);
+    assert_eq!(run.dead_reason, Some(DeadReason::Mismatch), "{run:?}");
+    run.summary.unwrap()
+}
+
+#[test]
+fn what_is_missed_is_called_by_what_it_is() {
+    let slept = misses(async |cx| {
+        cx.sleep(Duration::from_secs(10)).await;
+        Ok(1)
+    });
+    assert!(
+        slept.starts_with("timer \"sleep\" is recorded as entry 2, and the code now ends without it"),
+        "{slept}"
+    );
+    assert!(slept.contains("cx.changed("), "{slept}");
+    let waited = misses(async |cx| {
+        let _paid: Option<u64> = cx.signal("paid").timeout(Duration::from_secs(10)).await?;
+        Ok(1)
+    });
+    assert!(waited.starts_with("wait \"paid\" is recorded as entry"), "{waited}");
+}
