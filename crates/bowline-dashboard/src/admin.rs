@@ -26,6 +26,9 @@
 //! | `POST /api/runs/{id}/decide` | a person's decision: 202 [`Told`] |
 //! | `POST /api/dead/retry` | [`BulkRetried`] |
 //! | `POST /api/open/cancel` | [`BulkCancelled`] |
+//! | `GET /api/paused` | [`PausedWorkflow`]s |
+//! | `POST /api/workflows/pause` | [`Pausing`] |
+//! | `POST /api/workflows/resume` | [`Pausing`] |
 //! | `GET /api/status` | [`Status`] |
 //! | `GET /health/live` | 200 while the process answers |
 //! | `GET /health/ready` | [`Readiness`]: 200, or 503 with the reasons |
@@ -66,16 +69,16 @@ use self::{
     answer::Answer,
     guard::Guard,
     request::{
-        ApprovalsQuery, CancelAllRequest, DecideRequest, ReplayRequest, RetryAllRequest, RunQuery, RunsQuery,
-        SettleRequest,
+        ApprovalsQuery, CancelAllRequest, DecideRequest, PauseRequest, ReplayRequest, RetryAllRequest,
+        RunQuery, RunsQuery, SettleRequest,
     },
 };
 use crate::{
     alerts::ApiAlerts,
     approvals::{APPROVALS_MAX, ApprovalList},
     commands::{
-        BulkCancelled, BulkRetried, CancelRun, Cancelled, Commands, Discarded, Operator, Poke, Replayed,
-        Retried, Settled, Told, ToldStatus, settle::VALUE_BYTES_MAX,
+        BulkCancelled, BulkRetried, CancelRun, Cancelled, Commands, Discarded, Operator, PausedWorkflow,
+        Pausing, Poke, Replayed, Retried, Settled, Told, ToldStatus, settle::VALUE_BYTES_MAX,
     },
     connections::{ConnectionList, Connections},
     export::Fixture,
@@ -197,6 +200,9 @@ impl Admin {
             )
             .route("/api/runs/{id}/decide", post(decide).layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX)))
             .route("/api/approvals", get(approvals))
+            .route("/api/paused", get(paused))
+            .route("/api/workflows/pause", post(pause))
+            .route("/api/workflows/resume", post(resume))
             .route("/api/status", get(status))
             .route("/api/connections", get(connections))
             .route("/api/triggers", get(triggers))
@@ -216,7 +222,8 @@ async fn list(State(desk): State<Desk>, query: Asked<RunsQuery>) -> Answer<RunLi
     let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
     let filter = query.filter().map_err(Refusal::bad_request)?;
     let runs = desk.store.runs(filter).await?;
-    Ok(Json(RunList::of(&runs, query.limit())))
+    let paused = PausedWorkflow::all(&*desk.store).await?;
+    Ok(Json(RunList::of(&runs, query.limit()).with_paused(paused)))
 }
 
 async fn show(State(desk): State<Desk>, Path(id): Path<String>, query: Asked<RunQuery>) -> Answer<RunView> {
@@ -310,6 +317,20 @@ async fn cancel_all(State(desk): State<Desk>, body: Body) -> Answer<BulkCancelle
 async fn retry_all(State(desk): State<Desk>, body: Body) -> Answer<BulkRetried> {
     let RetryAllRequest { workflow, limit, who, why } = request::parse(body)?;
     Ok(Json(desk.commands.retry_all(workflow, limit, &Operator { who, why }).await?))
+}
+
+async fn paused(State(desk): State<Desk>) -> Answer<Vec<PausedWorkflow>> {
+    Ok(Json(PausedWorkflow::all(&*desk.store).await?))
+}
+
+async fn pause(State(desk): State<Desk>, body: Body) -> Answer<Pausing> {
+    let PauseRequest { workflow, who, why } = request::parse(body)?;
+    Ok(Json(desk.commands.pause(workflow, &Operator { who, why }).await?))
+}
+
+async fn resume(State(desk): State<Desk>, body: Body) -> Answer<Pausing> {
+    let PauseRequest { workflow, who, why } = request::parse(body)?;
+    Ok(Json(desk.commands.resume(workflow, &Operator { who, why }).await?))
 }
 
 async fn connections(State(desk): State<Desk>) -> Answer<ConnectionList> {

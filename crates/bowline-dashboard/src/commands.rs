@@ -10,6 +10,7 @@
 pub mod cancel;
 pub mod discard;
 mod error;
+pub mod pause;
 pub mod replay;
 pub mod retry;
 pub mod settle;
@@ -26,6 +27,7 @@ pub use self::{
     cancel::{BulkCancelled, CancelEnd, CancelRun, Cancelled},
     discard::Discarded,
     error::{Error, ErrorKind},
+    pause::{PausedWorkflow, Pausing},
     replay::{Keys, Repeat, Replayed},
     retry::{BulkRetried, Failed, Retried},
     settle::{Outcome, Settled},
@@ -58,7 +60,7 @@ impl Commands {
         Self { store, clock, build, rules: FlowRules::default(), poke, cancel: None }
     }
 
-    /// The rules by which the workflows' runs begin; none unless said.
+    /// The app's workflows, and the rules by which their runs begin; none unless said.
     pub fn flow_rules(mut self, rules: FlowRules) -> Self {
         self.rules = rules;
         self

@@ -15,7 +15,10 @@ use bowline_store::{RunFilter, Store, StoreError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{commands::settle::unknown_steps, wording::wait};
+use crate::{
+    commands::{PausedWorkflow, settle::unknown_steps},
+    wording::wait,
+};
 
 pub use self::timeline::{
     EndView, FailedAttempt, FailureView, ITEMS_MAX, Item, NoteView, StepKind, StepState, StepView,
@@ -99,13 +102,21 @@ pub struct RunList {
     /// What to pass as `before` for the next page, if there may be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<RunId>,
+    /// Workflows that are paused, whatever the page shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<PausedWorkflow>,
 }
 
 impl RunList {
+    /// With the workflows that are paused.
+    pub fn with_paused(self, paused: Vec<PausedWorkflow>) -> Self {
+        Self { paused, ..self }
+    }
+
     /// The page that `runs` is, if at most `limit` were asked for.
     pub fn of(runs: &[Run], limit: usize) -> Self {
         let next = runs.last().filter(|_| runs.len() >= limit).map(|run| run.id);
-        Self { runs: runs.iter().map(RunRow::from).collect(), next }
+        Self { runs: runs.iter().map(RunRow::from).collect(), next, paused: vec![] }
     }
 }
 

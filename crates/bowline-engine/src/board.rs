@@ -17,7 +17,7 @@ use std::{
 
 use bowline_model::{
     Attempt, BuildId, Clock, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Error, Event, Family,
-    MessageId, Payload, Run, ScopePath, Seq, Verdict,
+    FlowRules, MessageId, Payload, Run, ScopePath, Seq, Verdict,
 };
 use bowline_store::{Also, Message};
 use jiff::Timestamp;
@@ -118,6 +118,8 @@ pub(crate) struct Board {
     pub(crate) clock: Arc<dyn Clock>,
     /// Where this program is reached from outside, for addresses of callbacks: `https://hooks.example.com`.
     pub(crate) public_url: Arc<str>,
+    /// By which rules the runs that it starts begin.
+    pub(crate) rules: FlowRules,
     /// Counts the attempts.
     pub(crate) activity: Arc<Activity>,
     /// Whether another build recorded anything of this run, or may have sent something for it.
@@ -172,7 +174,8 @@ impl Board {
             untold_build,
         };
         let (public_url, activity) = (Arc::from(""), Arc::default());
-        Self { run, event, build, clock, public_url, activity, begun_by_another, state: Mutex::new(state) }
+        let (rules, state) = (FlowRules::default(), Mutex::new(state));
+        Self { run, event, build, clock, public_url, rules, activity, begun_by_another, state }
     }
 
     /// The same board, its attempts counted with those of the node.
@@ -184,6 +187,12 @@ impl Board {
     /// The same board, for a program that is reached there.
     pub(crate) fn reached_at(mut self, public_url: Arc<str>) -> Self {
         self.public_url = public_url;
+        self
+    }
+
+    /// The same board, for a program whose workflows have those rules.
+    pub(crate) fn ruled_by(mut self, rules: FlowRules) -> Self {
+        self.rules = rules;
         self
     }
 

@@ -3,7 +3,7 @@
 use std::{any::type_name, fmt, future::IntoFuture, marker::PhantomData, time::Duration};
 
 use bowline_model::{
-    BoxFuture, EntryKind, EntryMeta, Error, Family, KeySeed, NewEvent, NewRun, Payload, Result, RunFlow,
+    BoxFuture, EntryKind, EntryMeta, Error, Family, KeySeed, NewEvent, NewRun, Payload, Result, Ruled,
     ScopePath, WorkflowName,
 };
 use bowline_store::{MailboxKind, NewMailbox, NewStart};
@@ -176,6 +176,20 @@ impl Board {
     }
 }
 
+/// What the event of a run that goes on as a fresh one says of its source.
+pub(crate) const CONTINUES: &str = "continue";
+
+/// By which rules a run begins that this run starts. It is a run of its own: nothing joins or replaces it. One that goes
+/// on for this one keeps its key, and waits for no pace.
+fn ruled(board: &Board, workflow: &WorkflowName, source: &str, input: &Payload) -> Ruled {
+    let mut ruled = board.rules.judge(workflow, input.as_bytes(), "").alone();
+    if source == CONTINUES {
+        ruled.key = ruled.key.or_else(|| board.run.key.clone());
+        ruled.flow.rate = None;
+    }
+    ruled
+}
+
 /// The event that starts a run of `workflow` for this run.
 pub(crate) fn started(
     board: &Board,
@@ -185,16 +199,17 @@ pub(crate) fn started(
     input: Payload,
 ) -> NewEvent {
     let now = board.clock.now();
+    let Ruled { key, priority, flow } = ruled(board, workflow, source, &input);
     let run = NewRun {
         workflow: workflow.clone(),
-        key: None,
-        priority: board.run.priority,
+        key,
+        priority: if priority == 0 { board.run.priority } else { priority },
         parent: Some(board.run.id),
         replay_of: None,
         build: board.build.clone(),
         key_seed: new_seed(board),
         due: None,
-        flow: RunFlow::default(),
+        flow,
         journal: vec![],
     };
     NewEvent {

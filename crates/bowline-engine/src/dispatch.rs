@@ -1,17 +1,19 @@
 //! Claims runs and hands them out: to the code that is kept in memory for them, or to a new driver that recovers them.
 
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use bowline_model::{DeadReason, Failure, NodeId, Run, RunId};
+use bowline_model::{DeadReason, Event, Failure, NodeId, Run, RunId, event::InputError};
 use bowline_store::{Claim, History, StoreError};
 use futures_util::{FutureExt, future::select};
+use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
-    Context,
+    Context, Workflow,
     board::Board,
     cancel::{Orphan, cancel_orphan},
+    child::CONTINUES,
     drive::{Driver, bury, bury_begun},
     engine::{Resume, Shared, Stopping, lock},
     journal::earliest,
@@ -109,7 +111,12 @@ impl Dispatcher {
         if free == 0 {
             return Round::Limited;
         }
-        match self.claim(free, 0).await {
+        let claimed = self.claim(free, 0).await;
+        if self.shared.workflows.any_timed() {
+            // What was accepted or claimed may have set a time.
+            self.refresh_due().await;
+        }
+        match claimed {
             Ok(claimed) if claimed.is_empty() => Round::Empty,
             Ok(claimed) => {
                 let all = claimed.len() == free;
@@ -250,7 +257,7 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         ));
         return bury(&shared, &run, DeadReason::Poison, failure.permanent()).await;
     }
-    let History { event, journal, mail, .. } = match history {
+    let History { event, journal, mail, batch } = match history {
         Ok(history) => history,
         Err(error) if error.is_retryable() => return crate::drive::give_back(&shared, &run).await,
         Err(error) => {
@@ -271,7 +278,7 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         return bury(&shared, &run, DeadReason::UnknownWorkflow, failure.permanent()).await;
     };
     let event = Arc::new(event);
-    let input = match event.input_text() {
+    let input = match batched(workflow, &event, &batch) {
         Ok(input) => input,
         Err(error) => {
             let failure = Failure::refused(format!("{error}; deploy code that takes it, then retry the run"));
@@ -280,15 +287,18 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
     };
     // Before its first step: what it did without its key cannot be put in order any more.
     if journal.is_empty()
-        && let Some(failure) = workflow.flow_failure(input)
+        && batch.is_empty()
+        && let Ok(own) = event.input_text()
+        && let Some(failure) = workflow.flow_failure(own)
     {
         return bury(&shared, &run, DeadReason::Failed, failure).await;
     }
     let (id, epoch, name) = (run.id, run.epoch, run.workflow.clone());
     let board = Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone());
-    let board = Arc::new(board.counted_by(shared.activity.clone()).reached_at(shared.public_url.clone()));
+    let board = board.counted_by(shared.activity.clone()).reached_at(shared.public_url.clone());
+    let board = Arc::new(board.ruled_by(shared.rules.clone()));
     board.take_mail(mail);
-    match workflow.start(Context::new(board.clone()), input) {
+    match workflow.start(Context::new(board.clone()), &input) {
         Ok(code) => {
             let machine = Machine::new(board, code);
             Driver {
@@ -305,4 +315,19 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         }
         Err(failure) => bury(&shared, &run, DeadReason::Malformed, failure).await,
     }
+}
+
+/// A run's input: its event's, or those of all events of its batch, as an array.
+fn batched<'e>(
+    workflow: &Workflow,
+    event: &'e Event,
+    batch: &[Event],
+) -> Result<Cow<'e, RawValue>, InputError> {
+    if !workflow.takes_batches() || event.source == CONTINUES {
+        return event.input_text().map(Cow::Borrowed);
+    }
+    let events = if batch.is_empty() { std::slice::from_ref(event) } else { batch };
+    let inputs = events.iter().map(|event| event.input_text().map(RawValue::get));
+    let array = format!("[{}]", inputs.collect::<Result<Vec<_>, _>>()?.join(","));
+    Ok(Cow::Owned(RawValue::from_string(array).expect("texts of JSON make an array")))
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{BuildId, Clock, Epoch, NodeId, Progress, Run, RunId};
+use bowline_model::{BuildId, Clock, Epoch, FlowRules, NodeId, Progress, Run, RunId};
 use bowline_store::{Store, StoreError};
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
@@ -85,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) workflows: Workflows,
     options: EngineOptions,
     pub(crate) public_url: Arc<str>,
+    pub(crate) rules: FlowRules,
     pub(crate) slots: Arc<Slots>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) poked: Notify,
@@ -146,6 +147,7 @@ impl Engine {
             store,
             clock,
             build,
+            rules: workflows.flow_rules(),
             workflows,
             public_url: options.public_url.trim_end_matches('/').into(),
             options,

@@ -95,6 +95,16 @@ impl Workflow {
         self.concurrency_max
     }
 
+    /// Whether time lets its runs begin.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.rule.as_ref().is_some_and(|rule| rule.is_timed())
+    }
+
+    /// Whether its input is an array of its events' inputs.
+    pub(crate) fn takes_batches(&self) -> bool {
+        self.rule.as_ref().is_some_and(|rule| rule.takes_batches())
+    }
+
     /// Why a run with that input has none of the keys that it should have, if the input itself is sound.
     pub(crate) fn flow_failure(&self, input: &RawValue) -> Option<Failure> {
         match self.rule.as_ref()?.judge(input) {
@@ -177,10 +187,14 @@ impl Workflows {
         self.by_name.get(name)
     }
 
-    /// The rules by which their runs begin.
+    /// Their names, and the rules by which their runs begin.
     pub fn flow_rules(&self) -> FlowRules {
-        let with_rules = |workflow: &Workflow| Some((workflow.name.clone(), workflow.rule.clone()?));
-        self.iter().filter_map(with_rules).collect()
+        self.iter().map(|workflow| (workflow.name.clone(), workflow.rule.clone())).collect()
+    }
+
+    /// Whether time lets runs of some workflow begin.
+    pub(crate) fn any_timed(&self) -> bool {
+        self.iter().any(Workflow::is_timed)
     }
 
     /// All workflows, by name.

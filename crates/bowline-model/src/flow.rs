@@ -133,19 +133,29 @@ pub trait FlowRule: Send + Sync {
     /// # Errors
     /// [`Unruled`] if they cannot say.
     fn judge(&self, input: &RawValue) -> Result<Ruled, Unruled>;
+
+    /// Whether time lets runs begin: a pace, a quiet time, a batch's wait.
+    fn is_timed(&self) -> bool {
+        false
+    }
+
+    /// Whether runs take the inputs of several events, as an array.
+    fn takes_batches(&self) -> bool {
+        false
+    }
 }
 
-/// The rules of an app's workflows, by name. A workflow that is not there has none.
+/// An app's workflows by name, and the rules of those that have some.
 #[derive(Clone, Default)]
 pub struct FlowRules {
-    by_workflow: Arc<BTreeMap<WorkflowName, Arc<dyn FlowRule>>>,
+    by_workflow: Arc<BTreeMap<WorkflowName, Option<Arc<dyn FlowRule>>>>,
 }
 
 impl FlowRules {
     /// What the rules of that workflow say of the part of `body` that `pointer` leads to. A run of which they cannot say
     /// anything is free, and becomes a dead letter when it begins.
     pub fn judge(&self, workflow: &WorkflowName, body: &[u8], pointer: &str) -> Ruled {
-        let Some(rule) = self.by_workflow.get(workflow) else { return Ruled::default() };
+        let Some(rule) = self.rule(workflow) else { return Ruled::default() };
         let Ok(input) = event::part(body, pointer) else { return Ruled::default() };
         rule.judge(input).unwrap_or_default()
     }
@@ -155,17 +165,26 @@ impl FlowRules {
     /// # Errors
     /// [`Unruled`] if the rules cannot say.
     pub fn judge_input(&self, workflow: &WorkflowName, input: &RawValue) -> Result<Ruled, Unruled> {
-        self.by_workflow.get(workflow).map_or_else(|| Ok(Ruled::default()), |rule| rule.judge(input))
+        self.rule(workflow).map_or_else(|| Ok(Ruled::default()), |rule| rule.judge(input))
+    }
+
+    fn rule(&self, workflow: &WorkflowName) -> Option<&dyn FlowRule> {
+        self.by_workflow.get(workflow)?.as_deref()
     }
 
     /// Whether no workflow has rules.
     pub fn is_empty(&self) -> bool {
-        self.by_workflow.is_empty()
+        self.by_workflow.values().all(Option::is_none)
+    }
+
+    /// The names of the app's workflows; none where they are not known.
+    pub fn workflows(&self) -> impl Iterator<Item = &WorkflowName> {
+        self.by_workflow.keys()
     }
 }
 
-impl FromIterator<(WorkflowName, Arc<dyn FlowRule>)> for FlowRules {
-    fn from_iter<T: IntoIterator<Item = (WorkflowName, Arc<dyn FlowRule>)>>(rules: T) -> Self {
+impl FromIterator<(WorkflowName, Option<Arc<dyn FlowRule>>)> for FlowRules {
+    fn from_iter<T: IntoIterator<Item = (WorkflowName, Option<Arc<dyn FlowRule>>)>>(rules: T) -> Self {
         Self { by_workflow: Arc::new(rules.into_iter().collect()) }
     }
 }
@@ -220,7 +239,8 @@ mod tests {
                 Err(Unruled::Malformed)
             }
         }
-        let rules: FlowRules = [("w".into(), Arc::new(Fails) as Arc<dyn FlowRule>)].into_iter().collect();
+        let rules: FlowRules =
+            [("w".into(), Some(Arc::new(Fails) as Arc<dyn FlowRule>))].into_iter().collect();
         assert_eq!(rules.judge(&"w".into(), b"{}", ""), Ruled::default());
         assert_eq!(rules.judge(&"w".into(), b"no json", ""), Ruled::default());
         assert_eq!(rules.judge(&"other".into(), b"{}", ""), Ruled::default());

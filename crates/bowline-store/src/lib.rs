@@ -26,6 +26,6 @@ pub use sqlite::Failure;
 pub use sqlite::{LockHolder, SqliteOptions, SqliteStore, Synchronous, lock_holder};
 pub use state::{StateEntry, StateFilter};
 pub use store::{
-    Accepted, Batch, Claim, Counts, CursorMove, History, NodeStart, Operation, RunFilter, RunWrite, Store,
-    Transition, Written,
+    Accepted, Batch, Claim, Counts, CursorMove, History, NodeStart, Operation, Paused, RunFilter, RunWrite,
+    Store, Transition, Written,
 };

@@ -13,7 +13,7 @@
 //! | `queue`, `threads`, `writer`, `transaction` | how a write gets to the disk |
 //! | `accept`, `claim`, `progress`, `operate`, `journal`, `node`, `tidy` | the writes |
 //! | `ask`, `state`, `user_sql` | what a run asks the store: values between runs, the user's own SQL |
-//! | `line` | runs that share a key, one at a time |
+//! | `line`, `rate`, `gather`, `pause` | which runs begin: of a key in their order, at a pace, debounced or in batches, or not now |
 //! | `also`, `ask` | what a run's write changes besides |
 //! | `mail`, `mailbox`, `mailed` | messages to runs, where they wait for them, who is told |
 //! | `child` | runs that runs start |
@@ -35,6 +35,7 @@ mod ends;
 mod failure;
 mod fault;
 mod fresh;
+mod gather;
 mod journal;
 mod line;
 mod lock;
@@ -45,9 +46,11 @@ mod names;
 mod node;
 mod operate;
 mod options;
+mod pause;
 mod period;
 mod progress;
 mod queue;
+mod rate;
 mod read;
 mod readers;
 mod row;
@@ -66,7 +69,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bowline_model::{BoxFuture, Clock, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
+use bowline_model::{
+    BoxFuture, Clock, CredentialStore, Entry, Event, EventId, Payload, Run, RunId, WorkflowName,
+};
 use jiff::Timestamp;
 
 #[doc(hidden)]
@@ -75,8 +80,8 @@ pub use lock::{LockHolder, lock_holder};
 pub use options::{SqliteOptions, Synchronous};
 
 use crate::{
-    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, StateEntry, StateFilter, Store, StoreError, StoreErrorKind, Written,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,
+    Post, Posted, RunFilter, RunWrite, StateEntry, StateFilter, Store, StoreError, StoreErrorKind, Written,
 };
 use checkpoint::{Checkpointer, Checkpoints, WalSize};
 use disk::Disk;
@@ -282,7 +287,7 @@ impl SqliteStore {
             self.read(move |at| read::histories(at, &others)).await?.into_iter()
         };
         let merged = fresh.into_iter().filter_map(|fresh| match fresh {
-            Some(event) => Some(Ok(History { event, journal: vec![], mail: vec![] })),
+            Some(event) => Some(Ok(History { event, journal: vec![], mail: vec![], batch: vec![] })),
             None => others.next(),
         });
         Ok(merged.collect())
@@ -306,7 +311,8 @@ impl SqliteStore {
             disk.check()?;
         }
         let (period, period_bytes_max) = (self.options.period, self.options.period_bytes_max);
-        let accept = accept::Accept { batch, now: self.clock.now(), period, period_bytes_max };
+        let now = self.clock.now();
+        let accept = accept::Accept { batch, now, period, period_bytes_max, ended: vec![] };
         self.queue.submit(accept, WhenFull::Refuse).await
     }
 
@@ -487,6 +493,18 @@ impl Store for SqliteStore {
 
     fn output(&self, run: RunId) -> Answer<'_, Option<Payload>> {
         Box::pin(self.read(move |at| read::output(at, run)))
+    }
+
+    fn pause(&self, pause: Paused) -> Answer<'_, bool> {
+        Box::pin(self.queue.submit(pause::Pause(pause), WhenFull::Wait))
+    }
+
+    fn resume(&self, workflow: WorkflowName) -> Answer<'_, bool> {
+        Box::pin(self.queue.submit(pause::Resume(workflow), WhenFull::Wait))
+    }
+
+    fn paused(&self) -> Answer<'_, Vec<Paused>> {
+        Box::pin(self.read(pause::all))
     }
 
     fn counts(&self, now: Timestamp) -> Answer<'_, Counts> {

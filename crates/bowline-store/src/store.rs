@@ -32,14 +32,19 @@ pub trait Store: Send + Sync + 'static {
     /// Answers per event, in order, then per replay. An event whose pair of source and dedupe key is known starts
     /// nothing; a replay always starts its run.
     ///
+    /// Runs begin by the rules of [`NewRun::flow`](bowline_model::NewRun::flow), in this very transaction: a run that is
+    /// debounced replaces the one that waited, which ends cancelled; an event joins an open batch, whose run is its run; of
+    /// a unique key that has an open run, the new one ends cancelled as it comes. Their summaries say why.
+    ///
     /// # Errors
     /// `NotFound` if a replayed event is not there.
     /// `Full` (earlier than for other writes, by the disk watermark), `Busy`, `Unavailable`; `Conflict` if the cursor
     /// is not at the expected value; `Limit` if a dedupe key is too long.
     fn accept(&self, batch: Batch) -> Answer<'_, Vec<Accepted>>;
 
-    /// Takes runs that can go on: queued, or waiting and due. Of runs that share a key at most one is open and not held
-    /// back: the next one is claimable when it has ended. Higher priority first, then older first. Each becomes
+    /// Takes runs that can go on: queued, or waiting and due. Of runs that share a key only as many are let go as their
+    /// [`Line`](bowline_model::Line)s allow, in their order; of those that begin, as many as their
+    /// [`Rate`](bowline_model::Rate) does; of a [paused](Self::pause) workflow none. Higher priority first, then older first. Each becomes
     /// [`Running`](RunState::Running) with its epoch raised by one, and its `unsure_since` set where it was `None`.
     /// Among suspects (`crashes_min` above 0) those with fewer crashes alone go first.
     fn claim(&self, claim: Claim) -> Answer<'_, Vec<Run>>;
@@ -67,7 +72,8 @@ pub trait Store: Send + Sync + 'static {
     /// An operator's write to a run that nobody drives.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` if the run is not in the expected state with the expected journal length.
+    /// `NotFound`; `Conflict` if the run is not in the expected state with the expected journal length, or would be open
+    /// beside another one of its unique key.
     fn operate(&self, operation: Operation) -> Answer<'_, ()>;
 
     /// Puts a message into a run's mailbox. A run that waits can be claimed at once: in the same commit. A dead letter
@@ -121,6 +127,19 @@ pub trait Store: Send + Sync + 'static {
     /// What a run yielded, without its journal: the value of its last [`Completed`](bowline_model::EntryKind::Completed)
     /// entry. `None` unless the run is completed.
     fn output(&self, run: RunId) -> Answer<'_, Option<Payload>>;
+
+    /// Claims no run of that workflow any more, until it is resumed: not those that have not begun, not those that wait and
+    /// become due. Those that are running go on. Everything is accepted as before. Says whether it was not paused yet.
+    ///
+    /// # Durability
+    /// A pause holds over restarts.
+    fn pause(&self, pause: Paused) -> Answer<'_, bool>;
+
+    /// Lets a paused workflow go on. Says whether it was paused.
+    fn resume(&self, workflow: WorkflowName) -> Answer<'_, bool>;
+
+    /// The paused workflows, the longest paused first.
+    fn paused(&self) -> Answer<'_, Vec<Paused>>;
 
     /// How many runs are in each state, and how old the oldest claimable one is.
     fn counts(&self, now: Timestamp) -> Answer<'_, Counts>;
@@ -222,6 +241,8 @@ pub struct History {
     pub journal: Vec<Entry>,
     /// Messages that no entry has delivered yet, by id.
     pub mail: Vec<Message>,
+    /// The events that it has taken together, in the order in which they came; empty for a run of one event.
+    pub batch: Vec<Event>,
 }
 
 /// Progress of a run.
@@ -338,6 +359,17 @@ pub struct RunFilter {
 pub const RUNS_PAGE_DEFAULT: usize = 50;
 /// The largest page of runs.
 pub const RUNS_PAGE_MAX: usize = 1000;
+
+/// A workflow of which no run is claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// Which one.
+    pub workflow: WorkflowName,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who paused it, and why, in a line.
+    pub why: Option<String>,
+}
 
 /// How many runs are where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

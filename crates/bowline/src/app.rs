@@ -268,8 +268,7 @@ impl<S: Send + Sync + 'static> App<S> {
 
     /// The rules by which the workflows' runs begin.
     pub(crate) fn flow_rules(&self) -> FlowRules {
-        let workflows = self.declared_workflows().into_iter();
-        workflows.filter_map(|(name, workflow)| Some((name, workflow.flow_rule()?))).collect()
+        self.declared_workflows().into_iter().map(|(name, workflow)| (name, workflow.flow_rule())).collect()
     }
 
     fn every_declared(&self) -> impl Iterator<Item = &Declared<S>> {
@@ -284,8 +283,8 @@ impl<S: Send + Sync + 'static> App<S> {
     /// Flow control that does not go together, with itself or with a schedule.
     fn tell_flow_problems(&self, variables: &Variables) {
         for (name, workflow) in self.declared_workflows() {
-            for problem in workflow.problems() {
-                variables.problem(format!("workflow {name}"), problem.clone());
+            if !workflow.problems().is_empty() {
+                variables.problem(format!("workflow {name}"), workflow.problems().join("; it "));
             }
         }
         for schedule in self.schedules.iter().filter(|schedule| schedule.workflow().orders_runs()) {

@@ -21,6 +21,7 @@ pub mod control;
 pub mod error;
 mod export;
 mod operate;
+mod pause;
 pub mod render;
 pub mod send;
 mod tell;
@@ -106,6 +107,8 @@ pub async fn run(context: CliContext, args: Args) -> ExitCode {
         Command::Export(args) => export::export(&context, &args).await,
         Command::Discard(args) => operate::discard(&context, &args).await,
         Command::Cancel(args) => operate::cancel(&context, &args).await,
+        Command::Pause(args) => pause::pause(&context, args).await,
+        Command::Resume(args) => pause::resume(&context, args).await,
         Command::Settle(args) => tell::settle(&context, args).await,
         Command::Signal(args) => tell::signal(&context, &args).await,
         Command::Approvals(args) => tell::approvals(&context, &args).await,

@@ -1,6 +1,6 @@
 //! A workflow as an app declares it: a name and a method.
 
-use std::{any::TypeId, fmt, marker::PhantomData, sync::Arc};
+use std::{any::TypeId, fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use bowline_engine::{Asynchronous, Context, Fallible, Input, Output, Startable};
 use bowline_model::{FlowRule, OnDead, WorkflowName};
@@ -155,6 +155,66 @@ impl<S, I: Input, O> Workflow<S, I, O> {
         self.ruled(|rules| rules.on_dead(on_dead))
     }
 
+    /// While a run of that key is open, another event with it starts nothing that runs: it leaves a cancelled run that
+    /// names the open one. A completed or cancelled run holds nobody back, and neither does a dead letter: else a failure
+    /// would swallow what comes after it. But while another run is open, a dead letter of its key is not retried.
+    ///
+    /// # Durability
+    /// Decided in the transaction that accepts the event.
+    pub fn unique<K: ToString>(self, key: impl Fn(&I) -> K + Send + Sync + 'static) -> Self {
+        self.ruled(|rules| rules.unique(Arc::new(move |input| key(input).to_string())))
+    }
+
+    /// At most so many runs begin in any such time, spread over it: `.rate(60, minutes(1))` begins one a second. The
+    /// others wait on disk, higher priority and then the older first. A run that has begun is free: its retries, waits and
+    /// resumptions wait for nothing, and an operator's retry neither.
+    ///
+    /// # Durability
+    /// The pace is kept in the store: a restart neither forgets it nor makes up for what was missed.
+    pub fn rate(self, runs: u32, per: Duration) -> Self {
+        self.ruled(|rules| rules.rate(runs, per, None))
+    }
+
+    /// As [`rate`](Self::rate), for the runs of each key by themselves.
+    pub fn rate_by<K: ToString>(
+        self,
+        runs: u32,
+        per: Duration,
+        key: impl Fn(&I) -> K + Send + Sync + 'static,
+    ) -> Self {
+        self.ruled(|rules| rules.rate(runs, per, Some(Arc::new(move |input| key(input).to_string()))))
+    }
+
+    /// A run begins when no event of its key came for the `quiet` time. An event that comes earlier replaces the run that
+    /// waits, which ends cancelled with a word on what replaced it: the last event's input counts. A run that has begun is
+    /// never replaced.
+    ///
+    /// # Durability
+    /// Decided in the transaction that accepts the event: the old run's end and the new run are on disk together.
+    pub fn debounce<K: ToString>(
+        self,
+        quiet: Duration,
+        key: impl Fn(&I) -> K + Send + Sync + 'static,
+    ) -> Self {
+        self.ruled(|rules| rules.debounce(quiet, Arc::new(move |input| key(input).to_string())))
+    }
+
+    /// A debounced run begins so long after the first event that it stands for, however many come.
+    pub fn at_most(self, wait: Duration) -> Self {
+        self.ruled(|rules| rules.at_most(wait))
+    }
+
+    /// Among runs that could be claimed, those of a higher priority go first; 0 is usual. Runs of one key keep their
+    /// order.
+    pub fn priority(self, priority: i16) -> Self {
+        self.priority_by(move |_| priority)
+    }
+
+    /// As [`priority`](Self::priority), by the input.
+    pub fn priority_by(self, priority: impl Fn(&I) -> i16 + Send + Sync + 'static) -> Self {
+        self.ruled(|rules| rules.priority(Arc::new(priority)))
+    }
+
     fn ruled(mut self, rule: impl FnOnce(&mut Rules<I>)) -> Self {
         rule(&mut self.rules);
         let problems = self.rules.problems();
@@ -171,6 +231,35 @@ impl<S, I, O> Startable for Workflow<S, I, O> {
 
     fn workflow_name(&self) -> &WorkflowName {
         &self.declared.name
+    }
+}
+
+impl<S, I: Input, O> Workflow<S, Vec<I>, O> {
+    /// Takes several events together: a run begins when there are `events_max`, or `wait` after the first, and gets the
+    /// inputs of all, in the order in which they came. Each event is stored and recognised by itself, and shows the run
+    /// that took it. With a [`key`](Self::key), each key has a batch of its own. Events of together 16 MiB go at once.
+    ///
+    /// Say it first: what is said after it is about one event. An event whose input does not fit is in no batch: it is a
+    /// dead letter by itself. Priority and pace are those of the first event.
+    ///
+    /// ```
+    /// use bowline::prelude::*;
+    ///
+    /// struct Ledger;
+    /// impl Ledger {
+    ///     async fn book(self: Arc<Self>, cx: Context, amounts: Vec<u64>) -> Result<u64> {
+    ///         cx.step("book", async move || Ok(amounts.iter().sum())).await
+    ///     }
+    /// }
+    ///
+    /// let book = workflow("book", Ledger::book).batch(100, minutes(5));
+    /// ```
+    ///
+    /// # Durability
+    /// Which run takes an event is decided in the transaction that accepts it. The batch survives any crash.
+    pub fn batch(self, events_max: u32, wait: Duration) -> Workflow<S, I, O> {
+        let rules = Rules::batch(&self.rules, events_max, wait);
+        Workflow { declared: self.declared, rules, types: PhantomData }.ruled(|_| {})
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline_model::{Run, RunId, RunState, approval::WrongValue};
+use bowline_model::{Run, RunId, RunState, WorkflowName, approval::WrongValue};
 use bowline_store::{StoreError, StoreErrorKind};
 
 /// When to send a message again to a run that has too many unread.
@@ -79,6 +79,16 @@ impl Error {
             kind: ErrorKind::NotFound,
             message: format!("there is no run {run}"),
             hint: Some("`runs` lists them; ended runs leave the store after their retention".to_owned()),
+            retry_after: None,
+            wrong: vec![],
+        }
+    }
+
+    pub(super) fn no_such_workflow(workflow: &WorkflowName, known: &[&str]) -> Self {
+        Self {
+            kind: ErrorKind::NotFound,
+            message: format!("this app has no workflow {workflow}"),
+            hint: Some(format!("it has {}", known.join(", "))),
             retry_after: None,
             wrong: vec![],
         }

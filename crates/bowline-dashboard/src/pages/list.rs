@@ -25,6 +25,7 @@ use crate::{
     admin::{Asked, Desk, Refusal, request::RunsQuery},
     alerts::ApiAlert,
     approvals::ApprovalList,
+    commands::PausedWorkflow,
     triggers::TriggerList,
     view::{RunList, RunRow},
     wording::{age, clean, cut, number, span_between},
@@ -73,7 +74,8 @@ pub(super) async fn page(
     let mut runs = desk.store.runs(filter).await?;
     let more = runs.len() > PAGE_RUNS;
     runs.truncate(PAGE_RUNS);
-    let list = RunList::of(&runs, if more { PAGE_RUNS } else { usize::MAX });
+    let paused = PausedWorkflow::all(&*desk.store).await?;
+    let list = RunList::of(&runs, if more { PAGE_RUNS } else { usize::MAX }).with_paused(paused);
     let alerts = desk.connections.alerts();
     let triggers = TriggerList::of(&desk.triggers);
     let page = ListPage::of(links, &place, &states, &counts, &list, now);
@@ -106,6 +108,7 @@ struct ListPage {
     /// Triggers that need a person, and how many more there are.
     triggers: Vec<TriggerNotice>,
     more_triggers: usize,
+    paused: Vec<PausedLine>,
     /// All runs, then each state: numbers that lead to their runs.
     tiles: Vec<Tile>,
     /// What the filter's form keeps, and begins with.
@@ -122,6 +125,25 @@ struct ListPage {
     empty: bool,
     newest: Option<String>,
     older: Option<String>,
+}
+
+/// A workflow that is paused, above the runs.
+struct PausedLine {
+    workflow: String,
+    why: Option<String>,
+    since: Stamp,
+    age: String,
+}
+
+impl PausedLine {
+    fn of(paused: &PausedWorkflow, now: Timestamp) -> Self {
+        Self {
+            workflow: cut(&clean(paused.workflow.as_str()), NAME_CHARS_MAX),
+            why: paused.why.as_deref().map(|why| cut(&clean(why), SUMMARY_CHARS_MAX)),
+            since: Stamp::second(paused.since),
+            age: age(paused.since, now),
+        }
+    }
 }
 
 struct Tile {
@@ -182,6 +204,7 @@ impl ListPage {
             more_approvals: false,
             triggers: vec![],
             more_triggers: 0,
+            paused: list.paused.iter().map(|paused| PausedLine::of(paused, now)).collect(),
         }
     }
 

@@ -5,10 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
+use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId, WorkflowName};
 use bowline_store::{
-    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, StateEntry, StateFilter, Store, StoreError, StoreErrorKind, Written,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,
+    Post, Posted, RunFilter, RunWrite, StateEntry, StateFilter, Store, StoreError, StoreErrorKind, Written,
 };
 use jiff::Timestamp;
 
@@ -72,6 +72,18 @@ impl Store for NoRoom {
 
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.store.mailboxes(filter)
+    }
+
+    fn pause(&self, pause: Paused) -> Answer<'_, bool> {
+        self.store.pause(pause)
+    }
+
+    fn resume(&self, workflow: WorkflowName) -> Answer<'_, bool> {
+        self.store.resume(workflow)
+    }
+
+    fn paused(&self) -> Answer<'_, Vec<Paused>> {
+        self.store.paused()
     }
 
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {

@@ -9,7 +9,7 @@ use bowline_store::NewStart;
 use super::{End, Machine, Next, recovery::left_over};
 use crate::{
     board::{BoardState, PAYLOAD_BYTES_MAX, Stop, Unwritten},
-    child::started,
+    child::{CONTINUES, started},
     key::idempotency_key,
     leaf::Leaf,
 };
@@ -111,7 +111,7 @@ impl Machine {
         let mut state = board.lock();
         state.unwritten = unwritten;
         let identity = idempotency_key(board.run.key_seed, &EntryKey::run(), "continue", 0);
-        let event = started(&board, &board.run.workflow, "continue", identity, input.clone());
+        let event = started(&board, &board.run.workflow, CONTINUES, identity, input.clone());
         board.append(&mut state, EntryKind::Continued, EntryKey::run(), EntryMeta::default(), Some(input));
         let start = NewStart { event, tells: None, earlier: None, continues: true };
         state.unwritten.also.starts.push(start);

@@ -14,12 +14,12 @@ use bowline_dashboard::commands::{Commands, Operator, Outcome};
 use bowline_engine::{CancelAtRest, CancelledFamily, Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
     BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun,
-    Payload, Run, RunId, RunState,
+    Payload, Run, RunId, RunState, WorkflowName,
 };
 use bowline_store::{
-    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, StoreErrorKind,
-    Written, sqlite::SqliteOptions,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,
+    Post, Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError,
+    StoreErrorKind, Written, sqlite::SqliteOptions,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -236,6 +236,18 @@ impl Store for Watched {
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.inner.mailboxes(filter)
     }
+    fn pause(&self, pause: Paused) -> Answer<'_, bool> {
+        self.told(self.inner.pause(pause))
+    }
+
+    fn resume(&self, workflow: WorkflowName) -> Answer<'_, bool> {
+        self.told(self.inner.resume(workflow))
+    }
+
+    fn paused(&self) -> Answer<'_, Vec<Paused>> {
+        self.inner.paused()
+    }
+
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {
         self.due_asked.fetch_add(1, Ordering::SeqCst);
         if self.due_unknown.load(Ordering::SeqCst) {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId};
+use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId, WorkflowName};
 use bowline_store::{
-    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Written,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,
+    Post, Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Written,
 };
 use jiff::Timestamp;
 use tokio::{sync::Semaphore, time::timeout};
@@ -115,6 +115,18 @@ impl Store for Gated {
 
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.inner.mailboxes(filter)
+    }
+
+    fn pause(&self, pause: Paused) -> Answer<'_, bool> {
+        self.inner.pause(pause)
+    }
+
+    fn resume(&self, workflow: WorkflowName) -> Answer<'_, bool> {
+        self.inner.resume(workflow)
+    }
+
+    fn paused(&self) -> Answer<'_, Vec<Paused>> {
+        self.inner.paused()
     }
 
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {

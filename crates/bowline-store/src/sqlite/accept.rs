@@ -1,13 +1,14 @@
 //! Accepting events with their runs.
 
-use bowline_model::{EventId, NewEvent, NewRun, RunId, RunState, event::DEDUPE_KEY_BYTES_MAX};
+use bowline_model::{EventId, Gather, NewEvent, NewRun, RunId, RunState, event::DEDUPE_KEY_BYTES_MAX};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::{Fault, refused},
-    journal, line, period,
+    gather, journal, line, period,
     queue::{News, Write},
+    rate,
     row::{BLOB_BYTES_MAX, nanos, time},
     transaction::Tx,
 };
@@ -22,6 +23,8 @@ pub(super) struct Accept {
     pub(super) now: Timestamp,
     pub(super) period: std::time::Duration,
     pub(super) period_bytes_max: u64,
+    /// Runs that it ended: replaced by later ones.
+    pub(super) ended: Vec<RunId>,
 }
 
 impl Write for Accept {
@@ -30,15 +33,16 @@ impl Write for Accept {
     fn apply(&mut self, tx: &mut Tx<'_>) -> Result<Vec<Accepted>, Fault> {
         self.check(tx)?;
         begin_period_if_due(tx, self.now, self.period, self.period_bytes_max)?;
+        self.ended.clear();
         if let Some(cursor) = &self.batch.cursor {
             move_cursor(tx, cursor)?;
         }
         let mut answers = Vec::with_capacity(self.batch.events.len() + self.batch.replays.len());
         for event in &self.batch.events {
-            answers.push(accept_one(tx, event)?);
+            answers.push(accept_one(tx, event, &mut self.ended)?);
         }
         for (event, run) in &self.batch.replays {
-            answers.push(replay_one(tx, *event, run, self.now)?);
+            answers.push(replay_one(tx, *event, run, self.now, &mut self.ended)?);
         }
         Ok(answers)
     }
@@ -56,6 +60,10 @@ impl Write for Accept {
                 Accepted::New { event: id, runs } => news.fresh.add(*id, event, runs),
                 Accepted::Duplicate { .. } => {}
             }
+        }
+        for run in self.ended.drain(..) {
+            news.fresh.remove(run);
+            news.ended.push(run);
         }
     }
 }
@@ -136,14 +144,12 @@ fn move_cursor(tx: &mut Tx<'_>, cursor: &CursorMove) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn accept_one(tx: &mut Tx<'_>, event: &NewEvent) -> Result<Accepted, Fault> {
+fn accept_one(tx: &mut Tx<'_>, event: &NewEvent, ended: &mut Vec<RunId>) -> Result<Accepted, Fault> {
     let source = tx.names.intern(tx.conn, &event.source)?;
     if let Some(known) = known_event(tx, source, event)? {
         return Ok(known);
     }
-    let (id, runs) = insert_all(tx, source, event)?;
-    let run_count = i64::try_from(runs.len()).expect("a count of runs fits 64 bits");
-    let run_first = tx.ledger.run_last - run_count + 1;
+    let (id, runs, (run_first, run_count)) = insert_all(tx, source, event, ended)?;
     tx.conn
         .prepare_cached(
             "INSERT INTO dedupe (source, key, event, run_first, run_count, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -162,23 +168,38 @@ pub(super) fn start_one(
     now: Timestamp,
 ) -> Result<RunId, Fault> {
     begin_period_if_due(tx, now, tx.options.period, tx.options.period_bytes_max)?;
-    let (_, runs) = insert_all(tx, source, event)?;
+    // It gathers with no other: there is nobody to tell.
+    let (_, runs, _) = insert_all(tx, source, event, &mut vec![])?;
     Ok(*runs.first().expect("a start has one run"))
 }
 
-/// A new event with its runs.
-fn insert_all(tx: &mut Tx<'_>, source: i64, event: &NewEvent) -> Result<(EventId, Vec<RunId>), Fault> {
+/// A new event with its runs: all of them, and the first and the number of those that are new.
+fn insert_all(
+    tx: &mut Tx<'_>,
+    source: i64,
+    event: &NewEvent,
+    ended: &mut Vec<RunId>,
+) -> Result<(EventId, Vec<RunId>, (i64, i64)), Fault> {
     tx.ledger.event_last += 1;
     let id = tx.ledger.event_last;
     let run_first = tx.ledger.run_last + 1;
-    let run_count = i64::try_from(event.runs.len()).expect("a count of runs fits 64 bits");
+    let batches = gather::open_batches(tx, event)?;
+    let new = batches.iter().filter(|batch| batch.is_none()).count();
+    let run_count = i64::try_from(new).expect("a count of runs fits 64 bits");
     insert_event(tx, id, source, event, (run_first, run_count))?;
     let mut runs = Vec::with_capacity(event.runs.len());
-    for run in &event.runs {
-        runs.push(insert_run(tx, EventId(id), run, event.received_at)?);
+    let bytes = event.body.len();
+    for (run, batch) in event.runs.iter().zip(batches) {
+        runs.push(match batch {
+            Some(batch) => {
+                gather::join(tx, batch, EventId(id), bytes, event.received_at)?;
+                batch
+            }
+            None => insert_run(tx, EventId(id), run, bytes, event.received_at, ended)?,
+        });
     }
     tx.ledger.accepted_at = tx.ledger.accepted_at.max(event.received_at);
-    Ok((EventId(id), runs))
+    Ok((EventId(id), runs, (run_first, run_count)))
 }
 
 fn known_event(tx: &mut Tx<'_>, source: i64, event: &NewEvent) -> Result<Option<Accepted>, Fault> {
@@ -189,9 +210,14 @@ fn known_event(tx: &mut Tx<'_>, source: i64, event: &NewEvent) -> Result<Option<
         )?
         .query_row((source, &event.dedupe_key), |row| row.try_into())
         .optional()?;
-    Ok(known.filter(|(.., until)| time(*until) > event.received_at).map(|(id, first, count, _)| {
-        Accepted::Duplicate { event: EventId(id), runs: (first..first + count).map(RunId).collect() }
-    }))
+    let Some((id, first, count, _)) = known.filter(|(.., until)| time(*until) > event.received_at) else {
+        return Ok(None);
+    };
+    let mut runs: Vec<RunId> = (first..first + count).map(RunId).collect();
+    let own = runs.len();
+    runs.extend(gather::taken_by(tx, id)?.into_iter().filter(|run| !(first..first + count).contains(&run.0)));
+    runs[own..].sort_unstable();
+    Ok(Some(Accepted::Duplicate { event: EventId(id), runs }))
 }
 
 fn insert_event(
@@ -225,27 +251,84 @@ fn insert_event(
     Ok(())
 }
 
-fn replay_one(tx: &mut Tx<'_>, event: EventId, run: &NewRun, now: Timestamp) -> Result<Accepted, Fault> {
-    let id = insert_run(tx, event, run, now)?;
+fn replay_one(
+    tx: &mut Tx<'_>,
+    event: EventId,
+    run: &NewRun,
+    now: Timestamp,
+    ended: &mut Vec<RunId>,
+) -> Result<Accepted, Fault> {
+    let id = insert_run(tx, event, run, 0, now, ended)?;
+    gather::take_again(tx, id, run.replay_of)?;
     tx.conn.prepare_cached("INSERT INTO late (event, run) VALUES (?1, ?2)")?.execute((event.0, id.0))?;
     tx.ledger.accepted_at = tx.ledger.accepted_at.max(now);
     Ok(Accepted::New { event, runs: vec![id] })
 }
 
-fn insert_run(tx: &mut Tx<'_>, event: EventId, run: &NewRun, now: Timestamp) -> Result<RunId, Fault> {
-    let workflow = tx.names.intern(tx.conn, run.workflow.as_str())?;
-    let build = tx.names.intern(tx.conn, run.build.as_str())?;
+/// Puts a run on disk, by the rules that it brings. `bytes` are its event's; runs that it replaced are added to `ended`.
+fn insert_run(
+    tx: &mut Tx<'_>,
+    event: EventId,
+    run: &NewRun,
+    bytes: usize,
+    now: Timestamp,
+    ended: &mut Vec<RunId>,
+) -> Result<RunId, Fault> {
+    // A run does not stand in the way of one that it starts itself: it may wait for it, or go on as it.
+    let open =
+        gather::open_of_unique(tx, run.flow.unique.as_deref())?.filter(|open| Some(*open) != run.parent);
+    let (begun, replaced) = match open {
+        Some(_) => Default::default(),
+        None => gather::begin(tx, event, run, bytes, now)?,
+    };
+    ended.extend(replaced);
     tx.ledger.run_last += 1;
     let id = RunId(tx.ledger.run_last);
+    let key = run.key.as_deref();
+    let is_held = open.is_some()
+        || line::is_held(tx, key, id.0, run.flow.line)? && !line::is_of_parent(tx, key, run.parent)?;
+    let ready = match (is_held, begun.due, &run.flow.rate) {
+        (true, _, _) => None,
+        (false, Some(_), _) => Some(0),
+        (false, None, None) => Some(1),
+        (false, None, Some(_)) => Some(2),
+    };
+    insert_row(tx, id, event, run, &begun, ready, now)?;
+    if ready == Some(2) {
+        rate::let_go(tx, id.0, now)?;
+    }
+    match (&run.flow.gather, open) {
+        (_, Some(open)) => {
+            let note = format!("unique: run {open} is open");
+            gather::cancel(tx, id, &note, &run.build, now)?;
+        }
+        (Some(Gather::Batch { .. }), None) => gather::note_taken(tx, id, event)?,
+        (Some(Gather::Debounce { .. }) | None, None) => {}
+    }
+    Ok(id)
+}
+
+fn insert_row(
+    tx: &mut Tx<'_>,
+    id: RunId,
+    event: EventId,
+    run: &NewRun,
+    begun: &gather::Begun,
+    ready: Option<i64>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let workflow = tx.names.intern(tx.conn, run.workflow.as_str())?;
+    let build = tx.names.intern(tx.conn, run.build.as_str())?;
     let home = tx.periods.current().no;
-    let line = run.flow.line;
-    let is_held = line::is_held(tx, run.key.as_deref(), id.0, line)?;
+    let flow = &run.flow;
     tx.conn
         .prepare_cached(
             "INSERT INTO run (id, event, workflow, key, priority, parent, replay_of, build, key_seed, created_at, \
              state, due, epoch, crashes, crashes_alone, journal_len, changed_at, ready, home, \
-             together_max, dead_blocks) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, 0, 0, 0, ?14, ?10, ?12, ?13, ?15, ?16)",
+             together_max, dead_blocks, unique_key, rate, rate_every, gather, gather_until, gather_left, \
+             gather_bytes) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, 0, 0, 0, ?14, ?10, ?12, ?13, ?15, ?16, ?17, \
+             ?18, ?19, ?20, ?21, ?22, ?23)",
         )?
         .execute(params![
             id.0,
@@ -258,16 +341,23 @@ fn insert_run(tx: &mut Tx<'_>, event: EventId, run: &NewRun, now: Timestamp) -> 
             build,
             run.key_seed.0.to_be_bytes(),
             nanos(now),
-            run.due.map(nanos),
-            (!is_held).then_some(i64::from(run.due.is_none())),
+            begun.due.map(nanos),
+            ready,
             home,
             journal::len(&run.journal),
-            line.together_max.max(1),
-            line::dead_blocks(line),
+            flow.line.together_max.max(1),
+            line::dead_blocks(flow.line),
+            flow.unique,
+            flow.rate.as_ref().map(|rate| &rate.bucket),
+            flow.rate.as_ref().map(rate::every),
+            begun.gather,
+            begun.until,
+            begun.left,
+            begun.bytes,
         ])?;
     journal::append(tx, id, home, &run.journal)?;
     tx.ledger.count(RunState::Queued, 1);
-    Ok(id)
+    Ok(())
 }
 
 fn event_bytes(event: &NewEvent) -> usize {

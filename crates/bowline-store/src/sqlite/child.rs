@@ -78,6 +78,11 @@ pub(super) fn start(
     }
     let run = accept::start_one(tx, source, &start.event, now)?;
     note(tx, parent, source, &start.event.dedupe_key, run, start.tells.as_deref())?;
+    let is_unique = start.event.runs.iter().any(|run| run.flow.unique.is_some());
+    // One that may not run beside another was cancelled as it came.
+    if is_unique && let Some(past) = ended(tx, run)? {
+        tell(tx, run, past.state, past.home, now)?;
+    }
     if start.continues {
         tx.conn
             .prepare_cached("UPDATE child SET run = ?2 WHERE run = ?1 AND mailbox IS NOT NULL")?

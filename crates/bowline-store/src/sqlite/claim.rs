@@ -11,7 +11,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     fault::Fault,
+    gather, pause,
     queue::{Job, Unattended, Write},
+    rate,
     row::{self, RUN_COLUMNS, nanos},
     transaction::Tx,
 };
@@ -38,6 +40,9 @@ const NEXT_WORKFLOW: &str = "SELECT workflow FROM run INDEXED BY run_ready WHERE
 /// Claimable runs that a crash has hit. Few: at most what ran at a crash.
 const SUSPECTS: &str = "SELECT priority, id, workflow, crashes_alone FROM run INDEXED BY run_suspect \
      WHERE ready = 1 AND crashes > 0 AND crashes >= ?1";
+
+/// What kept a run from beginning until now.
+const GATES: &str = "SELECT state, gather IS NOT NULL, rate, rate_every FROM run WHERE id = ?1";
 
 /// A run that could be claimed. Sorted as claims go: higher priority first, then older first; before all, among
 /// suspects, those that were alone at fewer crashes.
@@ -103,9 +108,18 @@ impl Write for GiveBack {
 fn promote(tx: &mut Tx<'_>, now: Timestamp) -> rusqlite::Result<()> {
     let is_any = tx.conn.prepare_cached(IS_ANY_DUE)?.exists([nanos(now)])?;
     if is_any {
-        tx.conn
-            .prepare_cached(&format!("UPDATE run SET ready = 1 WHERE id IN ({DUE})"))?
-            .execute((nanos(now), PROMOTED_MAX))?;
+        let waiting: Vec<(Option<String>, i64)> = tx
+            .conn
+            .prepare_cached(&format!(
+                "UPDATE run SET ready = iif(rate IS NULL, 1, 2) WHERE id IN ({DUE}) RETURNING rate, workflow"
+            ))?
+            .query_map((nanos(now), PROMOTED_MAX), |row| row.try_into())?
+            .collect::<Result<_, _>>()?;
+        for (bucket, workflow) in waiting {
+            if let Some(bucket) = bucket {
+                rate::wait(tx, &bucket, workflow, now)?;
+            }
+        }
     }
     Ok(())
 }
@@ -114,13 +128,13 @@ fn usual(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<Vec<Candidate>> {
     let quotas = quotas(tx, claim)?;
     let mut candidates = vec![];
     for (workflow, quota) in &quotas {
-        candidates.extend(next_of(tx, *workflow, (*quota).min(claim.total_max))?);
+        candidates.extend(next_of(tx, *workflow, (*quota).min(claim.total_max), claim.now)?);
     }
     if claim.others_max > 0 {
         let mut others = vec![];
         for workflow in claimable_workflows(tx)? {
             if !quotas.contains_key(&workflow) {
-                others.extend(next_of(tx, workflow, claim.others_max.min(claim.total_max))?);
+                others.extend(next_of(tx, workflow, claim.others_max.min(claim.total_max), claim.now)?);
             }
         }
         others.sort_unstable();
@@ -130,7 +144,7 @@ fn usual(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
-/// The quota of each named workflow that has ever had a run.
+/// The quota of each named workflow that has ever had a run; none of a paused one, named or not.
 fn quotas(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<HashMap<i64, usize>> {
     let mut quotas = HashMap::with_capacity(claim.workflows.len());
     for (name, quota) in &claim.workflows {
@@ -138,30 +152,47 @@ fn quotas(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<HashMap<i64, usize
             quotas.insert(workflow, *quota);
         }
     }
+    for workflow in pause::paused(tx.conn)? {
+        quotas.insert(workflow, 0);
+    }
     Ok(quotas)
 }
 
-fn next_of(tx: &Tx<'_>, workflow: i64, quota: usize) -> rusqlite::Result<Vec<Candidate>> {
+/// The next runs of a workflow, those among them that their bucket lets begin.
+fn next_of(tx: &Tx<'_>, workflow: i64, quota: usize, now: Timestamp) -> rusqlite::Result<Vec<Candidate>> {
     if quota == 0 {
         return Ok(vec![]);
     }
-    tx.conn
+    let candidate = |priority, id| Candidate { crashes_alone: 0, priority: Reverse(priority), id };
+    let mut found: Vec<Candidate> = tx
+        .conn
         .prepare_cached(NEXT_RUNS)?
         .query_map(params![workflow, i64::try_from(quota).unwrap_or(i64::MAX)], |row| {
-            Ok(Candidate { crashes_alone: 0, priority: Reverse(row.get(0)?), id: row.get(1)? })
+            Ok(candidate(row.get(0)?, row.get(1)?))
         })?
-        .collect()
+        .collect::<Result<_, _>>()?;
+    let paced = rate::next_of(tx, workflow, quota, now)?;
+    if !paced.is_empty() {
+        found.extend(paced.into_iter().map(|(priority, id)| candidate(priority, id)));
+        found.sort_unstable();
+        found.truncate(quota);
+    }
+    Ok(found)
 }
 
 /// Workflows with a claimable run: one step in the index for each, however many runs there are.
 fn claimable_workflows(tx: &Tx<'_>) -> rusqlite::Result<Vec<i64>> {
-    let mut next = tx.conn.prepare_cached(NEXT_WORKFLOW)?;
     let mut workflows = vec![];
-    let mut last = i64::MIN;
-    while let Some(workflow) = next.query_row([last], |row| row.get(0)).optional()? {
-        workflows.push(workflow);
-        last = workflow;
+    for sql in [NEXT_WORKFLOW, rate::NEXT_WORKFLOW] {
+        let mut next = tx.conn.prepare_cached(sql)?;
+        let mut last = i64::MIN;
+        while let Some(workflow) = next.query_row([last], |row| row.get(0)).optional()? {
+            workflows.push(workflow);
+            last = workflow;
+        }
     }
+    workflows.sort_unstable();
+    workflows.dedup();
     Ok(workflows)
 }
 
@@ -188,8 +219,11 @@ fn suspects(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<Vec<Candidate>> 
 }
 
 fn take(tx: &mut Tx<'_>, id: i64, node: NodeId, now: Timestamp) -> Result<Run, Fault> {
-    let from: i64 =
-        tx.conn.prepare_cached("SELECT state FROM run WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+    let (from, gathers, rate, every): (i64, bool, Option<String>, Option<i64>) =
+        tx.conn.prepare_cached(GATES)?.query_row([id], |row| row.try_into())?;
+    if gathers || rate.is_some() {
+        gather::end_with_start(tx, id)?;
+    }
     let mut update = tx.conn.prepare_cached(&format!(
         "UPDATE run SET state = 1, ready = NULL, due = NULL, owner = ?2, epoch = epoch + 1, claimed_at = ?3, \
          unsure_since = coalesce(unsure_since, ?3), changed_at = ?3 WHERE id = ?1 RETURNING {RUN_COLUMNS}"
@@ -199,6 +233,9 @@ fn take(tx: &mut Tx<'_>, id: i64, node: NodeId, now: Timestamp) -> Result<Run, F
     let run = row::run(tx.conn, tx.names, row)?;
     drop(rows);
     drop(update);
+    if let (Some(bucket), Some(every)) = (rate, every) {
+        rate::begin(tx, &bucket, every, now)?;
+    }
     let from = RunState::from_code(from).unwrap_or(RunState::Queued);
     tx.moved(from, RunState::Running);
     Ok(run)
@@ -219,6 +256,9 @@ mod tests {
             (NEXT_RUNS, "SEARCH run USING COVERING INDEX run_ready (workflow=?)"),
             (NEXT_WORKFLOW, "SEARCH run USING COVERING INDEX run_ready (workflow>?)"),
             (SUSPECTS, "SEARCH run USING INDEX run_suspect (crashes>?)"),
+            (rate::OPEN_BUCKETS, "SEARCH rate USING COVERING INDEX rate_next (workflow=? AND next_at<?)"),
+            (rate::NEXT_RUNS, "SEARCH run USING INDEX run_rated (rate=?)"),
+            (rate::NEXT_WORKFLOW, "SEARCH rate USING COVERING INDEX rate_next (workflow>?)"),
         ];
         for (sql, plan) in plans {
             let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

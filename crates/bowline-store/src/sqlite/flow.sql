@@ -1,11 +1,12 @@
 -- Flow control. A run keeps the rules under which it was accepted.
 -- together_max, dead_blocks: how it goes among the runs of its key. unique_key: while it is open.
--- rate: the bucket it takes a start from, until it has begun. gather, gather_until, gather_left, gather_bytes: how later
+-- rate, rate_every: the bucket it takes a start from, one in so many nanoseconds, until it has begun. gather, gather_until, gather_left, gather_bytes: how later
 -- events find it, until it has begun: what they share, a debounced run's last time, what a batch has room for.
 ALTER TABLE run ADD COLUMN together_max INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE run ADD COLUMN dead_blocks INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN unique_key TEXT;
 ALTER TABLE run ADD COLUMN rate TEXT;
+ALTER TABLE run ADD COLUMN rate_every INTEGER;
 ALTER TABLE run ADD COLUMN gather TEXT;
 ALTER TABLE run ADD COLUMN gather_until INTEGER;
 ALTER TABLE run ADD COLUMN gather_left INTEGER;
@@ -28,7 +29,6 @@ CREATE INDEX run_rated ON run (rate, priority DESC, id) WHERE ready = 2;
 CREATE TABLE rate (
     bucket TEXT PRIMARY KEY,
     workflow INTEGER NOT NULL,
-    every INTEGER NOT NULL,
     next_at INTEGER NOT NULL,
     waits INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bowline_model::{Event, EventId, NewEvent, RunId};
+use bowline_model::{Event, EventId, NewEvent, RunFlow, RunId};
 use bytes::Bytes;
 
 use super::row::{nanos, time};
@@ -66,7 +66,7 @@ impl Kept {
         }
         // Later runs are not claimed now; those with a journal need a read for it.
         let at_once: Vec<RunId> = (event.runs.iter().zip(runs))
-            .filter(|(new, _)| new.due.is_none() && new.journal.is_empty())
+            .filter(|(new, _)| new.due.is_none() && new.journal.is_empty() && is_plain(&new.flow))
             .map(|(_, run)| *run)
             .collect();
         let event = Arc::new(as_stored(id, event));
@@ -87,6 +87,11 @@ impl Kept {
         self.bytes -= bytes;
         Some(event)
     }
+}
+
+/// Whether a run begins as it came: alone, and with its own event.
+fn is_plain(flow: &RunFlow) -> bool {
+    flow.gather.is_none() && flow.unique.is_none() && flow.rate.is_none()
 }
 
 /// The event as a read of the disk gives it back.

@@ -7,11 +7,11 @@
 //! Each run brings its own rule: it may go when fewer than `together_max` are let go and, if dead letters block it, none
 //! is older. Only the oldest that is held back is ever asked.
 
-use bowline_model::{Line, OnDead};
+use bowline_model::{Line, OnDead, RunId};
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 
-use super::{row::nanos, transaction::Tx};
+use super::{rate, transaction::Tx};
 
 /// Runs of that key that are let go, so many at most. Codes of states: 0 queued, 1 running, 2 waiting, 5 dead letter.
 const COUNT_FRONT: &str = "SELECT count(*) FROM (SELECT 1 FROM run INDEXED BY run_front WHERE key = ?1 AND \
@@ -39,6 +39,18 @@ pub(super) fn is_held(tx: &Tx<'_>, key: Option<&str>, run: i64, line: Line) -> r
     Ok(next(tx, key)?.is_some() || !may_go(tx, key, run, line.together_max, dead_blocks(line))?)
 }
 
+/// Whether a run starts another one of its own key. That one goes beside it: a parent that waits for its child would hold
+/// it back for ever.
+pub(super) fn is_of_parent(tx: &Tx<'_>, key: Option<&str>, parent: Option<RunId>) -> rusqlite::Result<bool> {
+    match (key, parent) {
+        (Some(key), Some(parent)) => tx
+            .conn
+            .prepare_cached("SELECT 1 FROM run WHERE id = ?1 AND key = ?2 AND state = 1")?
+            .exists((parent.0, key)),
+        (_, _) => Ok(false),
+    }
+}
+
 /// A run that was queued again waits for its turn, which may be now.
 pub(super) fn wait_in_line(tx: &Tx<'_>, key: Option<&str>, run: i64, now: Timestamp) -> rusqlite::Result<()> {
     if key.is_some() {
@@ -54,9 +66,7 @@ pub(super) fn pass_on(tx: &Tx<'_>, key: Option<&str>, now: Timestamp) -> rusqlit
         if !may_go(tx, key, run, together_max, dead_blocks)? {
             return Ok(());
         }
-        tx.conn
-            .prepare_cached("UPDATE run SET ready = (due IS NULL OR due <= ?2) WHERE id = ?1")?
-            .execute((run, nanos(now)))?;
+        rate::let_go(tx, run, now)?;
     }
     Ok(())
 }

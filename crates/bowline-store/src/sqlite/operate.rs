@@ -5,7 +5,7 @@ use bowline_model::{RunId, RunState};
 use super::{
     also,
     fault::{Fault, refused},
-    journal, line, mail,
+    gather, journal, line, mail,
     progress::{Standing, Step, ended, standing},
     queue::{News, Write},
     row::{RUN_COLUMNS, nanos},
@@ -20,6 +20,7 @@ impl Write for Operation {
         let is = match standing(tx, self.run)? {
             Some(is) => {
                 self.check(&is)?;
+                self.check_unique(tx, &is)?;
                 is
             }
             None => {
@@ -85,6 +86,21 @@ impl Operation {
             return Err(refused(StoreErrorKind::Conflict, message));
         }
         journal::check(self.run, &self.entries, is.journal_len)
+    }
+}
+
+impl Operation {
+    /// A dead letter that is opened again must not be open beside another one of its unique key.
+    fn check_unique(&self, tx: &Tx<'_>, is: &Standing) -> Result<(), Fault> {
+        if is.state.is_open() || !self.to.is_open() {
+            return Ok(());
+        }
+        let Some(open) = gather::open_beside(tx, self.run)? else { return Ok(()) };
+        let message = format!(
+            "run {} has the unique key of run {open}, which is open; wait for its end, or cancel one of them",
+            self.run
+        );
+        Err(refused(StoreErrorKind::Conflict, message))
     }
 }
 

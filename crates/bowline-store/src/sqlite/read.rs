@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params, types::Value};
 
 use super::{
     fault::{Fault, refused},
-    mail, period,
+    mail, pause, period,
     readers::Snapshot,
     row::{self, ENTRY_COLUMNS, EVENT_COLUMNS, RUN_COLUMNS, entry_ids, nanos, time},
     transaction::Ledger,
@@ -107,7 +107,20 @@ fn history(at: &mut Snapshot<'_>, run: RunId) -> Result<History, Fault> {
     let event = event(at, found.event)?.ok_or_else(|| missing(format!("event {}", found.event)))?;
     // Most claimed runs are new: no need to look for their journal.
     let journal = if found.journal_len > 0 { journal_in(at, run, home)? } else { vec![] };
-    Ok(History { event, journal, mail: mail::unread(at.conn, run)? })
+    // The run's own event is the first of its batch, if it has one.
+    let batch = batch_of(at, run)?;
+    Ok(History { event, journal, mail: mail::unread(at.conn, run)?, batch })
+}
+
+/// The events that a run has taken together, in the order in which they came.
+fn batch_of(at: &mut Snapshot<'_>, run: RunId) -> Result<Vec<Event>, Fault> {
+    let ids: Vec<i64> = at
+        .conn
+        .prepare_cached("SELECT event FROM batch WHERE run = ?1 ORDER BY event")?
+        .query_map([run.0], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let gone = |id| refused(StoreErrorKind::NotFound, format!("event {id} of run {run}'s batch is gone"));
+    ids.into_iter().map(|id| event(at, EventId(id))?.ok_or_else(|| gone(id))).collect()
 }
 
 /// [`Store::runs`](crate::Store::runs).
@@ -243,6 +256,13 @@ fn ids_of_event(at: &Snapshot<'_>, event: EventId) -> Result<Vec<RunId>, Fault> 
     for id in late.query_map([event.0], |row| row.get(0))? {
         ids.push(RunId(id?));
     }
+    let mut taken =
+        at.conn.prepare_cached("SELECT run FROM batch INDEXED BY batch_event WHERE event = ?1")?;
+    for id in taken.query_map([event.0], |row| row.get(0).map(RunId))? {
+        ids.push(id?);
+    }
+    ids.sort_unstable();
+    ids.dedup();
     Ok(ids)
 }
 
@@ -254,7 +274,11 @@ pub(super) fn next_due(at: &mut Snapshot<'_>, after: Timestamp) -> Result<Option
         .conn
         .prepare_cached("SELECT min(due) FROM run INDEXED BY run_due WHERE ready = 0 AND due > ?1")?
         .query_row([nanos(after)], |row| row.get(0))?;
-    Ok(due.map(time))
+    let begins: Option<i64> = at
+        .conn
+        .prepare_cached("SELECT min(next_at) FROM rate INDEXED BY rate_due WHERE waits = 1 AND next_at > ?1")?
+        .query_row([nanos(after)], |row| row.get(0))?;
+    Ok(due.into_iter().chain(begins).min().map(time))
 }
 
 /// [`Store::counts`](crate::Store::counts).
@@ -289,6 +313,7 @@ fn oldest_in_line(at: &Snapshot<'_>) -> Result<Option<i64>, Fault> {
     let mut next_workflow = at.conn.prepare_cached(NEXT_WORKFLOW)?;
     let mut since = at.conn.prepare_cached("SELECT coalesce(due, changed_at) FROM run WHERE id = ?1")?;
     let mut oldest: Option<i64> = None;
+    let paused = pause::paused(at.conn)?;
     let (mut workflow, mut priority) = (i64::MIN, i64::MIN);
     loop {
         let mut first: Option<(i64, i64, i64)> =
@@ -297,9 +322,14 @@ fn oldest_in_line(at: &Snapshot<'_>) -> Result<Option<i64>, Fault> {
             first = next_workflow.query_row([workflow], |row| row.try_into()).optional()?;
         }
         let Some(first) = first else { return Ok(oldest) };
+        (workflow, priority) = (first.0, first.1);
+        if paused.contains(&workflow) {
+            // Nobody claims it, and nobody should be alarmed.
+            priority = i64::MIN;
+            continue;
+        }
         let at: i64 = since.query_row([first.2], |row| row.get(0))?;
         oldest = Some(oldest.map_or(at, |oldest| oldest.min(at)));
-        (workflow, priority) = (first.0, first.1);
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     fault::Fault,
     period::{self, KEPT, Period},
     queue::Write,
+    rate,
     row::{RUN_COLUMNS, entry_ids, nanos},
     state,
     transaction::Tx,
@@ -33,13 +34,14 @@ impl Write for Tidy {
     fn apply(&mut self, tx: &mut Tx<'_>) -> Result<bool, Fault> {
         let is_more_dedupe = forget_events(tx, self.now)?;
         let is_more_state = state::tidy(tx.conn, self.now)?;
+        let is_more_rates = is_full_piece(rate::forget_idle(tx, self.now, PIECE_MAX)?);
         self.end_period_if_over(tx)?;
         let is_more_kept = clean_kept(tx, self.before)?;
         let is_more_past = match tx.periods.oldest_over() {
             Some((over, next)) if over.accepted_at < self.before => self.drop_piece(tx, &over, &next)?,
             Some(_) | None => false,
         };
-        Ok(is_more_dedupe || is_more_state || is_more_kept || is_more_past)
+        Ok(is_more_dedupe || is_more_state || is_more_rates || is_more_kept || is_more_past)
     }
 
     fn payload_bytes(&self) -> usize {
@@ -64,7 +66,7 @@ impl Tidy {
         if keep_open_runs(tx, over, next)? || keep_late_ended(tx, over, self.before)? {
             return Ok(true);
         }
-        if keep_replayed_events(tx, over, next)? {
+        if keep_replayed_events(tx, over, next)? || keep_batched_events(tx, over, next)? {
             return Ok(true);
         }
         drop_period(tx, over, next)?;
@@ -144,6 +146,37 @@ fn keep_replayed_events(tx: &mut Tx<'_>, over: &Period, next: &Period) -> Result
     Ok(!events.is_empty())
 }
 
+/// Events of a period that goes which are in the batch of a run that stays.
+fn keep_batched_events(tx: &mut Tx<'_>, over: &Period, next: &Period) -> Result<bool, Fault> {
+    let events: Vec<i64> = tx
+        .conn
+        .prepare_cached(&format!(
+            "SELECT DISTINCT batch.event FROM batch INDEXED BY batch_event \
+             JOIN event_{} AS event ON event.id = batch.event WHERE batch.event >= ?1 AND batch.event < ?2 \
+             AND (batch.run >= ?3 OR EXISTS (SELECT 1 FROM run WHERE run.id = batch.run) \
+             OR EXISTS (SELECT 1 FROM past_{KEPT} AS past WHERE past.id = batch.run)) LIMIT ?4",
+            over.no
+        ))?
+        .query_map((over.event_first, next.event_first, next.run_first, PIECE_MAX), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for event in &events {
+        keep_event(tx.conn, *event, over.no)?;
+    }
+    Ok(!events.is_empty())
+}
+
+/// Forgets the batches of runs of a period that is gone, but for those that it outlived.
+fn forget_batches(conn: &Connection, over: &Period, next: &Period) -> rusqlite::Result<()> {
+    conn.execute(
+        &format!(
+            "DELETE FROM batch WHERE run >= ?1 AND run < ?2 AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = batch.run) \
+             AND NOT EXISTS (SELECT 1 FROM past_{KEPT} AS past WHERE past.id = batch.run)"
+        ),
+        (over.run_first, next.run_first),
+    )?;
+    Ok(())
+}
+
 fn drop_period(tx: &mut Tx<'_>, over: &Period, next: &Period) -> Result<(), Fault> {
     let no = over.no;
     for state in [RunState::Completed, RunState::Cancelled] {
@@ -162,6 +195,7 @@ fn drop_period(tx: &mut Tx<'_>, over: &Period, next: &Period) -> Result<(), Faul
     tx.conn.execute_batch(&format!("DROP TABLE past_{no}; DROP TABLE entry_{no}; DROP TABLE event_{no};"))?;
     tx.conn.execute("DELETE FROM period WHERE no = ?1", [no])?;
     tx.periods.remove(no);
+    forget_batches(tx.conn, over, next)?;
     for (event, run) in replays {
         if !is_there(tx.conn, run)? {
             tx.conn.execute("DELETE FROM late WHERE event = ?1 AND run = ?2", (event, run))?;
@@ -189,11 +223,21 @@ fn clean_kept(tx: &mut Tx<'_>, before: Timestamp) -> Result<bool, Fault> {
             .execute((first, last))?;
         tx.conn.prepare_cached("DELETE FROM late WHERE event = ?1 AND run = ?2")?.execute((event, run.0))?;
         release_event(tx.conn, event)?;
+        release_batch(tx.conn, *run)?;
         if let Some(state) = RunState::from_code(state) {
             tx.ledger.count(state, -1);
         }
     }
     Ok(is_full_piece(ended.len()))
+}
+
+/// Forgets a batch whose run is gone, with those of its events that no other run needs.
+fn release_batch(conn: &Connection, run: RunId) -> rusqlite::Result<()> {
+    let events: Vec<i64> = conn
+        .prepare_cached("DELETE FROM batch WHERE run = ?1 RETURNING event")?
+        .query_map([run.0], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    events.into_iter().try_for_each(|event| release_event(conn, event))
 }
 
 /// Removes a kept event that no run needs any more.
@@ -209,6 +253,9 @@ fn release_event(conn: &Connection, event: i64) -> rusqlite::Result<()> {
         }
     }
     if conn.prepare_cached("SELECT 1 FROM late WHERE event = ?1")?.exists([event])? {
+        return Ok(());
+    }
+    if conn.prepare_cached("SELECT 1 FROM batch INDEXED BY batch_event WHERE event = ?1")?.exists([event])? {
         return Ok(());
     }
     conn.prepare_cached(&format!("DELETE FROM event_{KEPT} WHERE id = ?1"))?.execute([event])?;

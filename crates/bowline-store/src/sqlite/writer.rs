@@ -380,7 +380,7 @@ mod tests {
         };
         let SqliteOptions { period, period_bytes_max, .. } = SqliteOptions::default();
         let batch = Batch { events: vec![event], ..Batch::default() };
-        Accept { batch, now: Timestamp::UNIX_EPOCH, period, period_bytes_max }
+        Accept { batch, now: Timestamp::UNIX_EPOCH, period, period_bytes_max, ended: vec![] }
     }
 
     fn claim() -> Claim {

@@ -5,6 +5,7 @@ pub(crate) mod claiming;
 pub(crate) mod crediting;
 pub(crate) mod ending;
 pub(crate) mod mailing;
+pub(crate) mod flowing;
 pub(crate) mod operating;
 pub(crate) mod queueing;
 pub(crate) mod reading;
@@ -63,6 +64,18 @@ macro_rules! promises {
                     a_dead_letter_that_blocks_holds_back_those_behind_it
                     a_dead_letter_that_is_retried_is_not_held_by_a_later_one
                     a_run_brings_its_own_rule
+                }
+                flowing {
+                    an_event_of_an_open_unique_key_leaves_a_run_that_names_the_open_one
+                    a_dead_letter_of_a_unique_key_lets_others_run_and_is_not_retried_beside_them
+                    of_a_paused_workflow_nothing_is_claimed_and_everything_accepted
+                    a_later_event_replaces_a_debounced_run_that_has_not_begun
+                    a_debounced_run_goes_after_its_longest_wait
+                    events_join_a_batch_until_it_is_full_or_its_time_has_come
+                    a_batch_is_kept_with_all_its_events
+                    runs_begin_at_their_pace_and_only_their_first_start_counts
+                    a_quick_pace_goes_several_at_a_time
+                    a_keyed_run_waits_for_its_turn_and_then_for_its_pace
                 }
                 writing {
                     appends_entries_in_order

@@ -11,11 +11,11 @@ use std::{
 
 use bowline_model::{
     BoxFuture, CredentialAnswer, CredentialStore, Entry, EntryKey, EntryKind, Event, EventId, Family,
-    Payload, Run, RunId, Secret, StoredCredential,
+    Payload, Run, RunId, Secret, StoredCredential, WorkflowName,
 };
 use bowline_store::{
-    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Post,
-    Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Transition,
+    Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,
+    Post, Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Transition,
     Written, sqlite::SqliteOptions,
 };
 use jiff::Timestamp;
@@ -321,6 +321,18 @@ impl Store for DiskOfProcess {
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.read(self.disk.inner.mailboxes(filter))
     }
+    fn pause(&self, pause: Paused) -> Answer<'_, bool> {
+        self.write_of(What::Operated, self.disk.inner.pause(pause))
+    }
+
+    fn resume(&self, workflow: WorkflowName) -> Answer<'_, bool> {
+        self.write_of(What::Operated, self.disk.inner.resume(workflow))
+    }
+
+    fn paused(&self) -> Answer<'_, Vec<Paused>> {
+        self.read(self.disk.inner.paused())
+    }
+
     fn next_due(&self, after: Timestamp) -> Answer<'_, Option<Timestamp>> {
         self.read(self.disk.inner.next_due(after))
     }

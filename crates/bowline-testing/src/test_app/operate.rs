@@ -1,11 +1,12 @@
 //! What operators do: through the admin API, as the command line does it.
 
 use bowline_dashboard::{
-    admin::request::{DecideRequest, SettleRequest},
+    admin::request::{DecideRequest, PauseRequest, SettleRequest},
     approvals::ApprovalList,
     commands::Outcome,
 };
 use bowline_model::{RunId, approval::Decision};
+use bowline_store::Store;
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request,
@@ -71,6 +72,29 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         let is_done = || self.run(run).row().journal_len > before;
         self.say(&format!("/api/runs/{run}/settle"), &body, None, is_done);
         self.run(run)
+    }
+
+    /// An operator pauses a workflow: none of its runs is driven until it is [resumed](Self::resume_workflow).
+    ///
+    /// # Panics
+    /// If it cannot be paused; says why.
+    #[track_caller]
+    pub fn pause_workflow(&self, workflow: &str) {
+        self.say("/api/workflows/pause", &pause_request(workflow), None, || self.is_paused(workflow));
+    }
+
+    /// An operator lets a paused workflow go on.
+    ///
+    /// # Panics
+    /// If it cannot be resumed; says why.
+    #[track_caller]
+    pub fn resume_workflow(&self, workflow: &str) {
+        self.say("/api/workflows/resume", &pause_request(workflow), None, || !self.is_paused(workflow));
+    }
+
+    fn is_paused(&self, workflow: &str) -> bool {
+        let paused = self.read(self.world().disk.reads().paused());
+        paused.iter().any(|paused| paused.workflow.as_str() == workflow)
     }
 
     /// Sends a signal to a run. Where the app's process dies before it answers, it is sent again under the same id.
@@ -159,4 +183,8 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         }
         self.pause();
     }
+}
+
+fn pause_request(workflow: &str) -> PauseRequest {
+    PauseRequest { workflow: workflow.into(), who: None, why: None }
 }

@@ -1,6 +1,8 @@
 //! Flow control under test: keys, paces, and how events gather.
 
+mod gathering;
 mod keys;
+mod paces;
 
 use std::{collections::BTreeMap, time::Duration};
 

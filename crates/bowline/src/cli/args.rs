@@ -53,6 +53,10 @@ pub enum Command {
     Approve(DecideArgs),
     /// Say no to what a run asks
     Reject(DecideArgs),
+    /// Keep the runs of a workflow from being driven; events are accepted
+    Pause(PauseArgs),
+    /// Let the runs of a paused workflow go on
+    Resume(ResumeArgs),
     /// Write a run with its event and journal as a file, for a test to replay
     Export(ExportArgs),
     /// Post an event to this app, signed as its provider would
@@ -232,6 +236,25 @@ pub struct DecideArgs {
     /// Why, in your words
     #[arg(long, alias = "reason")]
     pub why: Option<String>,
+}
+
+/// `pause WORKFLOW`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct PauseArgs {
+    /// The workflow's name
+    #[arg(value_name = "WORKFLOW")]
+    pub workflow: String,
+    /// Why, for who looks at the runs
+    #[arg(long)]
+    pub why: Option<String>,
+}
+
+/// `resume WORKFLOW`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ResumeArgs {
+    /// The workflow's name
+    #[arg(value_name = "WORKFLOW")]
+    pub workflow: String,
 }
 
 /// `export RUN`

@@ -7,7 +7,9 @@ use bowline_dashboard::{
     Operator, Payloads, RunView,
     admin::request::{CancelAllRequest, DecideRequest, RunsQuery, SettleRequest},
     approvals::ApprovalList,
-    commands::{BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Replayed, Retried, Settled, Told},
+    commands::{
+        BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Pausing, Replayed, Retried, Settled, Told,
+    },
     export::Fixture,
     triggers::TriggerList,
     view::RunList,
@@ -197,6 +199,34 @@ impl Control {
                 let operator = Operator { who, why };
                 Ok(local.commands().cancel_all(workflow, &states, limit, &operator).await?)
             }
+        }
+    }
+
+    /// Keeps the runs of a workflow from being driven.
+    ///
+    /// # Durability
+    /// See [`Commands::pause`](bowline_dashboard::Commands::pause).
+    ///
+    /// # Errors
+    /// Those of the command, or if the server does not answer.
+    pub async fn pause(&self, workflow: WorkflowName, operator: &Operator) -> Result<Pausing> {
+        match self {
+            Self::Remote(remote) => remote.pause(workflow, operator).await,
+            Self::Local(local) => Ok(local.commands().pause(workflow, operator).await?),
+        }
+    }
+
+    /// Lets the runs of a paused workflow go on.
+    ///
+    /// # Durability
+    /// See [`Commands::resume`](bowline_dashboard::Commands::resume).
+    ///
+    /// # Errors
+    /// Those of the command, or if the server does not answer.
+    pub async fn resume(&self, workflow: WorkflowName, operator: &Operator) -> Result<Pausing> {
+        match self {
+            Self::Remote(remote) => remote.resume(workflow, operator).await,
+            Self::Local(local) => Ok(local.commands().resume(workflow, operator).await?),
         }
     }
 

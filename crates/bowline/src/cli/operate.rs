@@ -45,7 +45,7 @@ async fn list(context: &CliContext, query: &RunsQuery, output: Output, none: &st
     let runs = runs?;
     match output {
         Output::Json => print(&json(&runs)?),
-        Output::Text if runs.runs.is_empty() => print(none),
+        Output::Text if runs.runs.is_empty() && runs.paused.is_empty() => print(none),
         Output::Text => print(&render::runs(&runs, context.clock.now(), Paint::Colour)),
     }
 }

@@ -13,6 +13,7 @@ mod timeline;
 mod triggers;
 
 use bowline_dashboard::{
+    commands::PausedWorkflow,
     view::{RunList, RunRow},
     wording::{clean, cut, span_between},
 };
@@ -23,8 +24,8 @@ pub use self::{
     approvals::approvals,
     paint::Paint,
     reports::{
-        bulk_cancelled, bulk_retried, cancelled, checked, discarded, error, receipt, replayed, retried,
-        settled, told,
+        bulk_cancelled, bulk_retried, cancelled, checked, discarded, error, pausing, receipt, replayed,
+        retried, settled, told,
     },
     text::excerpt,
     timeline::timeline,
@@ -53,12 +54,20 @@ pub fn runs(list: &RunList, now: Timestamp, paint: Paint) -> String {
     });
     let rows: Vec<_> = std::iter::once(header.to_vec()).chain(rows).collect();
     let layout = [Column::Right, Column::Left, Column::Left, Column::Right, Column::Right, Column::Left];
-    let mut text = columns(&rows, &layout, "", paint);
+    let mut text: String = list.paused.iter().map(|paused| paused_line(paused, now, paint)).collect();
+    text.push_str(&columns(&rows, &layout, "", paint));
     if let Some(next) = list.next {
         text.push_str(&paint.tone(&format!("older runs: --before {next}"), Tone::Dim));
         text.push('\n');
     }
     text
+}
+
+fn paused_line(paused: &PausedWorkflow, now: Timestamp, paint: Paint) -> String {
+    let workflow = clean(paused.workflow.as_str());
+    let why = paused.why.as_deref().map_or_else(String::new, |why| format!(": {}", clean(why)));
+    let line = format!("paused for {}: {workflow}{why}", span_between(paused.since, now));
+    paint.tone(&line, Tone::Wait) + "\n"
 }
 
 fn note(run: &RunRow, now: Timestamp) -> String {

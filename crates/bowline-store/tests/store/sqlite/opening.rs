@@ -159,7 +159,7 @@ async fn brings_a_file_of_version_1_to_this_builds() {
          DROP TABLE pause; DROP INDEX run_front; DROP INDEX run_held; DROP INDEX run_dead; DROP INDEX run_unique; \
          DROP INDEX run_gather; DROP INDEX run_rated; ALTER TABLE run DROP COLUMN together_max; \
          ALTER TABLE run DROP COLUMN dead_blocks; ALTER TABLE run DROP COLUMN unique_key; \
-         ALTER TABLE run DROP COLUMN rate; ALTER TABLE run DROP COLUMN gather; \
+         ALTER TABLE run DROP COLUMN rate; ALTER TABLE run DROP COLUMN rate_every; ALTER TABLE run DROP COLUMN gather; \
          ALTER TABLE run DROP COLUMN gather_until; ALTER TABLE run DROP COLUMN gather_left; \
          ALTER TABLE run DROP COLUMN gather_bytes; DROP TABLE message; DROP TABLE mailbox; DROP TABLE child; DROP INDEX run_parent; \
          DROP INDEX past_0_parent; DROP INDEX past_1_parent; PRAGMA user_version = 1;";

@@ -210,3 +210,23 @@ fn a_schedules_workflow_has_no_key_of_its_own() {
     });
     assert!(told.contains("schedule nightly orders its runs by its overlap"), "{told}");
 }
+
+async fn with_a_child(_: Arc<Desk>, cx: Context, order: Order) -> Result<u32> {
+    let child = workflow("child", ship);
+    cx.child(&child, &order).await
+}
+
+#[test]
+fn a_child_of_the_same_key_goes_beside_its_parent_and_before_the_next() {
+    let by_customer = |order: &Order| order.customer.clone();
+    let child = workflow("child", ship).key_shared("customer", by_customer);
+    let parent = workflow("parent", with_a_child).key_shared("customer", by_customer);
+    let app = TestApp::new(desk(&child).workflow(parent.clone()));
+    slow(&app, secs(1));
+    for n in 1..=2 {
+        app.start(&parent, &order("ada", n));
+    }
+    app.advance(minutes(1));
+    app.runs().iter().for_each(|run| assert_eq!(run.state(), RunState::Completed, "{}", app.timelines()));
+    assert_eq!(calls(&app)["ada"], "pack 1, send 1, pack 2, send 2");
+}

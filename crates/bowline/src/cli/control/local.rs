@@ -6,6 +6,7 @@ use bowline_dashboard::{
     Commands, Payloads, RunView,
     admin::request::RunsQuery,
     approvals::{APPROVALS_MAX, ApprovalList},
+    commands::PausedWorkflow,
     export::Fixture,
     view::RunList,
 };
@@ -52,7 +53,8 @@ impl Local {
 
     pub(super) async fn runs(&self, query: &RunsQuery) -> Result<RunList> {
         let filter = query.filter().map_err(Error::new)?;
-        Ok(RunList::of(&self.store.runs(filter).await?, query.limit()))
+        let paused = PausedWorkflow::all(&*self.store).await?;
+        Ok(RunList::of(&self.store.runs(filter).await?, query.limit()).with_paused(paused))
     }
 
     pub(super) async fn show(&self, id: RunId, payloads: Payloads) -> Result<RunView> {

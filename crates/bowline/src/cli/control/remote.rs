@@ -10,12 +10,14 @@ use bowline_dashboard::{
     admin::{
         ErrorBody,
         request::{
-            ApprovalsQuery, CancelAllRequest, DecideRequest, ReplayRequest, RetryAllRequest, RunQuery,
-            RunsQuery, SettleRequest,
+            ApprovalsQuery, CancelAllRequest, DecideRequest, PauseRequest, ReplayRequest, RetryAllRequest,
+            RunQuery, RunsQuery, SettleRequest,
         },
     },
     approvals::ApprovalList,
-    commands::{BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Replayed, Retried, Settled, Told},
+    commands::{
+        BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Pausing, Replayed, Retried, Settled, Told,
+    },
     export::Fixture,
     triggers::TriggerList,
     view::RunList,
@@ -99,6 +101,16 @@ impl Remote {
 
     pub(super) async fn cancel_all(&self, request: &CancelAllRequest) -> Result<BulkCancelled> {
         self.say("/api/open/cancel", request).await
+    }
+
+    pub(super) async fn pause(&self, workflow: WorkflowName, operator: &Operator) -> Result<Pausing> {
+        let Operator { who, why } = operator.clone();
+        self.say("/api/workflows/pause", &PauseRequest { workflow, who, why }).await
+    }
+
+    pub(super) async fn resume(&self, workflow: WorkflowName, operator: &Operator) -> Result<Pausing> {
+        let Operator { who, why } = operator.clone();
+        self.say("/api/workflows/resume", &PauseRequest { workflow, who, why }).await
     }
 
     pub(super) async fn settle(&self, run: RunId, request: &SettleRequest) -> Result<Settled> {

@@ -2,7 +2,8 @@
 
 use bowline_dashboard::{
     commands::{
-        BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Replayed, Retried, Settled, Told, ToldStatus,
+        BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Pausing, Replayed, Retried, Settled, Told,
+        ToldStatus,
     },
     wording::clean,
 };
@@ -73,6 +74,18 @@ pub fn replayed(report: &Replayed, paint: Paint) -> String {
 /// What a discard did.
 pub fn discarded(report: &Discarded, paint: Paint) -> String {
     format!("{} run {} is closed: {}\n", paint.tone("–", Tone::Dim), report.run, clean(&report.note))
+}
+
+/// What a pause or a resumption did.
+pub fn pausing(report: &Pausing, paint: Paint) -> String {
+    let workflow = clean(report.workflow.as_str());
+    let (mark, did) = match (report.is_paused, report.was_so) {
+        (true, false) => ("‖", "is paused: events are accepted, and no run of it begins or goes on"),
+        (true, true) => ("‖", "was paused already, and stays so"),
+        (false, false) => ("▶", "goes on"),
+        (false, true) => ("▶", "was not paused"),
+    };
+    format!("{} {workflow} {did}\n", paint.tone(mark, Tone::Dim))
 }
 
 /// What a cancel did.

@@ -1,0 +1,85 @@
+//! Pause and resume: an operator keeps the runs of a workflow from being driven, and lets them go on.
+//!
+//! Events are accepted meanwhile, whatever brings them. A run that is running goes on to its next rest, and stays there:
+//! runs that wait and become due stay too.
+
+use bowline_model::WorkflowName;
+use bowline_store::{Paused, Store};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Commands, Error, Operator};
+
+/// A workflow that is paused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PausedWorkflow {
+    /// Which one.
+    pub workflow: WorkflowName,
+    /// Since when.
+    pub since: Timestamp,
+    /// By whom, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl From<Paused> for PausedWorkflow {
+    fn from(Paused { workflow, since, why }: Paused) -> Self {
+        Self { workflow, since, why }
+    }
+}
+
+impl PausedWorkflow {
+    /// All that are paused, the longest first.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn all(store: &dyn Store) -> Result<Vec<Self>, bowline_store::StoreError> {
+        Ok(store.paused().await?.into_iter().map(Self::from).collect())
+    }
+}
+
+/// What a pause or a resumption did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pausing {
+    /// Which workflow.
+    pub workflow: WorkflowName,
+    /// Whether it is paused now.
+    pub is_paused: bool,
+    /// Whether it was so before.
+    pub was_so: bool,
+}
+
+impl Commands {
+    /// Keeps the runs of a workflow from being driven, until it is resumed. A second pause leaves the first as it is.
+    ///
+    /// # Durability
+    /// The pause is on disk when this returns, and holds over restarts.
+    ///
+    /// # Errors
+    /// If the app has no such workflow, or the store does not answer.
+    pub async fn pause(&self, workflow: WorkflowName, operator: &Operator) -> Result<Pausing, Error> {
+        let known: Vec<&str> = self.rules.workflows().map(WorkflowName::as_str).collect();
+        if !known.is_empty() && !known.contains(&workflow.as_str()) {
+            return Err(Error::no_such_workflow(&workflow, &known));
+        }
+        let why = Some(operator.note("paused"));
+        let pause = Paused { workflow: workflow.clone(), since: self.clock.now(), why };
+        let is_new = self.store.pause(pause).await?;
+        tracing::warn!(%workflow, note = operator.note("paused"), "paused");
+        Ok(Pausing { workflow, is_paused: true, was_so: !is_new })
+    }
+
+    /// Lets the runs of a paused workflow go on.
+    ///
+    /// # Durability
+    /// The pause is over on disk when this returns.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn resume(&self, workflow: WorkflowName, operator: &Operator) -> Result<Pausing, Error> {
+        let was_paused = self.store.resume(workflow.clone()).await?;
+        tracing::info!(%workflow, note = operator.note("resumed"), "resumed");
+        (self.poke)();
+        Ok(Pausing { workflow, is_paused: false, was_so: !was_paused })
+    }
+}
