@@ -1,4 +1,4 @@
-//! Steps that are not HTTP: [`Exec`] runs a program, [`cpu`] runs a closure that computes.
+//! Steps that are not HTTP: [`Exec`] runs a program, [`cpu`](fn@cpu) runs a closure that computes.
 //!
 //! What comes in: what to run, described as a plain value, and one attempt at a time. What goes out: a verdict. What must
 //! never happen here: a program (or anything it started in its process group) that outlives its attempt, its step or the
