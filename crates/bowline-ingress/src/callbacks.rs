@@ -8,11 +8,11 @@
 //! | 202 `accepted` | the message is on disk, and its run gets it |
 //! | 200 `duplicate` | the same `Idempotency-Key` came before |
 //! | 400, 413, 415 | no JSON; larger than 1 MiB; another content type, or compressed |
-//! | 404 | no run ever gave that address, or it left the store |
+//! | 404 | no run ever gave that address, or its run has ended |
 //! | 405 | another method: a link that somebody only looks at answers nothing |
 //! | 408, 429, 503 | as for [webhooks](crate::Door) |
 //! | 409 | it was answered before |
-//! | 410 | nobody waits any more: the wait timed out, or the run has ended |
+//! | 410 | nobody waits any more: the wait timed out |
 
 use axum::{
     Json,

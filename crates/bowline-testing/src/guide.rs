@@ -5,3 +5,6 @@ mod programs {}
 
 #[doc = include_str!("../../../docs/guide/state.md")]
 mod state {}
+
+#[doc = include_str!("../../../docs/guide/outside.md")]
+mod outside {}

@@ -64,6 +64,7 @@ pub use bowline_ingress::{
 };
 pub use bowline_model::{
     Attempt, Certainty, Error, Event, Failure, OnDead, Result, RetryPolicy, RunId, RunState, Secret,
+    approval::{Decision, Field, Question},
 };
 /// Models in ONNX files as steps.
 #[cfg(feature = "onnx")]
@@ -92,12 +93,12 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Adyen, Api, App, Attempt, Bitbucket, Calendly, Call, CatchUp, CloudEvents, Context, Cursor, Discord,
-        DiscordInteractions, Error, Every, Exec, ExitMeans, Found, GitHub, GitLab, Graph, Hmac, HubSpot,
-        Inbox, InboxFile, Intercom, Lane, Linear, Mailgun, Meta, OAuth, OnDead, Overlap, Paddle, Page,
-        Paging, PayPal, Poll, Post, Response, Result, RetryPolicy, Schedule, Secret, SendGrid, Setup,
-        Shopify, Slack, Sns, Square, StandardWebhooks, Stripe, Tick, Twilio, Tx, Typeform, Xero, Zendesk,
-        Zoom, cpu,
+        Adyen, Api, App, Attempt, Bitbucket, Calendly, Call, CatchUp, CloudEvents, Context, Cursor, Decision,
+        Discord, DiscordInteractions, Error, Every, Exec, ExitMeans, Field, Found, GitHub, GitLab, Graph,
+        Hmac, HubSpot, Inbox, InboxFile, Intercom, Lane, Linear, Mailgun, Meta, OAuth, OnDead, Overlap,
+        Paddle, Page, Paging, PayPal, Poll, Post, Question, Response, Result, RetryPolicy, Schedule, Secret,
+        SendGrid, Setup, Shopify, Slack, Sns, Square, StandardWebhooks, Stripe, Tick, Twilio, Tx, Typeform,
+        Xero, Zendesk, Zoom, cpu,
         time::{days, hours, minutes, secs},
         workflow,
     };
