@@ -199,6 +199,8 @@ pub(crate) async fn never_gives_a_values_version_again(bench: &mut Bench) {
     let first = run.ask(bench, set(json!(1)), at(2)).await.version;
     assert_eq!(run.ask(bench, StateOp::Remove, at(2)).await, told(Value::Null, 0, true));
     assert_eq!(run.ask(bench, StateOp::Remove, at(2)).await, told(Value::Null, 0, false));
+    let gone = run.ask(bench, compare(first, json!(2)), at(2)).await;
+    assert_eq!(gone, told(Value::Null, 0, false), "what is gone has no version");
     assert!(run.ask(bench, set(json!(1)), at(2)).await.version > first);
     assert!(!run.ask(bench, compare(first, json!(2)), at(2)).await.done);
 }

@@ -6,6 +6,7 @@ use bowline_model::{Error, Result, Run};
 use bowline_store::{
     Answered, Batch, Claim, Failure, RunWrite, Sql, SqlValue, SqliteStore, Store, StoreErrorKind, Transition,
 };
+use futures_util::FutureExt;
 use rusqlite::Connection;
 
 use super::{ask, open, place};
@@ -416,4 +417,34 @@ async fn other_programs_read_users_tables_while_the_store_is_open() {
     );
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(read(), 15);
+}
+
+#[tokio::test]
+async fn is_alone_in_its_transaction_though_others_wait_with_it() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let (_folder, path) = place();
+    let store = open(&path);
+    let (good, bad) = (running(&store, "1").await, running(&store, "2").await);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // The writer waits with the first; the others wait in the queue, and are taken together.
+    let mut first = store.write(RunWrite::new(good.id, good.epoch, at(2), vec![done(1, "x")], None));
+    assert!((&mut first).now_or_never().is_none());
+    let mut before = store.write(RunWrite::new(good.id, good.epoch, at(2), vec![done(2, "x")], None));
+    let mut fails = store.write(write_of(&bad, 1, LONG, move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Err(Error::permanent("no"))
+    }));
+    let mut after = store.write(RunWrite::new(good.id, good.epoch, at(2), vec![done(3, "x")], None));
+    for write in [&mut before, &mut fails, &mut after] {
+        assert!(write.now_or_never().is_none());
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    first.await.unwrap();
+    before.await.unwrap();
+    after.await.unwrap();
+    failure(fails.await.unwrap());
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "it was not done again after a batch that failed");
 }
