@@ -393,7 +393,7 @@ fn hint(bench: &Bench) -> Hint {
     async move { store.mailed().await.unwrap() }.boxed()
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
     const PATIENCE: Duration = Duration::from_secs(20);
     tokio::time::timeout(PATIENCE, what).await.expect("it is told")
 }

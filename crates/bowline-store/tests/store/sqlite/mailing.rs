@@ -44,7 +44,8 @@ async fn says_nothing_of_a_message_whose_commit_was_lost() {
     assert!(store.mail(run).await.unwrap().is_empty());
     store.fail_next(Failure::CommitUnanswered).await.unwrap();
     assert!(matches!(store.post(post(run)).await.unwrap(), Posted::Kept { .. }));
-    assert_eq!(told.await.unwrap(), [run]);
+    let patience = std::time::Duration::from_secs(20);
+    assert_eq!(tokio::time::timeout(patience, told).await.expect("it is told").unwrap(), [run]);
     assert_eq!(store.post(post(run)).await.unwrap(), Posted::Duplicate { run });
     assert_eq!(store.mail(run).await.unwrap().len(), 1);
 }
