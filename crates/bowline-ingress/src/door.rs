@@ -20,7 +20,7 @@ use crate::{
     problem::Refusal, reply, request_id, route,
 };
 
-/// The webhook routes of an app, over one store; and [callbacks](crate::callbacks) to its runs.
+/// The webhook routes of an app, over one store; and what calls its runs back, see [`crate::callbacks`].
 ///
 /// | Answer | When |
 /// |---|---|
