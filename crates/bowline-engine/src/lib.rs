@@ -19,6 +19,7 @@
 //! | `leaf` | something that the code waits for: a step (`sending`), a time or a message (`wait`) |
 //! | `asking` | the code's side of a leaf |
 //! | `journal`, `fit` | what is recorded, and whether the code still fits it |
+//! | `fitting` | the same, asked before a build takes work |
 //! | [`context`], [`step`], [`waiting`], [`branches`], [`state`], [`transaction`] | what a workflow's author holds |
 
 mod action;
@@ -34,6 +35,7 @@ mod dispatch;
 mod drive;
 pub mod engine;
 mod fit;
+mod fitting;
 mod journal;
 mod key;
 mod leaf;
@@ -59,6 +61,7 @@ pub use cancel::{Cancel, CancelAtRest, CancelledFamily};
 pub use child::{Child, Startable};
 pub use context::Context;
 pub use engine::{Engine, EngineOptions};
+pub use fitting::{Fit, Rehearsal};
 pub use state::{State, Versioned};
 pub use step::Step;
 pub use transaction::{Transaction, Tx};

@@ -11,6 +11,7 @@
 mod attempts;
 mod ending;
 mod recovery;
+mod rehearse;
 mod waits;
 
 use std::{
@@ -36,7 +37,7 @@ use crate::{
     waker::{OwnWaker, RunWaker},
 };
 
-pub(crate) use self::waits::Decided;
+pub(crate) use self::{rehearse::Rehearsed, waits::Decided};
 
 /// The code of a run: the workflow's future, its output encoded.
 pub(crate) type Code = BoxFuture<'static, Result<Payload>>;

@@ -23,7 +23,7 @@ pub use mail::{Address, Mailbox, MailboxFilter, MailboxKind, MailboxState, Messa
 pub use sql_value::{FromSqlValue, SqlParams};
 #[doc(hidden)]
 pub use sqlite::Failure;
-pub use sqlite::{LockHolder, SqliteOptions, SqliteStore, Synchronous, lock_holder};
+pub use sqlite::{LockHolder, SqliteOptions, SqliteReader, SqliteStore, Synchronous, lock_holder};
 pub use state::{StateEntry, StateFilter};
 pub use store::{
     Accepted, Batch, Claim, Counts, CursorMove, History, NodeStart, Operation, Paused, RunFilter, RunWrite,

@@ -19,6 +19,7 @@
 //! | `child` | runs that runs start |
 //! | `credentials` | sealed tokens, and who may refresh them |
 //! | `readers`, `read`, `fresh` | the reads |
+//! | `beside` | the reads of a process that does not hold the store |
 //! | `ends` | who waits for a run's end |
 //! | `checkpoint`, `disk` | the log and the room |
 //! | `failure` | what tests let go wrong |
@@ -26,6 +27,7 @@
 mod accept;
 mod also;
 mod ask;
+mod beside;
 mod checkpoint;
 mod child;
 mod claim;
@@ -74,6 +76,7 @@ use bowline_model::{
 };
 use jiff::Timestamp;
 
+pub use beside::SqliteReader;
 #[doc(hidden)]
 pub use failure::Failure;
 pub use lock::{LockHolder, lock_holder};

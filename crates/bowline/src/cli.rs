@@ -12,6 +12,7 @@
 //! | `operate` | the commands on runs |
 //! | `tell` | what is said to runs: signals, decisions, outcomes |
 //! | `export` | a run as a file, for a test |
+//! | [`journals`] | whether the runs under way fit this build |
 //! | [`send`] | posting a signed event |
 //! | [`render`] | how runs look |
 //! | [`error`] | how a failure is told |
@@ -20,6 +21,7 @@ pub mod args;
 pub mod control;
 pub mod error;
 mod export;
+pub mod journals;
 mod operate;
 mod pause;
 pub mod render;
@@ -35,6 +37,7 @@ use std::{
     sync::Arc,
 };
 
+use bowline_engine::Rehearsal;
 use bowline_model::{BoxFuture, BuildId, Clock, FlowRules};
 
 pub use self::{
@@ -68,6 +71,8 @@ pub struct CliContext {
     pub serve: Box<dyn FnOnce() -> BoxFuture<'static, Result> + Send>,
     /// Looks at every setting.
     pub check: Box<dyn FnOnce() -> Vec<Checked> + Send>,
+    /// This build's workflows, for runs that are under way to meet.
+    pub rehearse: Box<dyn FnOnce() -> Result<Rehearsal> + Send>,
     /// Signs an event as its provider would.
     pub sign: Arc<send::Sign>,
 }
@@ -96,7 +101,8 @@ pub struct Checked {
 pub async fn run(context: CliContext, args: Args) -> ExitCode {
     let done = match args.command() {
         Command::Serve => (context.serve)().await,
-        Command::Check => check(context.check),
+        Command::Check(args) if args.journals => journals::check(context, &args).await,
+        Command::Check(_) => check(context.check),
         Command::Send(args) => send::send(&context, &args).await,
         Command::Runs(args) => operate::runs(&context, &args).await,
         Command::Dead(args) => operate::dead(&context, &args).await,

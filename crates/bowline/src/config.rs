@@ -11,6 +11,7 @@
 //! | `BOWLINE_ADMIN_URL` | none | where people reach the admin pages: for links in alerts, and for providers that send them back there after a consent |
 //! | `BOWLINE_TOKEN_KEY` | none | the key that tokens are sealed with in the store (`openssl rand -base64 32`); needed by Apis whose tokens must outlive the process. Several, separated by commas: the first seals, all open. `BOWLINE_TOKEN_KEY_FILE` names a file with it |
 //! | `BOWLINE_STORE` | `sqlite:bowline.db` | the store; `?reserve_mib=64` is the disk space that accepting leaves free |
+//! | `BOWLINE_CHECK_JOURNALS` | `off` | `on`: `serve` begins nothing if a run under way would not fit this build, as `check --journals` finds it, and says which |
 //! | `BOWLINE_LOG` | `pretty` on a terminal, else `json` | the form of the logs |
 //! | `BOWLINE_LOG_LEVEL` | `info` | which logs: a level, or directives as `bowline_client=debug,info` |
 
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) alerts: AlertConfig,
     pub(crate) log: LogForm,
     pub(crate) log_level: String,
+    /// Whether runs under way must fit before anything is begun.
+    pub(crate) check_journals: bool,
 }
 
 /// Where the store is, and its options.
@@ -69,6 +72,7 @@ impl Config {
             alerts: AlertConfig::read(variables),
             log: log(variables),
             log_level: log_level(variables),
+            check_journals: check_journals(variables),
         }
     }
 }
@@ -198,6 +202,17 @@ fn store(variables: &Variables) -> StoreConfig {
         }
     }
     config
+}
+
+fn check_journals(variables: &Variables) -> bool {
+    match variables.get("BOWLINE_CHECK_JOURNALS").as_deref() {
+        None | Some("off") => false,
+        Some("on") => true,
+        Some(_) => {
+            variables.problem("BOWLINE_CHECK_JOURNALS", "is neither on nor off");
+            true
+        }
+    }
 }
 
 fn log_level(variables: &Variables) -> String {

@@ -3,14 +3,15 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use bowline_ingress::{Provider, RawRequest, SignedRequest, providers::post};
-use bowline_model::{Clock as _, SystemClock, Variables};
+use bowline_engine::Rehearsal;
+use bowline_model::{Clock as _, RunState, SystemClock, Variables};
 use http::HeaderMap;
 
 use crate::{
     App, OpenError, OpenOptions, alerts,
     app::BuiltApp,
     build_id::build_id,
-    cli::{self, Checked, CliContext, Error, send::Unsigned},
+    cli::{self, Checked, CliContext, Error, journals, send::Unsigned},
     config::{Config, TLS_CERT_VARIABLE, TLS_KEY_VARIABLE},
     guard::PROXIES_VARIABLE,
     logs, server,
@@ -41,9 +42,9 @@ pub(crate) fn main<S: Send + Sync + 'static>(app: App<S>, variables: Variables) 
 fn context<S: Send + Sync + 'static>(app: App<S>, variables: &Variables) -> CliContext {
     let config = Config::read(&quiet(variables));
     let app = Arc::new(app);
-    let (served, checked, signed) = (app.clone(), app.clone(), app.clone());
-    let (serve_variables, check_variables, sign_variables) =
-        (variables.clone(), variables.clone(), quiet(variables));
+    let (served, checked, rehearsed, signed) = (app.clone(), app.clone(), app.clone(), app.clone());
+    let (serve_variables, check_variables, rehearse_variables, sign_variables) =
+        (variables.clone(), variables.clone(), variables.clone(), quiet(variables));
     CliContext {
         app: app.name().to_owned(),
         build: build_id(app.version_text()),
@@ -56,6 +57,11 @@ fn context<S: Send + Sync + 'static>(app: App<S>, variables: &Variables) -> CliC
         admin: config.admin,
         serve: Box::new(move || Box::pin(async move { serve(&served, &serve_variables).await })),
         check: Box::new(move || check(&checked, &check_variables)),
+        rehearse: Box::new(move || {
+            let built = rehearsed.build(&OpenOptions::default().variables(rehearse_variables.clone()));
+            refuse_problems(&rehearse_variables)?;
+            Ok(rehearsal(&built))
+        }),
         sign: Arc::new(move |event, body, now| sign(&signed, &sign_variables, event, body, now)),
     }
 }
@@ -71,7 +77,30 @@ async fn serve<S: Send + Sync + 'static>(app: &App<S>, variables: &Variables) ->
     refuse_problems(variables)?;
     logs::init(&built.config);
     warn_of_choices(&built);
+    if built.config.check_journals {
+        refuse_misfits(&built).await?;
+    }
     server::run(built).await.map_err(|error| Error::new(error.to_string()))
+}
+
+/// The build's workflows, for runs that are under way to meet.
+fn rehearsal(app: &BuiltApp) -> Rehearsal {
+    let (workflows, build) = (app.workflows.clone(), app.build.clone());
+    Rehearsal::new(workflows, build, app.clock.clone(), &app.config.reached_at())
+}
+
+/// Nothing is begun while runs under way do not fit: the old build can go on with them.
+async fn refuse_misfits(app: &BuiltApp) -> cli::Result {
+    let states = [RunState::Queued, RunState::Running, RunState::Waiting];
+    let store = &app.config.store.path;
+    let fitted = journals::look(store, app.clock.clone(), &rehearsal(app), &states, None).await?;
+    for misfit in &fitted.misfits {
+        tracing::error!(run = %misfit.run, workflow = %misfit.workflow, "does not fit this build: {}", misfit.why);
+    }
+    match fitted.misfits() {
+        0 => Ok(()),
+        misfits => Err(journals::misfit(misfits)),
+    }
 }
 
 /// Everything that is missing or wrong, at once.

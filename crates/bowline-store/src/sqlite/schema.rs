@@ -68,6 +68,26 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     open().map_err(|e| cannot_open(Some(path), &e))
 }
 
+/// Whether the file at `path` is a store of an older version than this.
+pub(super) fn is_older(path: &Path) -> Result<bool, StoreError> {
+    let conn = open_reader(path)?;
+    check_owner(&conn, Some(path))?;
+    let version = conn.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    let version = version.map_err(|e| cannot_open(Some(path), &e))?;
+    Ok(usize::try_from(version).map_or(true, |version| version < MIGRATIONS.len()))
+}
+
+/// Copies what the store at `path` holds now into an empty file, whoever writes to it meanwhile.
+pub(super) fn copy_into(path: &Path, copy: &Path) -> Result<(), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let copying = || -> rusqlite::Result<()> {
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(LOCK_WAIT)?;
+        conn.execute("VACUUM INTO ?1", [copy.to_string_lossy()]).map(drop)
+    };
+    copying().map_err(|e| cannot_open(Some(path), &e))
+}
+
 /// Opens a connection that only checkpoints.
 pub(super) fn open_checkpointer(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

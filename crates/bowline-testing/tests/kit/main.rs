@@ -8,6 +8,7 @@ mod doors;
 mod fixtures;
 mod flow;
 mod inboxes;
+mod language;
 mod mocks;
 mod offices;
 mod paced;

@@ -61,8 +61,23 @@ pub enum Command {
     Export(ExportArgs),
     /// Post an event to this app, signed as its provider would
     Send(SendArgs),
-    /// Say which settings are missing or wrong
-    Check,
+    /// Say which settings are missing or wrong, or which runs under way do not fit this build
+    Check(CheckArgs),
+}
+
+/// `check`
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct CheckArgs {
+    /// Instead of the settings: replay what is recorded of every run under way against this build, without any effect; the
+    /// server may run meanwhile
+    #[arg(long)]
+    pub journals: bool,
+    /// With --journals: dead letters too
+    #[arg(long, requires = "journals")]
+    pub dead: bool,
+    /// With --journals: only runs of this workflow
+    #[arg(long, requires = "journals")]
+    pub workflow: Option<String>,
 }
 
 /// `runs`

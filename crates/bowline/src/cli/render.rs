@@ -24,7 +24,7 @@ pub use self::{
     approvals::approvals,
     paint::Paint,
     reports::{
-        bulk_cancelled, bulk_retried, cancelled, checked, discarded, error, pausing, receipt, replayed,
+        bulk_cancelled, bulk_retried, cancelled, checked, discarded, error, fitted, pausing, receipt, replayed,
         retried, settled, told,
     },
     text::excerpt,

@@ -34,6 +34,7 @@ fn context(folder: &TempDir) -> CliContext {
         admin: NOWHERE,
         serve: Box::new(|| Box::pin(async { Ok(()) })),
         check: Box::new(Vec::new),
+        rehearse: Box::new(|| Err(Error::new("this app has no workflows"))),
         sign: Arc::new(|_, body, _| {
             let value = format!("{} bytes", body.len()).parse().expect("a header's value");
             let headers = vec![(http::HeaderName::from_static("x-signature"), value)];

@@ -12,7 +12,7 @@ use super::{
     columns::{Column, columns},
     paint::{Paint, Tone},
 };
-use crate::cli::{Checked, Error, send::Receipt};
+use crate::cli::{Checked, Error, journals::Fitted, send::Receipt};
 
 /// What a retry did.
 pub fn retried(report: &Retried, paint: Paint) -> String {
@@ -170,6 +170,35 @@ pub fn checked(checked: &[Checked], paint: Paint) -> String {
     });
     let rows: Vec<_> = rows.collect();
     columns(&rows, &[Column::Left, Column::Left, Column::Left], "", paint)
+}
+
+/// Which runs under way fit a build, and which would not.
+pub fn fitted(fitted: &Fitted, paint: Paint) -> String {
+    if fitted.workflows.is_empty() {
+        return "no run is under way\n".to_owned();
+    }
+    let header = ["WORKFLOW", "FIT", "DO NOT", "ONLY A START TELLS"].map(|title| (title.to_owned(), Tone::Dim));
+    let rows = fitted.workflows.iter().map(|(workflow, tally)| {
+        let tone = if tally.misfit > 0 { Tone::Bad } else { Tone::Dim };
+        vec![
+            (clean(workflow.as_str()), Tone::Plain),
+            (tally.fit.to_string(), Tone::Plain),
+            (tally.misfit.to_string(), tone),
+            (tally.unsure.to_string(), Tone::Dim),
+        ]
+    });
+    let rows: Vec<_> = std::iter::once(header.to_vec()).chain(rows).collect();
+    let layout = [Column::Left, Column::Right, Column::Right, Column::Right];
+    let mut text = columns(&rows, &layout, "", paint);
+    for misfit in &fitted.misfits {
+        let mark = paint.tone("✗", Tone::Bad);
+        text.push_str(&format!("{mark} run {} ({}): {}\n", misfit.run, clean(misfit.workflow.as_str()), clean(&misfit.why)));
+    }
+    let more = fitted.misfits() - fitted.misfits.len();
+    if more > 0 {
+        text.push_str(&format!("and {more} more\n"));
+    }
+    text
 }
 
 /// Why a command failed. Its own line breaks are kept: a list of what is missing.

@@ -1,0 +1,140 @@
+//! `check --journals`: whether the runs under way fit this build, before it takes work.
+//!
+//! What comes in: this build's workflows, and the store's file, read beside the server that may hold it. What goes out: which
+//! runs would not fit, with both sides. What must never happen here: a lock on the store, a write to it, an effect.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use bowline_engine::{Fit, Rehearsal};
+use bowline_model::{Clock, Run, RunId, RunState, WorkflowName};
+use bowline_store::{RunFilter, SqliteReader, StoreError};
+
+use super::{CliContext, Error, Result, args::CheckArgs, print, render};
+
+/// Runs of one look at the store.
+const RUNS_PAGE: usize = 256;
+/// Journals that are in memory at a time.
+const JOURNALS_PAGE: usize = 16;
+/// Runs that are named; others are counted.
+const NAMED_MAX: usize = 50;
+
+/// What `check --journals` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fitted {
+    /// How many runs of each workflow fit.
+    pub workflows: BTreeMap<WorkflowName, Tally>,
+    /// The first of those that would be parked.
+    pub misfits: Vec<Misfit>,
+}
+
+/// How many runs fit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Their code asks for all that is recorded.
+    pub fit: usize,
+    /// They would be parked.
+    pub misfit: usize,
+    /// They wait for something outside their steps: only a start tells.
+    pub unsure: usize,
+}
+
+/// A run that would be parked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// The run.
+    pub run: RunId,
+    /// Its workflow.
+    pub workflow: WorkflowName,
+    /// Both sides, and what to do.
+    pub why: String,
+}
+
+impl Fitted {
+    /// How many runs would be parked.
+    pub fn misfits(&self) -> usize {
+        self.workflows.values().map(|tally| tally.misfit).sum()
+    }
+
+    fn note(&mut self, run: &Run, fit: Fit) {
+        let tally = self.workflows.entry(run.workflow.clone()).or_default();
+        match fit {
+            Fit::Fits => tally.fit += 1,
+            Fit::Unsure => tally.unsure += 1,
+            Fit::Misfit { message, .. } => {
+                tally.misfit += 1;
+                if self.misfits.len() < NAMED_MAX {
+                    self.misfits.push(Misfit { run: run.id, workflow: run.workflow.clone(), why: message });
+                }
+            }
+        }
+    }
+}
+
+pub(super) async fn check(context: CliContext, args: &CheckArgs) -> Result {
+    let rehearsal = (context.rehearse)()?;
+    let mut states = vec![RunState::Queued, RunState::Running, RunState::Waiting];
+    if args.dead {
+        states.push(RunState::DeadLettered);
+    }
+    let workflow = args.workflow.as_deref().map(WorkflowName::from);
+    let fitted = look(&context.store, context.clock, &rehearsal, &states, workflow).await?;
+    print(&render::fitted(&fitted, render::Paint::Colour))?;
+    match fitted.misfits() {
+        0 => Ok(()),
+        misfits => Err(misfit(misfits)),
+    }
+}
+
+/// What is said of runs that do not fit.
+pub(crate) fn misfit(runs: usize) -> Error {
+    let message = match runs {
+        1 => "1 run under way does not fit this build: it would become a dead letter".to_owned(),
+        runs => format!("{runs} runs under way do not fit this build: they would become dead letters"),
+    };
+    Error::new(message).hint(
+        "keep the old path for them with cx.changed(\"what changed\") or .was(\"old name\"), or let the build that runs them \
+         bring them to their end first",
+    )
+}
+
+/// Looks at every run in these states, newest first, and a page at a time: what memory it takes does not grow with their
+/// number. Where there is no store yet, nothing is under way.
+pub(crate) async fn look(
+    store: &Path,
+    clock: Arc<dyn Clock>,
+    rehearsal: &Rehearsal,
+    states: &[RunState],
+    workflow: Option<WorkflowName>,
+) -> Result<Fitted, StoreError> {
+    let mut fitted = Fitted::default();
+    if !store.exists() {
+        return Ok(fitted);
+    }
+    let reader = SqliteReader::open(store, clock)?;
+    let mut before = None;
+    loop {
+        let filter = RunFilter {
+            states: states.to_vec(),
+            workflow: workflow.clone(),
+            before,
+            limit: RUNS_PAGE,
+            ..RunFilter::default()
+        };
+        let runs = reader.runs(filter).await?;
+        let Some(last) = runs.last() else { return Ok(fitted) };
+        before = Some(last.id);
+        let (begun, unbegun): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.journal_len > 0);
+        for run in &unbegun {
+            fitted.note(run, rehearsal.fits_unbegun(run));
+        }
+        for runs in begun.chunks(JOURNALS_PAGE) {
+            let histories = reader.histories(runs.iter().map(|run| run.id).collect()).await?;
+            for (run, history) in runs.iter().zip(histories) {
+                // One that is gone has ended meanwhile, and fits.
+                if let Ok(history) = history {
+                    fitted.note(run, rehearsal.fits(run, history));
+                }
+            }
+        }
+    }
+}
