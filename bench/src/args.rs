@@ -46,6 +46,10 @@ pub(crate) struct Args {
 pub(crate) enum Role {
     /// Measures Bowline under more load than the machine takes.
     Overload(OverloadArgs),
+    /// Measures what runs that sleep cost.
+    Sleepers(SleepersArgs),
+    /// An app with a store of sleeping runs; configured by BOWLINE_LISTEN and the like.
+    SleepersServer,
     /// The floor without durability; listens on LISTEN.
     Bare,
     /// The floor with a group commit before the answer; listens on LISTEN, writes floor.db.
@@ -66,6 +70,14 @@ pub(crate) struct OverloadArgs {
     /// Of the times at which requests are sent.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+/// How many.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SleepersArgs {
+    /// Runs that sleep.
+    #[arg(long, default_value_t = 1_000_000, value_parser = at_least_one)]
+    pub(crate) runs: usize,
 }
 
 impl Args {

@@ -16,6 +16,7 @@ mod machine;
 mod overload;
 mod round;
 mod run;
+mod sleepers;
 mod table;
 mod usage;
 mod wire;
@@ -34,10 +35,15 @@ fn main() -> ExitCode {
     if contender::is_bowline(std::env::args_os().next()) {
         return stripe_to_crm::app().main();
     }
+    if sleepers::is_server(std::env::args_os().next()) {
+        return sleepers::app().main();
+    }
     let args = Args::parse();
     let outcome = match &args.role {
         None => run::all(&args),
         Some(Role::Overload(overload)) => overload::run(&args, overload),
+        Some(Role::Sleepers(sleepers)) => sleepers::run(&args, sleepers),
+        Some(Role::SleepersServer) => Err(sleepers::become_server()),
         Some(Role::Bare) => floor::serve(floor::bare::router),
         Some(Role::Durable) => floor::serve(floor::durable::router),
         Some(Role::Bowline) => Err(contender::become_bowline()),

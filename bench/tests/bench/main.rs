@@ -142,3 +142,14 @@ fn under_four_times_its_load_nothing_is_reset_nothing_lost_and_the_rest_is_503()
         assert_eq!(cell(none), 0, "{none}");
     }
 }
+
+#[test]
+fn a_sleeping_run_among_thousands_wakes_in_a_new_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bench = std::process::Command::new(BENCH);
+    let out =
+        bench.args(["--data-dir"]).arg(folder.path()).args(["sleepers", "--runs", "5000"]).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(said.contains("5000 runs that sleep"), "{said}");
+}

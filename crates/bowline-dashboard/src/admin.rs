@@ -18,6 +18,7 @@
 //! | `GET /api/runs/{id}/event` | the [`Event`] with its body |
 //! | `POST /api/runs/{id}/retry` | [`Retried`] |
 //! | `POST /api/runs/{id}/replay` | [`Replayed`] |
+//! | `POST /api/runs/{id}/fork` | [`Forked`] |
 //! | `POST /api/runs/{id}/discard` | [`Discarded`] |
 //! | `POST /api/runs/{id}/cancel` | [`Cancelled`] |
 //! | `POST /api/runs/{id}/settle` | [`Settled`] |
@@ -69,16 +70,16 @@ use self::{
     answer::Answer,
     guard::Guard,
     request::{
-        ApprovalsQuery, CancelAllRequest, DecideRequest, PauseRequest, ReplayRequest, RetryAllRequest,
-        RunQuery, RunsQuery, SettleRequest,
+        ApprovalsQuery, CancelAllRequest, DecideRequest, ForkRequest, PauseRequest, ReplayRequest,
+        RetryAllRequest, RunQuery, RunsQuery, SettleRequest,
     },
 };
 use crate::{
     alerts::ApiAlerts,
     approvals::{APPROVALS_MAX, ApprovalList},
     commands::{
-        BulkCancelled, BulkRetried, CancelRun, Cancelled, Commands, Discarded, Operator, PausedWorkflow,
-        Pausing, Poke, Replayed, Retried, Settled, Told, ToldStatus, settle::VALUE_BYTES_MAX,
+        BulkCancelled, BulkRetried, CancelRun, Cancelled, Commands, Discarded, Forked, Operator,
+        PausedWorkflow, Pausing, Poke, Replayed, Retried, Settled, Told, ToldStatus, settle::VALUE_BYTES_MAX,
     },
     connections::{ConnectionList, Connections},
     export::Fixture,
@@ -189,6 +190,7 @@ impl Admin {
             .route("/api/runs/{id}/export", get(export))
             .route("/api/runs/{id}/retry", post(retry))
             .route("/api/runs/{id}/replay", post(replay))
+            .route("/api/runs/{id}/fork", post(fork))
             .route("/api/runs/{id}/discard", post(discard))
             .route("/api/runs/{id}/cancel", post(cancel))
             .route("/api/runs/{id}/settle", post(settle).layer(DefaultBodyLimit::max(SETTLE_BYTES_MAX)))
@@ -253,6 +255,11 @@ async fn retry(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> 
 async fn replay(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Replayed> {
     let ReplayRequest { keys, who, why } = request::parse(body)?;
     Ok(Json(desk.commands.replay(run_id(&id)?, keys, &Operator { who, why }).await?))
+}
+
+async fn fork(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Forked> {
+    let ForkRequest { from, who, why } = request::parse(body)?;
+    Ok(Json(desk.commands.fork(run_id(&id)?, &from, &Operator { who, why }).await?))
 }
 
 async fn discard(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Discarded> {

@@ -1,4 +1,4 @@
-//! What an operator can say to a run: cancel, retry, settle, replay, discard; and signals and decisions.
+//! What an operator can say to a run: cancel, retry, settle, replay, fork, discard; and signals and decisions.
 //!
 //! What comes in: a run's id and who says it. What goes out: one compare-and-set write to the store, and a report
 //! for people. Each command decides purely (from the run and its journal) and then applies; if the run changed
@@ -10,6 +10,7 @@
 pub mod cancel;
 pub mod discard;
 mod error;
+pub mod fork;
 pub mod pause;
 pub mod replay;
 pub mod retry;
@@ -27,6 +28,7 @@ pub use self::{
     cancel::{BulkCancelled, CancelEnd, CancelRun, Cancelled},
     discard::Discarded,
     error::{Error, ErrorKind},
+    fork::Forked,
     pause::{PausedWorkflow, Pausing},
     replay::{Keys, Repeat, Replayed},
     retry::{BulkRetried, Failed, Retried},

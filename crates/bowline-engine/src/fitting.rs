@@ -69,8 +69,7 @@ impl Rehearsal {
             Ok(input) => input,
             Err(error) => return Fit::Misfit { reason: DeadReason::Malformed, message: error.to_string() },
         };
-        let board =
-            Board::new(run.clone(), event.clone(), journal, self.build.clone(), self.clock.clone());
+        let board = Board::new(run.clone(), event.clone(), journal, self.build.clone(), self.clock.clone());
         let board = Arc::new(board.reached_at(self.public_url.clone()));
         let started = catch_unwind(AssertUnwindSafe(|| workflow.start(Context::new(board.clone()), input)));
         let code = match started {

@@ -110,6 +110,7 @@ pub async fn run(context: CliContext, args: Args) -> ExitCode {
         Command::Show(args) => operate::show(&context, &args).await,
         Command::Retry(args) => operate::retry(&context, &args).await,
         Command::Replay(args) => operate::replay(&context, &args).await,
+        Command::Fork(args) => operate::fork(&context, &args).await,
         Command::Export(args) => export::export(&context, &args).await,
         Command::Discard(args) => operate::discard(&context, &args).await,
         Command::Cancel(args) => operate::cancel(&context, &args).await,

@@ -2,8 +2,8 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use bowline_ingress::{Provider, RawRequest, SignedRequest, providers::post};
 use bowline_engine::Rehearsal;
+use bowline_ingress::{Provider, RawRequest, SignedRequest, providers::post};
 use bowline_model::{Clock as _, RunState, SystemClock, Variables};
 use http::HeaderMap;
 

@@ -89,6 +89,20 @@ pub struct ReplayRequest {
     pub why: Option<String>,
 }
 
+/// The body of `POST /api/runs/{id}/fork`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForkRequest {
+    /// The step from which on the new run does everything itself, as `show` names it.
+    pub from: String,
+    /// See [`Operator::who`](crate::commands::Operator::who).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// See [`Operator::why`](crate::commands::Operator::why).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// The body of `POST /api/workflows/pause` and `resume`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -131,6 +131,25 @@ impl Error {
         }
     }
 
+    pub(super) fn no_such_step(run: &Run, step: &str) -> Self {
+        let step = crate::wording::cut(&crate::wording::clean(step), 200);
+        Self {
+            kind: ErrorKind::NotFound,
+            message: format!("run {} recorded nothing of a step {step:?}", run.id),
+            hint: Some(format!("`show {}` names what it recorded", run.id)),
+            retry_after: None,
+            wrong: vec![],
+        }
+    }
+
+    pub(super) fn not_forkable(run: &Run, step: &str, why: &str) -> Self {
+        let step = crate::wording::cut(&crate::wording::clean(step), 200);
+        Self::wrong_state(
+            format!("run {} cannot be forked from {step:?}: {why}", run.id),
+            format!("`fork` it from an earlier step, or `replay {}` as a whole", run.id),
+        )
+    }
+
     pub(super) fn not_ended(run: &Run) -> Self {
         Self::wrong_state(
             format!("run {} is {}: it has not ended yet", run.id, run.state),

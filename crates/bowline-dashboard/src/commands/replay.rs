@@ -112,7 +112,7 @@ fn inherited(journal: &[Entry], moment: &Moment) -> Vec<Entry> {
 }
 
 /// Every effect that happened or may have, once, in order.
-fn repeats(journal: &[Entry]) -> Vec<Repeat> {
+pub(super) fn repeats(journal: &[Entry]) -> Vec<Repeat> {
     let mut seen: HashSet<&EntryKey> = HashSet::new();
     let mut repeats = vec![];
     // Backwards, so that the last outcome of a step that an operator retried is the one that tells.

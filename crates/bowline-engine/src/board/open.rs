@@ -116,8 +116,9 @@ impl BoardState {
                     Some(begun) if begun.build == board.build && begun.why.as_ref() != Some(&wait.why) => {
                         return Err(other_wait(&key, begun.why.as_deref(), &wait.why));
                     }
-                    Some(begun) => Phase::Waiting { due: begun.due },
-                    None => Phase::Asked,
+                    // One that has ended is delivered first.
+                    Some(begun) if self.journal.get(&key).is_none() => Phase::Waiting { due: begun.due },
+                    Some(_) | None => Phase::Asked,
                 };
                 (phase, Work::Wait(wait))
             }

@@ -17,6 +17,7 @@ mod operator;
 mod quiet;
 mod remote;
 mod shutdown;
+mod sleeping;
 mod steps;
 mod strangers;
 mod timers;

@@ -8,14 +8,7 @@ use std::{
 
 use bowline_model::{Clock, Run, RunId};
 
-use super::{
-    create_private, lock,
-    options::SqliteOptions,
-    read,
-    readers::Readers,
-    schema,
-    threads::Threads,
-};
+use super::{create_private, lock, options::SqliteOptions, read, readers::Readers, schema, threads::Threads};
 use crate::{History, RunFilter, StoreError};
 
 /// Reads a store that another process may hold.
@@ -79,10 +72,7 @@ impl SqliteReader {
     ///
     /// # Errors
     /// `Unavailable` if the file cannot be read; inside, of what cannot be read of one run.
-    pub async fn histories(
-        &self,
-        runs: Vec<RunId>,
-    ) -> Result<Vec<Result<History, StoreError>>, StoreError> {
+    pub async fn histories(&self, runs: Vec<RunId>) -> Result<Vec<Result<History, StoreError>>, StoreError> {
         self.readers.read(move |at| read::histories(at, &runs)).await
     }
 }

@@ -39,6 +39,8 @@ pub enum Command {
     Retry(RetryArgs),
     /// Run a stored event again, as a new run
     Replay(ReplayArgs),
+    /// Run a stored event again, with what an ended run recorded before a step
+    Fork(ForkArgs),
     /// Close dead letters that need no more work
     Discard(DiscardArgs),
     /// End open runs, and the children that they wait for
@@ -160,6 +162,19 @@ pub struct ReplayArgs {
     /// Send the same idempotency keys: remotes that still know them do nothing twice
     #[arg(long)]
     pub same_keys: bool,
+}
+
+/// `fork RUN --from STEP`
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ForkArgs {
+    /// The number of the ended run
+    pub run: RunId,
+    /// The step from which on everything is done anew, as `show` names it
+    #[arg(long, value_name = "STEP")]
+    pub from: String,
+    /// Why, for the journal
+    #[arg(long, alias = "reason")]
+    pub why: Option<String>,
 }
 
 /// `discard RUN..`

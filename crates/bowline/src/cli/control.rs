@@ -8,7 +8,8 @@ use bowline_dashboard::{
     admin::request::{CancelAllRequest, DecideRequest, RunsQuery, SettleRequest},
     approvals::ApprovalList,
     commands::{
-        BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Pausing, Replayed, Retried, Settled, Told,
+        BulkCancelled, BulkRetried, Cancelled, Discarded, Forked, Keys, Pausing, Replayed, Retried, Settled,
+        Told,
     },
     export::Fixture,
     triggers::TriggerList,
@@ -153,6 +154,21 @@ impl Control {
         match self {
             Self::Remote(remote) => remote.replay(run, keys, operator).await,
             Self::Local(local) => Ok(local.commands().replay(run, keys, operator).await?),
+        }
+    }
+
+    /// Runs a stored event again, with what an ended run recorded before a step.
+    ///
+    /// # Durability
+    /// See [`Commands::fork`](bowline_dashboard::Commands::fork). If the server's answer is lost, look at `runs` before
+    /// saying it again.
+    ///
+    /// # Errors
+    /// Those of the command, or if the server does not answer.
+    pub async fn fork(&self, run: RunId, from: &str, operator: &Operator) -> Result<Forked> {
+        match self {
+            Self::Remote(remote) => remote.fork(run, from, operator).await,
+            Self::Local(local) => Ok(local.commands().fork(run, from, operator).await?),
         }
     }
 

@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use super::{
     CliContext, Control, Error, Result,
-    args::{CancelArgs, DeadArgs, DiscardArgs, ReplayArgs, RetryArgs, RunsArgs, ShowArgs, TriggersArgs},
+    args::{
+        CancelArgs, DeadArgs, DiscardArgs, ForkArgs, ReplayArgs, RetryArgs, RunsArgs, ShowArgs, TriggersArgs,
+    },
     complain, print,
     render::{self, Paint},
 };
@@ -107,6 +109,15 @@ pub(super) async fn replay(context: &CliContext, args: &ReplayArgs) -> Result {
     let local = control.is_local();
     control.close().await?;
     print(&render::replayed(&replayed?, Paint::Colour))?;
+    if local { print("no server runs; it begins when one starts\n") } else { Ok(()) }
+}
+
+pub(super) async fn fork(context: &CliContext, args: &ForkArgs) -> Result {
+    let control = Control::open(context).await?;
+    let forked = control.fork(args.run, &args.from, &operator(args.why.clone())).await;
+    let local = control.is_local();
+    control.close().await?;
+    print(&render::forked(&forked?, Paint::Colour))?;
     if local { print("no server runs; it begins when one starts\n") } else { Ok(()) }
 }
 

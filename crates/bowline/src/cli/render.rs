@@ -24,8 +24,8 @@ pub use self::{
     approvals::approvals,
     paint::Paint,
     reports::{
-        bulk_cancelled, bulk_retried, cancelled, checked, discarded, error, fitted, pausing, receipt, replayed,
-        retried, settled, told,
+        bulk_cancelled, bulk_retried, cancelled, checked, discarded, error, fitted, forked, pausing, receipt,
+        replayed, retried, settled, told,
     },
     text::excerpt,
     timeline::timeline,

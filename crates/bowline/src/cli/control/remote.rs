@@ -10,13 +10,14 @@ use bowline_dashboard::{
     admin::{
         ErrorBody,
         request::{
-            ApprovalsQuery, CancelAllRequest, DecideRequest, PauseRequest, ReplayRequest, RetryAllRequest,
-            RunQuery, RunsQuery, SettleRequest,
+            ApprovalsQuery, CancelAllRequest, DecideRequest, ForkRequest, PauseRequest, ReplayRequest,
+            RetryAllRequest, RunQuery, RunsQuery, SettleRequest,
         },
     },
     approvals::ApprovalList,
     commands::{
-        BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Pausing, Replayed, Retried, Settled, Told,
+        BulkCancelled, BulkRetried, Cancelled, Discarded, Forked, Keys, Pausing, Replayed, Retried, Settled,
+        Told,
     },
     export::Fixture,
     triggers::TriggerList,
@@ -89,6 +90,11 @@ impl Remote {
     pub(super) async fn replay(&self, run: RunId, keys: Keys, operator: &Operator) -> Result<Replayed> {
         let Operator { who, why } = operator.clone();
         self.say(&format!("/api/runs/{run}/replay"), &ReplayRequest { keys, who, why }).await
+    }
+
+    pub(super) async fn fork(&self, run: RunId, from: &str, operator: &Operator) -> Result<Forked> {
+        let Operator { who, why } = operator.clone();
+        self.say(&format!("/api/runs/{run}/fork"), &ForkRequest { from: from.to_owned(), who, why }).await
     }
 
     pub(super) async fn discard(&self, run: RunId, operator: &Operator) -> Result<Discarded> {

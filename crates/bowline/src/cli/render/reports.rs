@@ -2,8 +2,8 @@
 
 use bowline_dashboard::{
     commands::{
-        BulkCancelled, BulkRetried, Cancelled, Discarded, Keys, Pausing, Replayed, Retried, Settled, Told,
-        ToldStatus,
+        BulkCancelled, BulkRetried, Cancelled, Discarded, Forked, Keys, Pausing, Repeat, Replayed, Retried,
+        Settled, Told, ToldStatus,
     },
     wording::clean,
 };
@@ -58,7 +58,31 @@ pub fn replayed(report: &Replayed, paint: Paint) -> String {
         Keys::New => "  under new idempotency keys; if the code still asks for it, this happens again:\n",
         Keys::Same => "  under the same idempotency keys; remotes that no longer know them repeat this:\n",
     });
-    let rows = report.repeats.iter().map(|repeat| {
+    text.push_str(&repeats(&report.repeats, paint));
+    text
+}
+
+/// What a fork did, and what it will repeat.
+pub fn forked(report: &Forked, paint: Paint) -> String {
+    let mark = paint.tone("↻", Tone::Strong);
+    let taken = match report.taken {
+        0 => "nothing is recorded before it".to_owned(),
+        1 => "1 record is taken".to_owned(),
+        taken => format!("{taken} records are taken"),
+    };
+    let (new_run, run, from) = (report.new_run, report.run, clean(&report.from));
+    let mut text = format!("{mark} run {new_run} is queued: it goes on from {from} of run {run}; {taken}\n");
+    if report.repeats.is_empty() {
+        text.push_str("  nothing of the old run will happen twice\n");
+        return text;
+    }
+    text.push_str("  under new idempotency keys; if the code still asks for it, this happens again:\n");
+    text.push_str(&repeats(&report.repeats, paint));
+    text
+}
+
+fn repeats(repeats: &[Repeat], paint: Paint) -> String {
+    let rows = repeats.iter().map(|repeat| {
         let said = if repeat.happened { "" } else { "may have happened" };
         vec![
             (clean(&repeat.step), Tone::Plain),
@@ -67,8 +91,7 @@ pub fn replayed(report: &Replayed, paint: Paint) -> String {
         ]
     });
     let rows: Vec<_> = rows.collect();
-    text.push_str(&columns(&rows, &[Column::Left, Column::Left, Column::Left], "    ", paint));
-    text
+    columns(&rows, &[Column::Left, Column::Left, Column::Left], "    ", paint)
 }
 
 /// What a discard did.
@@ -177,7 +200,8 @@ pub fn fitted(fitted: &Fitted, paint: Paint) -> String {
     if fitted.workflows.is_empty() {
         return "no run is under way\n".to_owned();
     }
-    let header = ["WORKFLOW", "FIT", "DO NOT", "ONLY A START TELLS"].map(|title| (title.to_owned(), Tone::Dim));
+    let header =
+        ["WORKFLOW", "FIT", "DO NOT", "ONLY A START TELLS"].map(|title| (title.to_owned(), Tone::Dim));
     let rows = fitted.workflows.iter().map(|(workflow, tally)| {
         let tone = if tally.misfit > 0 { Tone::Bad } else { Tone::Dim };
         vec![
@@ -192,7 +216,12 @@ pub fn fitted(fitted: &Fitted, paint: Paint) -> String {
     let mut text = columns(&rows, &layout, "", paint);
     for misfit in &fitted.misfits {
         let mark = paint.tone("✗", Tone::Bad);
-        text.push_str(&format!("{mark} run {} ({}): {}\n", misfit.run, clean(misfit.workflow.as_str()), clean(&misfit.why)));
+        text.push_str(&format!(
+            "{mark} run {} ({}): {}\n",
+            misfit.run,
+            clean(misfit.workflow.as_str()),
+            clean(&misfit.why)
+        ));
     }
     let more = fitted.misfits() - fitted.misfits.len();
     if more > 0 {

@@ -1,0 +1,244 @@
+//! Fork: a new run that takes what an ended one recorded before a step, and goes on from there by itself.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bowline_ingress::accept::{accept_replay, draw_key_seed};
+use bowline_model::{
+    Entry, EntryKey, EntryKind, EntryMeta, EventId, Family, KeySeed, NewRun, Payload, Run, RunId, RunState,
+    Seq,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Commands, Error, Moment, Operator, replay::Repeat, replay::repeats};
+use crate::view::step_name;
+
+/// What a fork did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forked {
+    /// The run that was forked; it stays as it is.
+    pub run: RunId,
+    /// The new run; it is queued.
+    pub new_run: RunId,
+    /// The step from which on it does everything itself.
+    pub from: String,
+    /// Records that it takes: nothing of these is done or computed again.
+    pub taken: usize,
+    /// What the old run did, or may have done, that the new one will do again, under new keys, if the code still asks for it.
+    pub repeats: Vec<Repeat>,
+}
+
+/// What a fork creates.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// From which event.
+    pub event: EventId,
+    /// The new run.
+    pub run: NewRun,
+    /// See [`Forked::taken`].
+    pub taken: usize,
+    /// See [`Forked::repeats`].
+    pub repeats: Vec<Repeat>,
+}
+
+/// Decides what a fork creates: a run with the records before the first one of that step. What comes after is sent under
+/// keys of `new_seed`.
+///
+/// # Errors
+/// If the run has not ended or was undone, has no such step, or what comes before the step cannot be taken exactly: an effect
+/// of which it is not known whether it happened, the address of a callback, a loop that is under way.
+pub fn decide(
+    run: &Run,
+    journal: &[Entry],
+    from: &str,
+    new_seed: KeySeed,
+    note: String,
+    moment: &Moment,
+) -> Result<Decision, Error> {
+    match run.state {
+        RunState::Completed | RunState::Cancelled | RunState::DeadLettered => {}
+        RunState::Queued | RunState::Running | RunState::Waiting => return Err(Error::not_ended(run)),
+    }
+    let cut = cut(run, journal, from)?;
+    let (before, after): (Vec<&Entry>, Vec<&Entry>) = journal.iter().partition(|entry| entry.seq < cut);
+    if let Some(why) = obstacle(run, journal, &before) {
+        return Err(Error::not_forkable(run, from, &why));
+    }
+    let entries = taken(&before, note, moment);
+    let after: Vec<Entry> = after.into_iter().cloned().collect();
+    let new_run = NewRun {
+        workflow: run.workflow.clone(),
+        key: run.key.clone(),
+        priority: run.priority,
+        parent: None,
+        replay_of: Some(run.id),
+        build: moment.build.clone(),
+        key_seed: new_seed,
+        due: None,
+        flow: Default::default(),
+        journal: entries,
+    };
+    let taken = new_run.journal.iter().filter(|entry| entry.kind.is_delivered()).count();
+    Ok(Decision { event: run.event, run: new_run, taken, repeats: repeats(&after) })
+}
+
+/// Where the records of that step begin: at its first outcome, or else at the first that was tried of it.
+fn cut(run: &Run, journal: &[Entry], from: &str) -> Result<Seq, Error> {
+    let from = from.trim();
+    let is_asked =
+        |key: &EntryKey| key.family != Family::Run && (step_name(key) == from || key.to_string() == from);
+    let of_step = || journal.iter().filter(|entry| is_asked(&entry.key));
+    let outcome = of_step().find(|entry| entry.kind.is_delivered());
+    outcome.or_else(|| of_step().next()).map(|entry| entry.seq).ok_or_else(|| Error::no_such_step(run, from))
+}
+
+/// Why what comes before the step cannot be taken, if so.
+fn obstacle(run: &Run, journal: &[Entry], before: &[&Entry]) -> Option<String> {
+    if journal.iter().any(|entry| entry.key.family == Family::Undo) {
+        return Some(format!("run {} was undone: what it recorded is true no more; `replay` it", run.id));
+    }
+    let forgotten: HashSet<Seq> =
+        before.iter().flat_map(|entry| entry.meta.forgets.iter().copied()).collect();
+    let mut unknown: BTreeMap<&EntryKey, Seq> = BTreeMap::new();
+    let mut loops: BTreeMap<&EntryKey, Seq> = BTreeMap::new();
+    for entry in before.iter().filter(|entry| !forgotten.contains(&entry.seq)) {
+        match entry.kind {
+            EntryKind::StepUnknown => {
+                unknown.insert(&entry.key, entry.seq);
+            }
+            EntryKind::Dropped | EntryKind::Started if entry.meta.unknown_since.is_some() => {
+                unknown.insert(&entry.key, entry.seq);
+            }
+            EntryKind::StepDone | EntryKind::StepRefused | EntryKind::Settled => {
+                unknown.remove(&entry.key);
+            }
+            EntryKind::Items => {
+                loops.insert(&entry.key, entry.seq);
+            }
+            EntryKind::Looped => {
+                loops.remove(&entry.key);
+            }
+            EntryKind::Value if is_callback(&entry.key) => {
+                return Some(format!(
+                    "before it the run made the address of a {}, and a new run has another one",
+                    entry.key.name
+                ));
+            }
+            EntryKind::Value
+            | EntryKind::Timer
+            | EntryKind::Message
+            | EntryKind::Child
+            | EntryKind::Race
+            | EntryKind::State
+            | EntryKind::Changed
+            | EntryKind::Transaction
+            | EntryKind::AttemptFailed
+            | EntryKind::Started
+            | EntryKind::Dropped
+            | EntryKind::OperatorRetry
+            | EntryKind::Undo
+            | EntryKind::Awaited
+            | EntryKind::Inherited
+            | EntryKind::InFlight
+            | EntryKind::Misfit
+            | EntryKind::Completed
+            | EntryKind::DeadLettered
+            | EntryKind::Cancelled
+            | EntryKind::Continued => {}
+        }
+    }
+    if let Some((step, _)) = unknown.first_key_value() {
+        return Some(format!(
+            "before it the step {} may have happened, and that is not known",
+            step_name(step)
+        ));
+    }
+    let (looped, _) = loops.first_key_value()?;
+    Some(format!(
+        "it is inside the loop {}: fork from a step before the loop, or after it",
+        step_name(looped)
+    ))
+}
+
+fn is_callback(key: &EntryKey) -> bool {
+    key.family == Family::Value && key.name.starts_with("callback ")
+}
+
+/// The records of the new run: what was delivered, and what decides which of it counts; with a note that says whose they are.
+fn taken(before: &[&Entry], note: String, moment: &Moment) -> Vec<Entry> {
+    let mut entries = vec![Entry {
+        seq: Seq(1),
+        kind: EntryKind::Inherited,
+        key: EntryKey::run(),
+        at: moment.now,
+        build: moment.build.clone(),
+        meta: EntryMeta { note: Some(note), ..EntryMeta::default() },
+        payload: Some(Payload::from_stored("[]")),
+    }];
+    let mut renumbered: BTreeMap<Seq, Seq> = BTreeMap::new();
+    for entry in before.iter().filter(|entry| is_taken(entry.kind)) {
+        let seq = Seq(entries.len() as i64 + 1);
+        renumbered.insert(entry.seq, seq);
+        let mut entry = (*entry).clone();
+        entry.seq = seq;
+        entry.meta.forgets =
+            entry.meta.forgets.iter().filter_map(|seq| renumbered.get(seq).copied()).collect();
+        entries.push(entry);
+    }
+    entries
+}
+
+fn is_taken(kind: EntryKind) -> bool {
+    match kind {
+        EntryKind::StepDone
+        | EntryKind::StepRefused
+        | EntryKind::StepUnknown
+        | EntryKind::Value
+        | EntryKind::Timer
+        | EntryKind::Message
+        | EntryKind::Child
+        | EntryKind::Race
+        | EntryKind::State
+        | EntryKind::Changed
+        | EntryKind::Transaction
+        | EntryKind::Looped
+        | EntryKind::OperatorRetry
+        | EntryKind::Settled
+        | EntryKind::Items => true,
+        // The old run's own: its attempts, its waits, what would undo it, its end.
+        EntryKind::AttemptFailed
+        | EntryKind::Started
+        | EntryKind::Dropped
+        | EntryKind::Undo
+        | EntryKind::Awaited
+        | EntryKind::Inherited
+        | EntryKind::InFlight
+        | EntryKind::Misfit
+        | EntryKind::Completed
+        | EntryKind::DeadLettered
+        | EntryKind::Cancelled
+        | EntryKind::Continued => false,
+    }
+}
+
+impl Commands {
+    /// Starts a new run that takes what the old one recorded before that step. The old run stays as it is.
+    ///
+    /// # Durability
+    /// The new run is on disk with all that it takes when this returns. After a crash before that there may be one or none:
+    /// `runs` tells.
+    ///
+    /// # Errors
+    /// Those of [`decide`], or if the run or its event is not there, or the store does not answer.
+    pub async fn fork(&self, run: RunId, from: &str, operator: &Operator) -> Result<Forked, Error> {
+        let (run, journal) = self.load(run).await?;
+        let seed = draw_key_seed(&*self.clock);
+        let note =
+            operator.note(&format!("takes what run {} recorded before {}: forked", run.id, from.trim()));
+        let Decision { event, run: new, taken, repeats } =
+            decide(&run, &journal, from, seed, note, &self.moment())?;
+        let new_run = accept_replay(&*self.store, &self.rules, event, new).await?;
+        tracing::info!(run = run.id.0, new_run = new_run.0, from, taken, "forked");
+        (self.poke)();
+        Ok(Forked { run: run.id, new_run, from: from.trim().to_owned(), taken, repeats })
+    }
+}
