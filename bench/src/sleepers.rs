@@ -41,7 +41,7 @@ const WAKES_IN: Duration = Duration::from_secs(20);
 const WAKES_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-struct Sleepers;
+pub(crate) struct Sleepers;
 
 impl Sleepers {
     /// Sleeps until then; yields when it woke.

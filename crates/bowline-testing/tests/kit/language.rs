@@ -235,7 +235,8 @@ fn a_callback_is_answered_at_its_address_once() {
         let status = app.call_back(&url, &"clean").status();
         let again = app.call_back(&url, &"dirty").status();
         assert!((200..300).contains(&status), "{status}");
-        assert!([202, 409, 410].contains(&again), "{again}");
+        // Where the run has ended since, its address is no more.
+        assert!([202, 404, 409, 410].contains(&again), "{again}");
         run.end().output::<Option<String>>()
     });
 }
