@@ -12,7 +12,7 @@ use crate::{
     Context, WaitUntil,
     asking::Asking,
     board::{NewWork, Opened},
-    wait::{From, MailWait, Until, Wait},
+    wait::{From, MailWait, StaysOpen, Until, Wait},
     waiting::{fits, untimed},
 };
 
@@ -74,7 +74,7 @@ impl<'a> Approval<'a> {
                 opens: Some(opens),
                 starts: None,
                 check: fits::<Decision>,
-                stays_open: false,
+                stays_open: StaysOpen::WhileAwaited,
             };
             Wait { until, mail: Some(mail), why }
         };

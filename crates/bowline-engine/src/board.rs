@@ -34,7 +34,7 @@ use crate::{
     fit::mismatch,
     journal::Journal,
     leaf::{Leaf, LeafId, Outcome, Phase, Work},
-    wait::Wait,
+    wait::{StaysOpen, Wait},
 };
 
 /// Most entries in one run's journal.
@@ -403,7 +403,7 @@ impl BoardState {
     /// Nobody waits there any more: who sends later is told so.
     fn close_unwanted(&mut self, work: &Work) {
         let Work::Wait(wait) = work else { return };
-        if let Some(mail) = &wait.mail {
+        if let Some(mail) = wait.mail.as_ref().filter(|mail| mail.stays_open == StaysOpen::WhileAwaited) {
             self.unwritten.also.abandons.push(mail.mailbox.clone());
         }
     }

@@ -14,7 +14,7 @@ use crate::{
     Context, WaitUntil,
     asking::Asking,
     board::{Board, NewLeaf, NewWork, Opened},
-    wait::{From, MailWait, Until, Wait},
+    wait::{From, MailWait, StaysOpen, Until, Wait},
 };
 
 /// How long a start is recognised when its write comes again.
@@ -132,7 +132,7 @@ impl<'a, T: DeserializeOwned + Send + 'a> Child<'a, T> {
                 from: From::Child,
                 starts: Some(starts),
                 check: |_| Ok(()),
-                stays_open: false,
+                stays_open: StaysOpen::WhileAwaited,
             };
             Wait { until, mail: Some(mail), why }
         };

@@ -111,6 +111,7 @@ impl Journal {
 
     fn record(&mut self, entry: Entry) {
         self.tried.remove(&entry.key);
+        self.awaited.remove(&entry.key);
         self.by_key.insert(entry.key.clone(), entry.seq);
         self.recorded.insert(entry.seq, entry);
     }

@@ -248,6 +248,11 @@ impl Machine {
         self.board.lock().has_attempts()
     }
 
+    #[cfg(test)]
+    pub(crate) fn attempts_under_way(&self) -> usize {
+        self.board.lock().leaves.values().filter(|leaf| leaf.is_under_way()).count()
+    }
+
     /// Whether the code waits for something that the engine does not know.
     pub(crate) fn waits_for_stranger(&self) -> bool {
         let state = self.board.lock();

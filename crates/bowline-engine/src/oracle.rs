@@ -8,11 +8,16 @@
 //! 2. Nothing is sent for a step whose outcome is on disk.
 //! 3. Nothing is sent while something that the code has observed is not on disk.
 //! 4. A step's attempts carry one idempotency key, over all lives.
-//! 5. The run ends, with the output that a life without any effect computes from the whole journal.
+//! 5. Whatever was sent, the journal tells of it: by an outcome, or by a note that it may have happened.
+//! 6. A message is delivered to one wait, once; a wait ends by its time only where no message was there; a child is
+//!    started once; a counter counts each of its entries.
+//! 7. A run that rests can be woken, by a time or a message; a cancelled one names what was under way and sends nothing.
+//! 8. The run ends, with the output that a life without any effect computes from the whole journal.
 //!
 //! `BOWLINE_ORACLE_PROGRAMS=1000000 cargo test -p bowline-engine oracle -- --nocapture` tries a million; a failure
 //! names its seed, and `BOWLINE_ORACLE_SEED=n` tries that one alone.
 
+mod office;
 mod program;
 mod sim;
 mod world;

@@ -55,8 +55,19 @@ pub(crate) struct MailWait {
     pub(crate) starts: Option<NewStart>,
     /// Whether a body can be read as what the code waits for; else why not.
     pub(crate) check: Check,
-    /// Whether the mailbox stays open when the wait's time is over.
-    pub(crate) stays_open: bool,
+    /// Whether the mailbox stays open when the wait's time is over, or nobody waits any more.
+    pub(crate) stays_open: StaysOpen,
+}
+
+/// Until when a mailbox takes messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StaysOpen {
+    /// Until its one wait is over, or given up.
+    WhileAwaited,
+    /// Until a wait's time is over: others may wait for the same name later.
+    UntilTimeout,
+    /// As long as the run is open.
+    Always,
 }
 
 /// Looks whether a message's body fits.

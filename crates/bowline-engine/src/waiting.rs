@@ -18,7 +18,7 @@ use crate::{
     Context,
     asking::Asking,
     board::{NewLeaf, NewWork, Opened},
-    wait::{From, MailWait, Until, Wait},
+    wait::{From, MailWait, StaysOpen, Until, Wait},
     workflow::without_value,
 };
 
@@ -72,7 +72,7 @@ impl Context {
     /// # Ok(()) }
     /// ```
     pub fn signal<T: DeserializeOwned>(&self, name: &str) -> Signal<'_, T> {
-        Signal { cx: self, name: name.to_owned(), stays_open: false, value: PhantomData }
+        Signal { cx: self, name: name.to_owned(), stays_open: StaysOpen::UntilTimeout, value: PhantomData }
     }
 
     /// Makes an address to which another system can send one message, once: hand [`Callback::url`] to it in a step,
@@ -129,7 +129,7 @@ pub(crate) fn token_hash(token: &str) -> [u8; 32] {
 pub struct Signal<'a, T> {
     cx: &'a Context,
     name: String,
-    stays_open: bool,
+    stays_open: StaysOpen,
     value: PhantomData<fn() -> T>,
 }
 
@@ -158,7 +158,7 @@ impl<'a, T: DeserializeOwned + Send + 'a> Signal<'a, T> {
     /// When the wait's time is over, signals that come later are kept for the next wait instead of being refused: for
     /// waits in a loop.
     pub fn keep_late(mut self) -> Self {
-        self.stays_open = true;
+        self.stays_open = StaysOpen::Always;
         self
     }
 
@@ -202,7 +202,7 @@ impl<'a, T: DeserializeOwned + Send + 'a> Callback<'a, T> {
                 opens: None,
                 starts: None,
                 check: fits::<T>,
-                stays_open: false,
+                stays_open: StaysOpen::WhileAwaited,
             };
             Wait { until, mail: Some(mail), why }
         };

@@ -8,7 +8,7 @@ use super::{Machine, Next, attempts::hand_out};
 use crate::{
     board::{BoardState, Unwritten},
     leaf::{Leaf, LeafId, Outcome, Phase, Work},
-    wait::{From, Wait},
+    wait::{From, StaysOpen, Wait},
 };
 
 /// A write whose outcome decides what the code receives.
@@ -145,11 +145,12 @@ impl Machine {
             Work::Ask(ask) => (ask_kind(ask), None, Some(ask.clone())),
             Work::Wait(wait) => {
                 meta.note = Some("timed out".into());
-                (
-                    EntryKind::Message,
-                    wait.mail.as_ref().map(|mail| (mail.mailbox.clone(), mail.stays_open)),
-                    None,
-                )
+                let closes = wait.mail.as_ref().map(|mail| {
+                    // Another wait for the same signal goes on.
+                    let others = state.waits_in(&mail.mailbox) > 1;
+                    (mail.mailbox.clone(), others || mail.stays_open == StaysOpen::Always)
+                });
+                (EntryKind::Message, closes, None)
             }
             Work::Effect(_) => return None,
         };
@@ -290,6 +291,17 @@ impl BoardState {
             }
             self.leaves.insert(id, leaf);
         }
+    }
+
+    /// How many leaves wait for messages of that mailbox.
+    fn waits_in(&self, mailbox: &str) -> usize {
+        let waits = |leaf: &&Leaf| match (&leaf.phase, &leaf.work) {
+            (Phase::Asked | Phase::Waiting { .. }, Work::Wait(Wait { mail: Some(mail), .. })) => {
+                mail.mailbox == mailbox
+            }
+            _ => false,
+        };
+        self.leaves.values().filter(waits).count()
     }
 
     /// The timer whose time came first.

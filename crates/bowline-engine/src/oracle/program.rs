@@ -1,9 +1,10 @@
-//! Random programs: what a workflow's author could write with steps, `best_effort`, joins, selects, loops and drawn
-//! values; and their interpreter, an ordinary workflow.
+//! Random programs: what a workflow's author could write with steps, `best_effort`, joins, selects, loops, drawn values,
+//! sleeps, signals, children, counters, `all` and `race`; and their interpreter, an ordinary workflow.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
-use bowline_model::{BoxFuture, Result, RetryPolicy};
+use bowline_model::{BoxFuture, Family, Result, RetryPolicy, WorkflowName};
+use bowline_store::{Ask, StateAsk, StateOp};
 use futures_util::{
     future::{join_all, try_join_all},
     stream::{FuturesUnordered, StreamExt},
@@ -11,7 +12,7 @@ use futures_util::{
 use rand::{RngExt, rngs::StdRng};
 
 use super::world::{Observed, SimCall, World};
-use crate::Context;
+use crate::{Context, Startable};
 
 /// A program.
 #[derive(Debug)]
@@ -45,6 +46,25 @@ enum Node {
     },
     /// Which way depends on what was observed before.
     Branch(Box<Node>, Box<Node>),
+    Sleep {
+        secs: u64,
+    },
+    /// A signal of a name that others may wait for too.
+    Signal {
+        name: &'static str,
+        timeout_secs: Option<u64>,
+    },
+    Child {
+        name: String,
+    },
+    /// Adds one to a counter of the store.
+    Count {
+        key: &'static str,
+    },
+    /// Branches with scopes of their own; waits for all.
+    All(Vec<Node>),
+    /// The same; the first to end wins.
+    Race(Vec<Node>),
 }
 
 #[derive(Debug)]
@@ -53,6 +73,9 @@ struct StepNode {
     attempts_max: u32,
     timeout_secs: Option<u64>,
 }
+
+/// Few, so that several waits are for one of them.
+const SIGNALS: [&str; 2] = ["paid", "packed"];
 
 struct Generator<'r> {
     rng: &'r mut StdRng,
@@ -74,8 +97,17 @@ impl Program {
 
 impl Generator<'_> {
     fn node(&mut self, depth: u32) -> Node {
-        let kinds = if depth == 0 { 4 } else { 12 };
+        let kinds = if depth == 0 { 8 } else { 19 };
         match self.rng.random_range(0..kinds) {
+            4 => Node::Sleep { secs: self.rng.random_range(1..90) },
+            5 => Node::Signal {
+                name: SIGNALS[self.rng.random_range(0..SIGNALS.len())],
+                timeout_secs: self.rng.random::<bool>().then(|| self.rng.random_range(1..90)),
+            },
+            6 => Node::Child { name: ["ship", "bill"][self.rng.random_range(0..2)].into() },
+            7 => Node::Count { key: ["n", "m"][self.rng.random_range(0..2)] },
+            8 | 9 => Node::All(self.nodes(depth)),
+            10 => Node::Race(self.nodes(depth)),
             0 | 1 => Node::Step(self.step()),
             2 => Node::BestEffort(self.step()),
             3 => {
@@ -85,13 +117,13 @@ impl Generator<'_> {
                     Node::Random
                 }
             }
-            4 => Node::Seq(self.nodes(depth)),
-            5 => Node::Join(self.nodes(depth)),
-            6 => Node::TryJoin(self.nodes(depth)),
-            7 => Node::Unordered(self.nodes(depth)),
-            8 => Node::Select(self.nodes(depth)),
-            9 => Node::RandomSelect((0..3).map(|_| self.unique_step()).collect()),
-            10 => {
+            11 => Node::Seq(self.nodes(depth)),
+            12 => Node::Join(self.nodes(depth)),
+            13 => Node::TryJoin(self.nodes(depth)),
+            14 => Node::Unordered(self.nodes(depth)),
+            15 => Node::Select(self.nodes(depth)),
+            16 => Node::RandomSelect((0..3).map(|_| self.unique_step()).collect()),
+            17 => {
                 let keys = (0..self.rng.random_range(1..4)).collect();
                 Node::Loop { name: self.unique_name(), keys, at_once: self.rng.random() }
             }
@@ -124,6 +156,24 @@ impl Generator<'_> {
         self.names += 1;
         format!("u{}", self.names)
     }
+}
+
+/// A workflow that runs in the world: it ends when and how chance wills.
+struct SimWorkflow(WorkflowName);
+
+impl Startable for SimWorkflow {
+    type Input = u64;
+    type Output = u64;
+
+    fn workflow_name(&self) -> &WorkflowName {
+        &self.0
+    }
+}
+
+/// The store's answer to a count.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Counted {
+    pub(super) value: u64,
 }
 
 struct Interpreter<'a> {
@@ -173,6 +223,27 @@ impl<'a> Interpreter<'a> {
                 let way = self.drawn("random", self.cx.random());
                 self.run(if way.is_multiple_of(2) { even } else { odd }).await
             }),
+            Node::Sleep { secs } => Box::pin(async move {
+                self.cx.sleep(Duration::from_secs(*secs)).await;
+                self.world.observe(Observed::Slept);
+                Ok(*secs)
+            }),
+            Node::Signal { name, timeout_secs } => Box::pin(self.signal(name, *timeout_secs)),
+            Node::Child { name } => Box::pin(async move {
+                let child = SimWorkflow(name.as_str().into());
+                self.seen(self.cx.child(&child, &1).await)
+            }),
+            Node::Count { key } => Box::pin(self.count(key)),
+            Node::All(nodes) => Box::pin(async move {
+                let all: Vec<_> = nodes.iter().map(|node| self.run(node)).collect();
+                Ok(self.cx.all(all).await?.into_iter().fold(0, mix))
+            }),
+            Node::Race(nodes) => Box::pin(async move {
+                let branches: Vec<_> = nodes.iter().map(|node| self.run(node)).collect();
+                let raced = self.cx.race(branches).await;
+                self.drawn("race", raced.winner as u64);
+                raced.output
+            }),
         }
     }
 
@@ -197,6 +268,33 @@ impl<'a> Interpreter<'a> {
         Ok(sum)
     }
 
+    async fn signal(&self, name: &str, timeout_secs: Option<u64>) -> Result<u64> {
+        let signal = self.cx.signal::<u64>(name);
+        let Some(secs) = timeout_secs else { return self.seen(signal.await) };
+        match signal.timeout(Duration::from_secs(secs)).await? {
+            Some(value) => self.seen(Ok(value)),
+            None => {
+                self.world.observe(Observed::TimedOut);
+                Ok(3)
+            }
+        }
+    }
+
+    async fn count(&self, key: &str) -> Result<u64> {
+        let op = StateOp::Add { by: 1, expires_at: None };
+        let ask = Ask::State(StateAsk { space: "flow".into(), key: key.into(), op });
+        let answer = self.cx.ask_store::<Counted>("state", Family::State, key, ask).await;
+        self.seen(answer.map(|counted| counted.value))
+    }
+
+    fn seen(&self, result: Result<u64>) -> Result<u64> {
+        self.world.observe(match &result {
+            Ok(value) => Observed::Value(*value),
+            Err(error) => Observed::Failure(error.failure().message.clone()),
+        });
+        result
+    }
+
     fn step(&'a self, step: &'a StepNode, key: Option<u32>) -> BoxFuture<'a, Result<u64>> {
         Box::pin(self.one(step, key))
     }
@@ -205,17 +303,12 @@ impl<'a> Interpreter<'a> {
         let policy = RetryPolicy::default().attempts_max(step.attempts_max);
         let mut made = self.cx.step(&step.name, SimCall::new(self.world.clone(), &step.name)).retry(policy);
         if let Some(secs) = step.timeout_secs {
-            made = made.timeout(std::time::Duration::from_secs(secs));
+            made = made.timeout(Duration::from_secs(secs));
         }
         if let Some(key) = key {
             made = made.key(key);
         }
-        let result = made.await;
-        self.world.observe(match &result {
-            Ok(value) => Observed::Value(*value),
-            Err(error) => Observed::Failure(error.failure().message.clone()),
-        });
-        result
+        self.seen(made.await)
     }
 
     fn drawn(&self, what: &str, value: u64) -> u64 {

@@ -2,7 +2,7 @@
 //! everything that was sent and observed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     time::Duration,
@@ -15,12 +15,16 @@ use bowline_model::{
 use jiff::Timestamp;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+use super::{office::Office, program::Counted};
+
 /// What the code saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Observed {
     Value(u64),
     Failure(String),
     Drawn(String, u64),
+    Slept,
+    TimedOut,
 }
 
 impl Observed {
@@ -35,8 +39,17 @@ impl Observed {
         if let Some(failure) = &entry.meta.failure {
             return Self::Failure(failure.message.clone());
         }
+        match entry.kind {
+            EntryKind::Timer => return Self::Slept,
+            EntryKind::Message if entry.payload.is_none() => return Self::TimedOut,
+            _ => {}
+        }
         let payload = entry.payload.as_ref().expect("a delivered entry has a value or a failure");
         match entry.key.name.as_str() {
+            "race" => Self::Drawn("race".into(), decoded(payload)),
+            _ if entry.kind == EntryKind::State => {
+                Self::Value(payload.decode::<Counted>().expect("a count").value)
+            }
             "now" => {
                 let time: Timestamp = payload.decode().expect("a time");
                 Self::Drawn("now".into(), time.as_nanosecond() as u64)
@@ -70,10 +83,14 @@ pub(super) struct WorldState {
     pub(super) durable: Vec<Entry>,
     /// The idempotency key of every attempt, over all lives, by the attempt's number.
     pub(super) sent: Vec<String>,
+    /// Attempts that came to a limit first: nothing left.
+    pub(super) unsent: HashSet<u64>,
     /// Which attempt yielded a value.
     yielded: HashMap<u64, u64>,
     /// Whether anything may be sent at all.
     pub(super) silent: bool,
+    /// What the store knows of messages and counters.
+    pub(super) post: Office,
 }
 
 impl World {
@@ -89,8 +106,10 @@ impl World {
                 observed: vec![],
                 durable: vec![],
                 sent: vec![],
+                unsent: HashSet::new(),
                 yielded: HashMap::new(),
                 silent: false,
+                post: Office::default(),
             }),
         })
     }
@@ -106,6 +125,15 @@ impl World {
     /// True once in `n` times.
     pub(super) fn one_in(&self, n: u32) -> bool {
         self.lock().rng.random_range(0..n) == 0
+    }
+
+    pub(super) fn pick(&self, n: usize) -> usize {
+        self.lock().rng.random_range(0..n)
+    }
+
+    /// A value that is used once, so that one in a wrong place is seen. It fits a double.
+    pub(super) fn unique(&self) -> u64 {
+        self.lock().rng.random::<u64>() >> 12
     }
 
     pub(super) fn observe(&self, what: Observed) {
@@ -167,7 +195,7 @@ impl WorldState {
         let id = match Observed::of_step(entry)? {
             Observed::Value(value) => *self.yielded.get(&value)?,
             Observed::Failure(message) => message.split(' ').nth(1)?.parse().ok()?,
-            Observed::Drawn(..) => return None,
+            Observed::Drawn(..) | Observed::Slept | Observed::TimedOut => return None,
         };
         self.sent.get(usize::try_from(id).ok()?.checked_sub(1)?)
     }
@@ -182,7 +210,10 @@ impl WorldState {
             }
             12 | 13 => Verdict::RetryAfter(Failure::refused(format!("busy {id} {unique}"))),
             14..17 => Verdict::Unknown(Failure::unknown(format!("lost {id} {unique}"))),
-            17 => Verdict::Wait { wait: Duration::from_secs(2), why: "a limit".into() },
+            17 => {
+                self.unsent.insert(id);
+                Verdict::Wait { wait: Duration::from_secs(2), why: "a limit".into() }
+            }
             18 => Verdict::Refused(Failure::refused(format!("no {id} {unique}")).permanent()),
             _ => Verdict::Unknown(Failure::unknown(format!("odd {id} {unique}")).permanent()),
         }
