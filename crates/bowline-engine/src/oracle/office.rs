@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bowline_model::{Entry, EntryKey, EntryKind, Family, KeySeed, MessageId, Payload};
 use bowline_store::{Also, Answered, Ask, Message, StateOp};
 
-use super::{program::Counted, world::World};
+use super::{program::Counted, sim::SEED, world::World};
 use crate::{board::Unwritten, key::idempotency_key};
 
 #[derive(Default)]
@@ -82,6 +82,16 @@ impl Office {
         if ask.is_some() && fails {
             return Filed::Failed(bowline_model::Failure::refused("the store said no").permanent());
         }
+        for entry in &unwritten.entries {
+            self.check_entry(entry, &unwritten.also);
+        }
+        for start in &starts {
+            let begun = |entry: &Entry| {
+                entry.kind == EntryKind::Awaited
+                    && idempotency_key(SEED, &entry.key, &entry.key.name, 0) == start.event.dedupe_key
+            };
+            assert!(unwritten.entries.iter().any(begun), "a child is started that nobody waits for");
+        }
         for id in consumes {
             let at = self.unread.iter().position(|message| message.id == id);
             self.unread.remove(at.expect("a message is taken once, and it is there"));
@@ -110,6 +120,36 @@ impl Office {
             Answered::Value(answer)
         });
         Filed::Done(answer)
+    }
+}
+
+impl Office {
+    /// A message is taken with the entry that delivers it, and is what was sent; a wait that timed out is over on disk.
+    fn check_entry(&self, entry: &Entry, also: &Also) {
+        if !matches!(entry.kind, EntryKind::Message | EntryKind::Child) {
+            return;
+        }
+        let Some(id) = entry.meta.message else {
+            let mailbox = format!("signal:{}", entry.key.name);
+            let ends = also.closes.iter().chain(&also.expects_none);
+            assert!(
+                ends.into_iter().any(|name| *name == mailbox),
+                "a wait timed out, and nobody asked for its mail"
+            );
+            return;
+        };
+        assert!(also.consumes.contains(&id), "message {id} is delivered, and not taken");
+        let message = self.unread.iter().find(|message| message.id == id).expect("it is unread");
+        let sent = String::from_utf8_lossy(message.body.as_bytes()).into_owned();
+        let got = match (&entry.payload, &entry.meta.failure) {
+            (Some(payload), _) => String::from_utf8_lossy(payload.as_bytes()).into_owned(),
+            (None, Some(failure)) => failure.message.rsplit(' ').next().unwrap_or_default().to_owned(),
+            (None, None) => panic!("message {id} has no value"),
+        };
+        let is_whole = entry.kind == EntryKind::Message && sent == got;
+        let is_output = entry.kind == EntryKind::Child && sent.contains(&format!(r#""output":{got}}}"#));
+        let is_reason = entry.kind == EntryKind::Child && sent.contains(&format!(r#" {got}""#));
+        assert!(is_whole || is_output || is_reason, "{sent} was sent, and {got} delivered");
     }
 }
 

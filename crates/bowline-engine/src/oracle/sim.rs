@@ -29,7 +29,7 @@ use crate::{
 const TURNS_MAX: u32 = 20_000;
 
 /// What the idempotency keys of the run derive from.
-const SEED: KeySeed = KeySeed(7);
+pub(super) const SEED: KeySeed = KeySeed(7);
 
 pub(super) struct Sim {
     program: Arc<Program>,
@@ -154,7 +154,7 @@ impl Sim {
                         return Life::Died;
                     }
                 }
-                Next::Decide(unwritten) => match self.write(unwritten, Unseen::Decision) {
+                Next::Decide(unwritten) => match self.decide(unwritten) {
                     None => return Life::Died,
                     Some(Filed::Done(answer)) => {
                         machine.decided(Decided::Made(answer.map(|answer| match answer {
@@ -187,6 +187,16 @@ impl Sim {
             }
         }
         panic!("the run does not end: {:?}", self.program);
+    }
+
+    /// The moments around a decision are those in which most can go wrong: a message that comes first, a process that dies
+    /// before the code sees what was decided.
+    fn decide(&mut self, unwritten: Unwritten) -> Option<Filed> {
+        if self.world.one_in(3) {
+            self.world.something_comes();
+        }
+        let filed = self.write(unwritten, Unseen::Decision)?;
+        (!self.world.one_in(4)).then_some(filed)
     }
 
     fn read_mail(&self, machine: &Machine) {
