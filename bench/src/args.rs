@@ -50,6 +50,10 @@ pub(crate) enum Role {
     Sleepers(SleepersArgs),
     /// An app with a store of sleeping runs; configured by BOWLINE_LISTEN and the like.
     SleepersServer,
+    /// Checks that runs of a key keep their order, with attempts that fail and a process that is killed.
+    Keys(KeysArgs),
+    /// What `keys` starts and kills: the app, in the folder that DIR says.
+    KeysApp(KeysArgs),
     /// The floor without durability; listens on LISTEN.
     Bare,
     /// The floor with a group commit before the answer; listens on LISTEN, writes floor.db.
@@ -78,6 +82,23 @@ pub(crate) struct SleepersArgs {
     /// Runs that sleep.
     #[arg(long, default_value_t = 1_000_000, value_parser = at_least_one)]
     pub(crate) runs: usize,
+}
+
+/// How many, and what goes wrong.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct KeysArgs {
+    /// Runs in all.
+    #[arg(long, default_value_t = 100_000, value_parser = at_least_one)]
+    pub(crate) runs: usize,
+    /// Keys that they share, each the same number.
+    #[arg(long, default_value_t = 1_000, value_parser = at_least_one)]
+    pub(crate) keys: usize,
+    /// How often the process is killed (SIGKILL) while it works.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) kills: usize,
+    /// Of which attempts fail, and when it is killed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 impl Args {

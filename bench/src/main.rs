@@ -11,6 +11,7 @@ mod crm;
 mod events;
 mod flood;
 mod floor;
+mod keys;
 mod load;
 mod machine;
 mod overload;
@@ -44,6 +45,8 @@ fn main() -> ExitCode {
         Some(Role::Overload(overload)) => overload::run(&args, overload),
         Some(Role::Sleepers(sleepers)) => sleepers::run(&args, sleepers),
         Some(Role::SleepersServer) => Err(sleepers::become_server()),
+        Some(Role::Keys(keys)) => keys::run(&args, keys),
+        Some(Role::KeysApp(keys)) => keys::app::serve(keys),
         Some(Role::Bare) => floor::serve(floor::bare::router),
         Some(Role::Durable) => floor::serve(floor::durable::router),
         Some(Role::Bowline) => Err(contender::become_bowline()),

@@ -153,3 +153,17 @@ fn a_sleeping_run_among_thousands_wakes_in_a_new_process() {
     assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
     assert!(said.contains("5000 runs that sleep"), "{said}");
 }
+
+/// The short form of a long measurement: attempts that fail, a key that is blocked, and real kills.
+#[test]
+fn runs_of_a_key_keep_their_order_through_failures_and_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = std::process::Command::new(BENCH)
+        .args(["--data-dir", folder.path().to_str().unwrap()])
+        .args(["keys", "--runs", "400", "--keys", "20", "--kills", "2", "--seed", "7"])
+        .output()
+        .unwrap();
+    let (table, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{table}{errors}");
+    assert!(table.contains("| out of order within a key | 0 |"), "{table}");
+}

@@ -1,5 +1,8 @@
 //! The guide's code, compiled and run as the documentation of these modules.
 
+#[doc = include_str!("../../../docs/guide/flow-control.md")]
+mod flow_control {}
+
 #[doc = include_str!("../../../docs/guide/programs.md")]
 mod programs {}
 
