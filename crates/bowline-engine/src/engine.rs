@@ -268,7 +268,9 @@ impl Shared {
     /// The run is not driven here under that epoch any more.
     pub(crate) fn leave(&self, run: RunId, epoch: Epoch) {
         self.cancels.leave(run, epoch);
-        self.mails.leave(run, epoch);
+        if self.mails.leave(run, epoch) {
+            self.poked.notify_one();
+        }
     }
 
     /// A run will become due then.

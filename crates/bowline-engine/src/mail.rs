@@ -61,12 +61,15 @@ impl Mails {
         self.lock().insert(run, (epoch, false));
     }
 
-    /// The run is not driven under that epoch any more.
-    pub(crate) fn leave(&self, run: RunId, epoch: Epoch) {
+    /// The run is not driven under that epoch any more. Says whether there is news that its driver did not take: the run
+    /// may be claimable by it.
+    pub(crate) fn leave(&self, run: RunId, epoch: Epoch) -> bool {
         let mut driven = self.lock();
-        if driven.get(&run).is_some_and(|(held, _)| *held == epoch) {
+        let held = driven.get(&run).copied().filter(|(held, _)| *held == epoch);
+        if held.is_some() {
             driven.remove(&run);
         }
+        held.is_some_and(|(_, news)| news)
     }
 
     /// A message came; whether the run is driven here.

@@ -36,12 +36,6 @@ impl Machine {
         self.board.take_mail(mail);
     }
 
-    /// Whether the code waits for a message.
-    pub(crate) fn waits_for_mail(&self) -> bool {
-        let state = self.board.lock();
-        state.leaves.values().any(|leaf| matches!(&leaf.work, Work::Wait(Wait { mail: Some(_), .. })))
-    }
-
     /// The last message that was seen here.
     pub(crate) fn mail_seen(&self) -> Option<MessageId> {
         self.board.lock().mail_seen

@@ -97,7 +97,7 @@ impl Program {
 
 impl Generator<'_> {
     fn node(&mut self, depth: u32) -> Node {
-        let kinds = if depth == 0 { 8 } else { 19 };
+        let kinds = if depth == 0 { 8 } else { 21 };
         match self.rng.random_range(0..kinds) {
             4 => Node::Sleep { secs: self.rng.random_range(1..90) },
             5 => Node::Signal {
@@ -108,6 +108,11 @@ impl Generator<'_> {
             7 => Node::Count { key: ["n", "m"][self.rng.random_range(0..2)] },
             8 | 9 => Node::All(self.nodes(depth)),
             10 => Node::Race(self.nodes(depth)),
+            // Something slow, and the patience of who waits for it.
+            18 | 19 => Node::Race(vec![
+                Node::Step(self.unique_step()),
+                Node::Signal { name: SIGNALS[0], timeout_secs: Some(self.rng.random_range(1..20)) },
+            ]),
             0 | 1 => Node::Step(self.step()),
             2 => Node::BestEffort(self.step()),
             3 => {

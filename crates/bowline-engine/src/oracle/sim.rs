@@ -31,6 +31,9 @@ const TURNS_MAX: u32 = 20_000;
 /// What the idempotency keys of the run derive from.
 pub(super) const SEED: KeySeed = KeySeed(7);
 
+/// How often something may come before a run that rests is woken by it.
+const LOOKS_MAX: u32 = 1000;
+
 pub(super) struct Sim {
     program: Arc<Program>,
     world: Arc<World>,
@@ -207,7 +210,11 @@ impl Sim {
     /// The run waits on disk, until its time or a message. Says whether its code was evicted meanwhile.
     fn rest(&mut self, due: Option<Timestamp>, seen: Option<MessageId>, machine: &Machine) -> bool {
         self.unsure_since = None;
-        while !self.world.lock().post.has_after(seen) {
+        for looks in 0.. {
+            assert!(looks < LOOKS_MAX, "messages come, and the run sleeps through them: {:?}", self.program);
+            if self.world.lock().post.has_after(seen) {
+                break;
+            }
             match due {
                 Some(due) if !self.world.one_in(3) => {
                     self.world.advance_to(due);

@@ -12,6 +12,7 @@ mod crashes;
 mod families;
 mod in_flight;
 mod limits;
+mod messages;
 mod node;
 mod operator;
 mod quiet;

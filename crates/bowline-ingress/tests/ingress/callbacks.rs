@@ -5,9 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::http::StatusCode;
 use bowline_ingress::{Provider, Route, RouteErrors, ServeLimits};
 use bowline_model::{Clock, Epoch, RunId, SystemClock, WorkflowName};
-use bowline_store::{
-    Also, Claim, MailboxKind, NewMailbox, RunWrite, Transition, mail::MESSAGE_BYTES_MAX,
-};
+use bowline_store::{Also, Claim, MailboxKind, NewMailbox, RunWrite, Transition, mail::MESSAGE_BYTES_MAX};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

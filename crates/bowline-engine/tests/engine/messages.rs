@@ -1,0 +1,94 @@
+//! Messages: kept before their wait, taken once, and no reason to run in circles.
+
+use std::time::Duration;
+
+use bowline_engine::{Context, EngineOptions, Workflow};
+use bowline_model::{Payload, RunId, RunState};
+use bowline_store::{Address, Post, Posted, Store};
+use serde_json::Value;
+
+use crate::node::{Host, until};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn post(host: &Host, run: RunId, name: &str, body: &str) -> Posted {
+    let post = Post {
+        to: Address::Mailbox { run, name: format!("signal:{name}") },
+        id: None,
+        body: Payload::from_stored(body.to_owned()),
+        now: host.clock.time(),
+    };
+    host.block_on("the post", host.store.post(post)).unwrap()
+}
+
+/// Sleeps, then waits.
+fn sleeps_first() -> Workflow {
+    Workflow::new("flow", |cx: Context, _: Value| async move {
+        cx.sleep(HOUR).await;
+        let first: u64 = cx.signal("paid").await?;
+        let second: Option<u64> = cx.signal("paid").timeout(HOUR).await?;
+        Ok((first, second))
+    })
+}
+
+#[test]
+fn a_signal_that_nobody_waits_for_yet_is_kept_and_wakes_nobody_again_and_again() {
+    for resting_max in [0, 100] {
+        let host = Host::new();
+        let options = EngineOptions { resting_max, ..Default::default() };
+        let node = host.start_as("build-1", vec![sleeps_first()], options);
+        let run = host.accept(&["flow"], "null")[0];
+        node.engine.poke();
+        host.wait_for(run, RunState::Waiting);
+        assert!(matches!(post(&host, run, "paid", "7"), Posted::Kept { .. }));
+        host.let_another_pass(&node);
+        host.wait_for(run, RunState::Waiting);
+        let looked = host.run(run).epoch;
+        for _ in 0..5 {
+            host.let_another_pass(&node);
+        }
+        assert_eq!(host.run(run).epoch, looked, "it saw the message, and rests");
+        host.clock.advance(HOUR);
+        node.engine.poke();
+        host.wait(run, "waiting for the second", |run| {
+            run.state == RunState::Waiting && run.due.is_some() && run.epoch > looked
+        });
+        host.clock.advance(HOUR);
+        node.engine.poke();
+        host.wait_for(run, RunState::Completed);
+        assert_eq!(host.output(run), serde_json::json!([7, null]));
+        assert!(matches!(post(&host, run, "paid", "8"), Posted::Ended { .. }));
+    }
+}
+
+#[test]
+fn a_signal_wakes_a_run_at_once_and_a_late_one_is_refused() {
+    let host = Host::new();
+    let flow = Workflow::new("flow", |cx: Context, _: Value| async move {
+        let paid: Option<u64> = cx.signal("paid").timeout(HOUR).await?;
+        cx.sleep(HOUR).await;
+        Ok(paid)
+    });
+    let node = host.start(vec![flow]);
+    let [in_time, late] = [(); 2].map(|()| host.accept(&["flow"], "null")[0]);
+    node.engine.poke();
+    for run in [in_time, late] {
+        host.wait_for(run, RunState::Waiting);
+    }
+    let before = host.run(in_time).epoch;
+    assert!(matches!(post(&host, in_time, "paid", "\"no number\""), Posted::Kept { .. }));
+    assert!(matches!(post(&host, in_time, "paid", "1"), Posted::Kept { .. }));
+    host.wait(in_time, "sleeping", |run| run.epoch > before && run.state == RunState::Waiting);
+    host.clock.advance(HOUR);
+    node.engine.poke();
+    host.wait_for(in_time, RunState::Waiting);
+    host.wait(late, "sleeping", |run| run.epoch > before && run.state == RunState::Waiting);
+    assert!(matches!(post(&host, late, "paid", "2"), Posted::Closed { .. }));
+    until(|| {
+        host.clock.advance(HOUR);
+        node.engine.poke();
+        [in_time, late].iter().all(|run| host.run(*run).state == RunState::Completed)
+    });
+    assert_eq!(host.output(in_time), serde_json::json!(1));
+    assert_eq!(host.output(late), Value::Null);
+}
