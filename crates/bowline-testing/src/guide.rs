@@ -11,3 +11,12 @@ mod state {}
 
 #[doc = include_str!("../../../docs/guide/outside.md")]
 mod outside {}
+
+#[doc = include_str!("../../../docs/guide/time.md")]
+mod time {}
+
+#[doc = include_str!("../../../docs/guide/branches.md")]
+mod branches {}
+
+#[doc = include_str!("../../../docs/guide/changing-code.md")]
+mod changing_code {}

@@ -231,7 +231,9 @@ fn ask_kind(ask: &bowline_store::Ask) -> EntryKind {
 /// How a child run ended, as its message tells it.
 #[derive(serde::Deserialize)]
 struct ChildEnd<'a> {
-    run: i64,
+    /// `None`: it was never started.
+    #[serde(default)]
+    run: Option<i64>,
     state: bowline_model::RunState,
     #[serde(borrow, default)]
     output: Option<&'a serde_json::value::RawValue>,
@@ -256,7 +258,10 @@ fn child_outcome(key: &EntryKey, body: &Payload) -> Outcome {
         _ => "was cancelled",
     };
     let why = end.why.unwrap_or_default();
-    let message = format!("child run {} {how}: {why}", end.run);
+    let message = match end.run {
+        Some(run) => format!("child run {run} {how}: {why}"),
+        None => format!("child {key} was not started: {why}"),
+    };
     Outcome::Failed(Failure::refused(message).permanent())
 }
 

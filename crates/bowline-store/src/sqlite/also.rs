@@ -72,7 +72,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, write: &RunWrite, home: i64) -> Result<Vec<
     for new in opens {
         mailbox::open(tx, run, new, now)?;
     }
-    starts.iter().map(|start| child::start(tx, run, start, now)).collect()
+    starts.iter().filter_map(|start| child::start(tx, run, start, now).transpose()).collect()
 }
 
 /// A run is open no more: whoever waits for it learns that, and what it waited for itself goes, unless an operator may

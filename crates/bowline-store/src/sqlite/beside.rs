@@ -95,3 +95,35 @@ fn copied(path: &Path, options: &SqliteOptions, clock: &dyn Clock) -> Result<Cop
     drop(schema::open_writer(Some(&copy.0), options, clock)?);
     Ok(copy)
 }
+
+#[cfg(test)]
+mod tests {
+    use bowline_model::SystemClock;
+
+    use super::*;
+    use crate::StoreErrorKind;
+
+    #[tokio::test]
+    async fn an_older_stores_copy_is_read_and_the_store_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bowline.db");
+        schema::create_older(&path);
+        assert!(schema::is_older(&path).unwrap());
+        let reader = SqliteReader::open(&path, Arc::new(SystemClock)).unwrap();
+        assert!(reader.runs(RunFilter::default()).await.unwrap().is_empty());
+        drop(reader);
+        assert!(schema::is_older(&path).unwrap(), "the store itself is not touched");
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().contains("check-")), "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_store_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.db");
+        fs::write(&path, "something else").unwrap();
+        let error = SqliteReader::open(&path, Arc::new(SystemClock)).unwrap_err();
+        assert_ne!(error.kind(), StoreErrorKind::Locked);
+    }
+}

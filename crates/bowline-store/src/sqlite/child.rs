@@ -28,6 +28,12 @@ const KNOWN: &str = "SELECT run FROM child WHERE parent = ?1 AND source = ?2 AND
 const TOLD: &str =
     "SELECT parent, mailbox FROM child INDEXED BY child_told WHERE run = ?1 AND mailbox IS NOT NULL";
 
+/// Whether a run has that key, and lets none of it go beside it.
+const HAS_KEY: &str = "SELECT 1 FROM run WHERE id = ?1 AND key = ?2 AND together_max = 1";
+
+/// Children of children that wait for each other, at most: a workflow that starts itself without end is found out.
+const DEPTH_MAX: usize = 100;
+
 /// The newest output in a run's journal.
 fn output_query(home: i64) -> String {
     format!(
@@ -56,16 +62,17 @@ pub(super) fn check(write: &RunWrite, start: &NewStart) -> Result<(), Fault> {
     journal::check(RunId(0), &run.journal, 0)
 }
 
-/// Starts a run, unless it was started before; or waits for the one that an earlier start made.
+/// Starts a run, unless it was started before; or waits for the one that an earlier start made. `None`: it could never
+/// come to its end, and its parent is told why.
 pub(super) fn start(
     tx: &mut Tx<'_>,
     parent: RunId,
     start: &NewStart,
     now: Timestamp,
-) -> Result<RunId, Fault> {
+) -> Result<Option<RunId>, Fault> {
     let source = tx.names.intern(tx.conn, &start.event.source)?;
     if let Some(known) = known(tx, parent, source, &start.event.dedupe_key)? {
-        return Ok(known);
+        return Ok(Some(known));
     }
     if let Some(name) = &start.tells
         && mailbox::find(tx, parent, name)?.is_none()
@@ -74,7 +81,14 @@ pub(super) fn start(
         mailbox::open(tx, parent, &NewMailbox { name, kind, token: None, until: None, about: None }, now)?;
     }
     if let Some(attached) = attach(tx, parent, source, start, now)? {
-        return Ok(attached);
+        return Ok(Some(attached));
+    }
+    if let Some(name) = &start.tells
+        && let Some(why) = unending(tx, parent, start)?
+    {
+        let end = serde_json::json!({"state": RunState::Cancelled, "why": why});
+        put(tx, parent, name, &Payload::from_stored(end.to_string()), now)?;
+        return Ok(None);
     }
     let run = accept::start_one(tx, source, &start.event, now)?;
     note(tx, parent, source, &start.event.dedupe_key, run, start.tells.as_deref())?;
@@ -89,7 +103,29 @@ pub(super) fn start(
             .execute((parent.0, run.0))?;
         mail::hand_over(tx, parent, run)?;
     }
-    Ok(run)
+    Ok(Some(run))
+}
+
+/// Why a child could never come to its end, if so: who waits for whom is followed upwards.
+fn unending(tx: &Tx<'_>, parent: RunId, start: &NewStart) -> Result<Option<String>, Fault> {
+    let key = start.event.runs.first().and_then(|run| run.key.as_deref());
+    let mut waiting = parent;
+    for _ in 0..DEPTH_MAX {
+        let mut above = tx.conn.prepare_cached(TOLD)?;
+        let Some(run) = above.query_row([waiting.0], |row| row.get(0).map(RunId)).optional()? else {
+            return Ok(None);
+        };
+        if let Some(key) = key
+            && tx.conn.prepare_cached(HAS_KEY)?.exists((run.0, key))?
+        {
+            return Ok(Some(format!(
+                "it would wait for run {run}, which has the same key, and which waits for it; give one of their workflows \
+                 another key"
+            )));
+        }
+        waiting = run;
+    }
+    Ok(Some(format!("{DEPTH_MAX} runs wait for each other already, each for its child; use a loop")))
 }
 
 fn known(tx: &Tx<'_>, parent: RunId, source: i64, key: &str) -> rusqlite::Result<Option<RunId>> {
@@ -288,6 +324,7 @@ mod tests {
         let plans = [
             (KNOWN, "SEARCH child USING PRIMARY KEY (parent=? AND source=? AND key=?)"),
             (TOLD, "SEARCH child USING INDEX child_told (run=?)"),
+            (HAS_KEY, "SEARCH run USING INTEGER PRIMARY KEY (rowid=?)"),
             (&output, "SEARCH entry_1 USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         ];
         for (sql, plan) in plans {

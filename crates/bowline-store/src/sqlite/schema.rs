@@ -201,6 +201,16 @@ fn add_state(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
     conn.execute_batch(include_str!("state.sql"))
 }
 
+/// Makes a store as the version before this one did.
+#[cfg(test)]
+pub(super) fn create_older(path: &Path) {
+    let conn = Connection::open(path).unwrap();
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+    let before = &MIGRATIONS[..MIGRATIONS.len() - 1];
+    before.iter().for_each(|step| step(&conn, &bowline_model::SystemClock).unwrap());
+    conn.pragma_update(None, "user_version", before.len() as i64).unwrap();
+}
+
 /// How a statement goes about its work, step by step.
 #[cfg(test)]
 pub(super) fn plan(conn: &Connection, sql: &str) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What operators do: through the admin API, as the command line does it.
 
 use bowline_dashboard::{
-    admin::request::{DecideRequest, PauseRequest, SettleRequest},
+    admin::request::{DecideRequest, ForkRequest, PauseRequest, SettleRequest},
     approvals::ApprovalList,
     commands::Outcome,
 };
@@ -38,6 +38,18 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         let before = self.runs().len();
         self.operate(&format!("/api/runs/{run}/replay"), || self.runs().len() > before);
         *self.runs().last().expect("the replay is a run")
+    }
+
+    /// An operator starts a new run that takes what an ended one recorded before that step.
+    ///
+    /// # Panics
+    /// If it cannot be forked; says why.
+    #[track_caller]
+    pub fn fork(&self, run: RunId, from: &str) -> TestRun<'_, S> {
+        let before = self.runs().len();
+        let body = ForkRequest { from: from.to_owned(), who: None, why: None };
+        self.say(&format!("/api/runs/{run}/fork"), &body, None, || self.runs().len() > before);
+        *self.runs().last().expect("the fork is a run")
     }
 
     /// An operator closes a dead letter.

@@ -138,3 +138,94 @@ pub(crate) async fn look(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bowline_engine::{Context, Workflow, Workflows};
+    use bowline_model::{
+        BuildId, Entry, EntryKey, EntryKind, EntryMeta, Family, KeySeed, NewEvent, NewRun, Payload, Position,
+        ScopePath, Seq, SystemClock,
+    };
+    use bowline_store::{Batch, SqliteOptions, SqliteStore, Store};
+
+    use super::*;
+
+    /// A run of `flow` by an old build, which recorded the step `create`.
+    async fn begun(store: &SqliteStore) {
+        let key = EntryKey {
+            family: Family::Step,
+            scope: ScopePath::root(),
+            name: "create".to_owned(),
+            position: Position::Nth(1),
+        };
+        let now = SystemClock.now();
+        let entry = Entry {
+            seq: Seq(1),
+            kind: EntryKind::StepDone,
+            key,
+            at: now,
+            build: BuildId::from("old"),
+            meta: EntryMeta::default(),
+            payload: Some(Payload::from_stored("7")),
+        };
+        let run = |journal| NewRun {
+            workflow: "flow".into(),
+            key: None,
+            priority: 0,
+            parent: None,
+            replay_of: None,
+            build: BuildId::from("old"),
+            key_seed: KeySeed(1),
+            due: None,
+            flow: Default::default(),
+            journal,
+        };
+        let event = NewEvent {
+            source: "test".to_owned(),
+            provider: "test".to_owned(),
+            kind: "test".to_owned(),
+            dedupe_key: "1".to_owned(),
+            dedupe_until: now,
+            received_at: now,
+            headers: vec![],
+            body: "null".into(),
+            input_pointer: String::new(),
+            runs: vec![run(vec![entry]), run(vec![])],
+        };
+        store.accept(Batch { events: vec![event], ..Batch::default() }).await.unwrap();
+    }
+
+    /// What a build whose step is called that says of it.
+    async fn meets(store: &Path, step: &'static str) -> Fitted {
+        let mut workflows = Workflows::default();
+        workflows.insert(Workflow::new("flow", move |cx: Context, _: Option<u8>| async move {
+            cx.step(step, async || -> bowline_model::Result<u64> { panic!("no step runs") }).await
+        }));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let rehearsal = Rehearsal::new(workflows, BuildId::from("new"), clock.clone(), "");
+        look(store, clock, &rehearsal, &[RunState::Queued], None).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn names_the_runs_that_would_be_parked_beside_the_server_that_holds_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bowline.db");
+        assert_eq!(meets(&path, "create").await, Fitted::default());
+        let store = SqliteStore::open(&path, SqliteOptions::default(), Arc::new(SystemClock)).unwrap();
+        begun(&store).await;
+        let fits = meets(&path, "create").await;
+        assert_eq!(fits.workflows[&"flow".into()], Tally { fit: 2, misfit: 0, unsure: 0 });
+        let parted = meets(&path, "make").await;
+        assert_eq!(parted.workflows[&"flow".into()], Tally { fit: 1, misfit: 1, unsure: 0 });
+        let why = &parted.misfits[0].why;
+        assert!(
+            why.starts_with(
+                "step \"create\" is recorded as entry 1, and the code now asks for step \"make\""
+            )
+        );
+        let text = render::fitted(&parted, render::Paint::Plain);
+        assert!(text.contains("✗ run 1 (flow): step \"create\""), "{text}");
+        store.close().await.unwrap();
+        assert_eq!(meets(&path, "make").await, parted, "and where no server runs");
+    }
+}
