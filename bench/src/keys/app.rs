@@ -37,7 +37,7 @@ impl Bench {
     /// One write, so that lines of others do not mix with it.
     fn note(&self, what: char, piece: Piece) -> RunResult {
         let line = format!("{what} {} {}\n", piece.key, piece.n);
-        (&self.log).write_all(line.as_bytes()).map_err(|error| Error::permanent(error))
+        (&self.log).write_all(line.as_bytes()).map_err(Error::permanent)
     }
 
     fn begin(&self, piece: Piece, attempt: u32) -> RunResult {

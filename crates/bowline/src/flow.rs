@@ -22,6 +22,9 @@ use crate::time::days;
 /// A key of an input.
 pub(crate) type KeyOf<I> = Arc<dyn Fn(&I) -> String + Send + Sync>;
 
+/// A priority by an input.
+pub(crate) type PriorityOf<I> = Arc<dyn Fn(&I) -> i16 + Send + Sync>;
+
 /// Longest quiet time, batch's wait, and time between two starts.
 const WAIT_MAX: Duration = days(366);
 
@@ -42,7 +45,7 @@ pub(crate) struct Rules<I> {
     debounce: Option<(Duration, KeyOf<I>)>,
     at_most: Option<Duration>,
     batch: Option<(u32, Duration)>,
-    priority: Option<Arc<dyn Fn(&I) -> i16 + Send + Sync>>,
+    priority: Option<PriorityOf<I>>,
     problems: Vec<String>,
 }
 
@@ -145,7 +148,7 @@ impl<I> Rules<I> {
         self.at_most = Some(wait);
     }
 
-    pub(crate) fn priority(&mut self, priority: Arc<dyn Fn(&I) -> i16 + Send + Sync>) {
+    pub(crate) fn priority(&mut self, priority: PriorityOf<I>) {
         self.priority = Some(priority);
     }
 

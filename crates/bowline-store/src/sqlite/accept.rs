@@ -173,13 +173,16 @@ pub(super) fn start_one(
     Ok(*runs.first().expect("a start has one run"))
 }
 
-/// A new event with its runs: all of them, and the first and the number of those that are new.
+/// An event's runs: all of them, and the first and the number of those that are new.
+type Inserted = (EventId, Vec<RunId>, (i64, i64));
+
+/// A new event with its runs.
 fn insert_all(
     tx: &mut Tx<'_>,
     source: i64,
     event: &NewEvent,
     ended: &mut Vec<RunId>,
-) -> Result<(EventId, Vec<RunId>, (i64, i64)), Fault> {
+) -> Result<Inserted, Fault> {
     tx.ledger.event_last += 1;
     let id = tx.ledger.event_last;
     let run_first = tx.ledger.run_last + 1;
