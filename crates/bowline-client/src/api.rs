@@ -13,7 +13,7 @@ use reqwest::{
 };
 
 use crate::{
-    Call, Idempotency,
+    Apis, Call, Idempotency,
     account::{Account, Accounts, DEFAULT_ACCOUNT, shown_name},
     address::Address,
     cache::Cache,
@@ -98,6 +98,9 @@ impl Api {
         self.account = Arc::new(Account::new(&self.account.name, &self.settings));
         self.accounts = Arc::default();
         self.settings.register();
+        if let Some(known_in) = &self.settings.known_in {
+            known_in.put(&self);
+        }
         self
     }
 
@@ -114,6 +117,11 @@ impl Api {
     pub fn account(&self, account: &str) -> Self {
         let account = self.accounts.get(account, &self.settings);
         Self { account, ..self.clone() }
+    }
+
+    /// Lets it be found there by its name, as it is configured last.
+    pub fn known_in(self, apis: &Apis) -> Self {
+        self.with(|settings| settings.known_in = Some(apis.place()))
     }
 
     /// Its name: what journals, logs and errors call it.

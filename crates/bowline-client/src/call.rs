@@ -15,6 +15,7 @@ use crate::{
     Api, Response,
     body::Body,
     read::{Json, Plain, Read},
+    recall::Answers,
 };
 
 /// How much of a body's hash is kept: enough to tell two bodies apart.
@@ -70,7 +71,8 @@ pub(crate) struct Typed {
     pub(crate) kind: BodyKind,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum BodyKind {
     Json,
     Form,
@@ -229,6 +231,11 @@ impl<T> Call<T> {
     pub(crate) fn problem(mut self, what: String) -> Self {
         self.request.problem.get_or_insert(what);
         self
+    }
+
+    /// How its answer is read when nobody wants the value any more.
+    pub(crate) fn answers(&self) -> Option<Answers> {
+        self.read.answers()
     }
 
     pub(crate) fn api(&self) -> &Api {

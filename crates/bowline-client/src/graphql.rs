@@ -23,6 +23,7 @@ use crate::{
     Api, Call, Pages, Paging,
     call::Decoded,
     read::{Cost, Read, Said, Unread},
+    recall::Answers,
     report,
     scrub::Scrub,
     verdict::Answer,
@@ -330,9 +331,21 @@ impl<T: DeserializeOwned> Read<T> for Data {
         answer::refused(answer, self.kind)
     }
 
+    fn answers(&self) -> Option<Answers> {
+        Some(match self.kind {
+            Kind::Query => Answers::GraphQlQuery,
+            Kind::Mutation => Answers::GraphQlMutation,
+        })
+    }
+
     fn cost(&self, answer: &Answer) -> Option<Cost> {
         answer::cost(answer)
     }
+}
+
+/// A call that was kept as data, its answer looked at for errors.
+pub(crate) fn reading_again(call: Call, kind: Kind) -> Call<serde_json::Value> {
+    call.reading(Data { kind })
 }
 
 /// Reads data with the errors beside it.

@@ -40,6 +40,7 @@
 //! | `streamed` | the items of an answer, as a call's own stream |
 //! | `upload`, `multipart` | bodies that are larger than memory, and forms with files |
 //! | `download` | an answer into a file, resumed where it broke off |
+//! | `recall` | calls as data, for undos |
 //! | `send` | the retry schedule of a call that stands alone |
 //!
 //! # Alone
@@ -86,6 +87,7 @@ mod policy;
 mod prepare;
 mod proof;
 mod read;
+mod recall;
 mod redirect;
 mod report;
 mod retry_after;
@@ -111,6 +113,7 @@ pub use live::LiveSecret;
 pub use multipart::Multipart;
 pub use page::{Cursor, Page, Pages, Paging};
 pub use policy::{Breaker, RetryBudget};
+pub use recall::Apis;
 pub use response::Response;
 #[cfg(feature = "sigv4")]
 pub use sign::SigV4;

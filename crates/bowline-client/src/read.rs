@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Response, report, response,
+    Response,
+    recall::Answers,
+    report, response,
     scrub::Scrub,
     verdict::{Answer, Meaning},
 };
@@ -28,6 +30,11 @@ pub(crate) trait Read<T>: Send + Sync {
     /// Whether answers can hold what nobody else may see: no part of one is kept with a failure then.
     fn is_secret(&self) -> bool {
         false
+    }
+
+    /// How an answer of this kind is read when nobody wants its value any more; `None` if it cannot be then.
+    fn answers(&self) -> Option<Answers> {
+        None
     }
 
     /// What the answer says of the call's cost, where limits count costs instead of calls.
@@ -80,6 +87,10 @@ impl Read<Response> for Plain {
     fn good(&self, answer: &Answer, scrub: &Scrub) -> Result<Response, Unread> {
         Ok(Response::new(answer.status, &answer.headers, answer.body.clone(), scrub))
     }
+
+    fn answers(&self) -> Option<Answers> {
+        Some(Answers::Plain)
+    }
 }
 
 /// The body as JSON.
@@ -88,5 +99,9 @@ pub(crate) struct Json;
 impl<T: DeserializeOwned> Read<T> for Json {
     fn good(&self, answer: &Answer, _: &Scrub) -> Result<T, Unread> {
         Ok(response::decode(&answer.body).map_err(|what| report::not_json(answer).unwrap_or(what))?)
+    }
+
+    fn answers(&self) -> Option<Answers> {
+        Some(Answers::Plain)
     }
 }

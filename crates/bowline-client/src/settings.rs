@@ -19,6 +19,7 @@ use crate::{
     policy::Rules,
     prepare::needs_key,
     proof::Credential,
+    recall::KnownIn,
     scrub::Scrub,
     transport::Authorities,
     vault::Vault,
@@ -85,6 +86,8 @@ pub(crate) struct Settings {
     pub(crate) rules: Rules,
     /// Where its tokens live.
     pub(crate) vault: Vault,
+    /// Where it is looked for by name.
+    pub(crate) known_in: Option<KnownIn>,
     /// A token endpoint's: answers are not looked through for secrets, they are made of them, and never shown.
     pub(crate) answers_are_secret: bool,
 }
@@ -119,6 +122,7 @@ impl Settings {
             caching: None,
             rules: Rules::default(),
             vault: Vault::memory(),
+            known_in: None,
             answers_are_secret: false,
         }
     }

@@ -47,7 +47,7 @@ impl<'a> Asking<'a> {
             match self.turn().await {
                 Turn::Take(outcome) => return outcome,
                 // Only steps make attempts.
-                Turn::Start(_) => {}
+                Turn::Start(_) | Turn::Recheck(_) => {}
             }
         }
     }

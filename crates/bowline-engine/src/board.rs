@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     thread::{self, ThreadId},
+    time::Duration,
 };
 
 use bowline_model::{
@@ -123,7 +124,7 @@ pub(crate) struct Board {
     /// Counts the attempts.
     pub(crate) activity: Arc<Activity>,
     /// Whether another build recorded anything of this run, or may have sent something for it.
-    begun_by_another: bool,
+    pub(crate) begun_by_another: bool,
     state: Mutex<BoardState>,
 }
 
@@ -139,6 +140,8 @@ pub(crate) enum Asked {
 /// What a leaf shall do next.
 pub(crate) enum Turn {
     Start(Attempt),
+    /// Ask what became of the attempts before.
+    Recheck(Attempt),
     Take(Outcome),
 }
 
@@ -226,7 +229,8 @@ impl Board {
             Phase::Starting(attempt) => {
                 let attempt = attempt.clone();
                 leaf.phase = Phase::Running;
-                Poll::Ready(Turn::Start(attempt))
+                let rechecks = leaf.sending().is_some_and(|sending| sending.rechecks);
+                Poll::Ready(if rechecks { Turn::Recheck(attempt) } else { Turn::Start(attempt) })
             }
             Phase::Delivered(outcome) => {
                 let outcome = outcome.clone();
@@ -257,6 +261,28 @@ impl Board {
         }
     }
 
+    /// As [`arrive`](Self::arrive), with what undoes it.
+    pub(crate) fn arrive_undoable(&self, id: LeafId, verdict: Verdict<Payload>, undo: Option<Payload>) {
+        if let Some(sending) = self.lock().leaves.get_mut(&id).and_then(Leaf::sending_mut) {
+            sending.undo = undo;
+        }
+        self.arrive(id, verdict);
+    }
+
+    /// Whether an operator settled that step, and no undo of it is noted.
+    pub(crate) fn lacks_settled_undo(&self, step: &EntryKey) -> bool {
+        let state = self.lock();
+        state.journal.was_settled(step) && !state.journal.has_undo(step)
+    }
+
+    /// What asked what became of a step found that it did not happen: it may be sent.
+    pub(crate) fn arrive_not_done(&self, id: LeafId) {
+        if let Some(sending) = self.lock().leaves.get_mut(&id).and_then(Leaf::sending_mut) {
+            sending.not_done = true;
+        }
+        self.arrive(id, Verdict::Wait { wait: Duration::ZERO, why: String::new() });
+    }
+
     /// The code dropped a leaf. If its effect may have happened, that is noted.
     pub(crate) fn drop_leaf(&self, id: LeafId) {
         let mut state = self.lock();
@@ -271,6 +297,11 @@ impl Board {
         let (known, may_have_acted) = match leaf.phase {
             Phase::Asked if was_sent => {
                 ("the code went on without it; an attempt was under way at a crash", true)
+            }
+            Phase::Asked | Phase::Starting(_)
+                if leaf.sending().is_some_and(|sending| sending.begun && sending.unknown_since.is_none()) =>
+            {
+                ("the code went on without it; nothing was sent", false)
             }
             Phase::Asked | Phase::Starting(_) | Phase::Delivered(_) => return,
             Phase::Backoff { .. } => ("the code went on without it; no further attempt will be made", false),
@@ -294,6 +325,20 @@ impl Board {
             meta.unknown_since = meta.unknown_since.or(leaf.sending().and_then(|sending| sending.started));
         }
         self.append(&mut state, EntryKind::Dropped, key, meta, None);
+    }
+
+    /// What undoes a step that was done: noted in the commit of its outcome.
+    pub(crate) fn note_undo(&self, state: &mut BoardState, step: EntryKey, undo: Payload) {
+        let key = EntryKey { family: Family::Undo, ..step };
+        self.append(state, EntryKind::Undo, key, EntryMeta::default(), Some(undo));
+    }
+
+    /// The step that an operator settled as done: what undoes it is noted as the code receives its value.
+    pub(crate) fn note_settled_undo(&self, step: &EntryKey, undo: Payload) {
+        let mut state = self.lock();
+        if !state.ended {
+            self.note_undo(&mut state, step.clone(), undo);
+        }
     }
 
     /// Marks whose attempt is being polled, until the guard is dropped.

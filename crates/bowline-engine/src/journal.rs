@@ -27,6 +27,10 @@ pub(crate) struct Journal {
     optional: Vec<Range<Seq>>,
     /// Steps of which an operator said what became of them.
     settled: HashSet<EntryKey>,
+    /// Steps that an entry says were begun, with the time of the first: what became of the attempt no entry says.
+    begun: HashMap<EntryKey, Timestamp>,
+    /// Steps with a note of what undoes them.
+    undos: HashSet<EntryKey>,
     /// A dead letter was made of this run without a look at what was in flight: since when that may have been sent.
     in_flight_since: Option<Timestamp>,
     last_seq: i64,
@@ -95,10 +99,12 @@ impl Journal {
                 | EntryKind::Changed
                 | EntryKind::Transaction
                 | EntryKind::Looped => journal.record(entry),
+                EntryKind::Started => journal.begin(&entry),
+                EntryKind::Undo => {
+                    journal.undos.insert(EntryKey { family: Family::Step, ..entry.key });
+                }
                 // Notes and ends that recovery does not look at: they are for people.
-                EntryKind::Started
-                | EntryKind::Inherited
-                | EntryKind::Undo
+                EntryKind::Inherited
                 | EntryKind::Items
                 | EntryKind::Misfit
                 | EntryKind::Completed
@@ -112,11 +118,22 @@ impl Journal {
     fn record(&mut self, entry: Entry) {
         self.tried.remove(&entry.key);
         self.awaited.remove(&entry.key);
+        self.begun.remove(&entry.key);
         self.by_key.insert(entry.key.clone(), entry.seq);
         self.recorded.insert(entry.seq, entry);
     }
 
+    fn begin(&mut self, entry: &Entry) {
+        if let Some(tried) = self.tried.get_mut(&entry.key) {
+            tried.next_at = None;
+        }
+        self.begun.entry(entry.key.clone()).or_insert(entry.at);
+    }
+
     fn note_attempt(&mut self, entry: &Entry) {
+        if entry.meta.unknown_since.is_none() {
+            self.begun.remove(&entry.key);
+        }
         let first_sent = entry.meta.first_sent.unwrap_or(entry.at);
         let tried = self.tried.entry(entry.key.clone()).or_insert(TriedBefore {
             attempts: 0,
@@ -145,6 +162,7 @@ impl Journal {
     /// What an operator says of a step is recorded like its outcome: at its place in the order, and required.
     fn settle(&mut self, entry: Entry) {
         self.forget(&entry);
+        self.begun.remove(&entry.key);
         self.settled.insert(entry.key.clone());
         if entry.payload.is_some() {
             self.record(entry);
@@ -154,6 +172,11 @@ impl Journal {
     /// Whether an operator said what became of that step.
     pub(crate) fn was_settled(&self, key: &EntryKey) -> bool {
         self.settled.contains(key)
+    }
+
+    /// Whether it is noted what undoes that step.
+    pub(crate) fn has_undo(&self, step: &EntryKey) -> bool {
+        self.undos.contains(step)
     }
 
     /// The sequence number of the next entry to append.
@@ -219,6 +242,11 @@ impl Journal {
     /// What notes say of that step's attempts.
     pub(crate) fn tried(&self, key: &EntryKey) -> Option<&TriedBefore> {
         self.tried.get(key)
+    }
+
+    /// Since when an attempt of that step may have had its effect that an entry says was begun.
+    pub(crate) fn begun(&self, key: &EntryKey) -> Option<Timestamp> {
+        self.begun.get(key).copied()
     }
 
     /// Under which generation of its key the step sends, and what is unknown of it.

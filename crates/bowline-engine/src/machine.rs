@@ -25,7 +25,7 @@ use bowline_model::{BoxFuture, DeadReason, Payload, Result, Run};
 use jiff::Timestamp;
 
 use self::{
-    attempts::{refusal, start_attempts},
+    attempts::{note_starts, refusal, start_attempts},
     ending::panic_message,
     recovery::Recovery,
     waits::Deciding,
@@ -209,18 +209,20 @@ impl Machine {
         }
         let ready = state.leaves.values().any(|leaf| leaf.wants_attempt(now));
         if ready {
+            if let Some(stop) = refusal(&state, now) {
+                state.stop = Some(stop);
+                return None;
+            }
             state.tell_build(&board);
+            note_starts(&board, &mut state, now);
         }
         if !state.unwritten.is_empty() && (ready || state.has_attempts()) {
             // The barrier: what the code has seen is on disk before it acts on it.
             return Some(Next::Write(std::mem::take(&mut state.unwritten)));
         }
         if ready {
-            match refusal(&state, now) {
-                Some(stop) => state.stop = Some(stop),
-                None => start_attempts(&mut state, now),
-            }
-            self.must_poll = state.stop.is_none();
+            start_attempts(&mut state, now);
+            self.must_poll = true;
             return None;
         }
         Some(self.wait(&mut state, now))

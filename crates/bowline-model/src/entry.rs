@@ -386,6 +386,9 @@ pub struct EntryMeta {
     /// Free text for people: who did it, or what was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Whether an undo belongs to the step: what is unknown of it is settled before the run is undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reversible: bool,
     /// The message that it delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageId>,

@@ -78,6 +78,13 @@ impl Generations {
             }
             EntryKind::Settled => self.settled(entry),
             EntryKind::Inherited => self.inherit(entry),
+            EntryKind::Started => {
+                // Sent again by an operator's will: that covers what was unknown before, and nothing after.
+                let key = self.keys.get_mut(&entry.key).filter(|key| key.consented);
+                if let Some(key) = key {
+                    *key = Key { generation: key.generation, ..Key::default() };
+                }
+            }
             EntryKind::Value
             | EntryKind::Timer
             | EntryKind::Message
@@ -87,7 +94,6 @@ impl Generations {
             | EntryKind::Changed
             | EntryKind::Transaction
             | EntryKind::Looped
-            | EntryKind::Started
             | EntryKind::Undo
             | EntryKind::Items
             | EntryKind::Misfit

@@ -13,6 +13,7 @@
 //! | [`flow`] | by which rules a run begins |
 //! | [`generation`] | under which key a step sends, after operators' retries |
 //! | [`effect`] | the port between engine and client: one attempt, one verdict |
+//! | [`undo`] | the port of undoing: a call as data, and data as a call again |
 //! | [`retry`] | the one retry schedule, decided purely |
 //! | [`progress`] | whether the engine makes progress, as readiness asks |
 //! | [`error`] | failures as data |
@@ -41,6 +42,7 @@ pub mod progress;
 pub mod retry;
 pub mod run;
 pub mod secret;
+pub mod undo;
 pub mod variables;
 
 pub use alert::{Alert, AlertKind, Alerts, LoggedAlerts};
@@ -56,4 +58,5 @@ pub use progress::Progress;
 pub use retry::RetryPolicy;
 pub use run::{DeadReason, KeySeed, NewRun, Run, RunState};
 pub use secret::Secret;
+pub use undo::{Recall, Recalled, Reversible};
 pub use variables::Variables;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use bowline_client::{Api, Vault};
+use bowline_client::{Api, Apis, Vault};
 use bowline_dashboard::alerts::ApiAlerts;
 use bowline_model::{Clock, Secret, Variables};
 
@@ -21,6 +21,8 @@ pub struct Setup {
     divert: Arc<Divert>,
     /// Where the tokens of all its Apis live.
     pub(crate) vault: Vault,
+    /// All its Apis, by name: where undos find theirs.
+    pub(crate) apis: Apis,
     /// What its Apis raise.
     pub(crate) alerts: ApiAlerts,
 }
@@ -43,6 +45,7 @@ impl Setup {
             clock: options.clock.clone(),
             divert: options.divert.clone(),
             vault: Vault::with_variables(&options.variables),
+            apis: Apis::default(),
             alerts: ApiAlerts::new(options.clock.clone()),
         }
     }
@@ -54,6 +57,7 @@ impl Setup {
     /// address.
     pub fn api(&mut self, name: &str) -> Api {
         let api = Api::with_variables(name, self.variables.clone())
+            .known_in(&self.apis)
             .app(&self.app, &self.version)
             .clock(self.clock.clone())
             .vault(self.vault.clone())

@@ -148,6 +148,7 @@ impl BoardState {
             Some(due) => Phase::Backoff { due },
             None => Phase::Asked,
         };
+        let begun = self.journal.begun(key).filter(|_| !known.consented);
         let sending = Sending {
             shape,
             options,
@@ -157,8 +158,13 @@ impl BoardState {
             since: tried.map(|tried| tried.first_sent),
             first_sent: tried.map(|tried| tried.first_sent),
             started: None,
-            unknown_since: known.unknown_since,
+            unknown_since: known.unknown_since.or(begun),
             consented: known.consented,
+            begun: begun.is_some(),
+            unsent: false,
+            rechecks: false,
+            not_done: false,
+            undo: None,
         };
         (phase, sending)
     }

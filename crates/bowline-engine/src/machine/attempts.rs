@@ -1,12 +1,13 @@
 //! Attempts: what may start, and what becomes of one that ended.
 
-use bowline_model::{Certainty, EntryKind, Verdict};
+use bowline_model::{Certainty, EntryKind, Failure, Verdict};
 use jiff::Timestamp;
 
 use super::Machine;
 use crate::{
-    board::{BoardState, ENTRIES_MAX, Stop, too_many_entries},
+    board::{Board, BoardState, ENTRIES_MAX, Stop, too_many_entries},
     leaf::{LeafId, Outcome, Phase},
+    sending::Doubt,
     settle::{Settled, settle},
 };
 
@@ -22,6 +23,7 @@ impl Machine {
                 leaf.set_aside = true;
                 if let Some(sending) = leaf.sending_mut() {
                     sending.attempts -= 1;
+                    sending.unsent |= sending.begun && !sending.rechecks;
                 }
             }
         }
@@ -38,22 +40,40 @@ impl Machine {
         let Some(leaf) = state.leaves.get_mut(&id) else { return true };
         let Phase::Arrived(verdict) = std::mem::replace(&mut leaf.phase, Phase::Asked) else { return true };
         let Some(sending) = leaf.sending_mut() else { return true };
+        if std::mem::take(&mut sending.not_done) {
+            sending.did_not_happen();
+            return true;
+        }
+        let verdict = sending.judged(verdict);
         if matches!(verdict, Verdict::Wait { .. }) {
             // Nothing was sent: it was no attempt.
             sending.attempts = sending.attempts.saturating_sub(1);
         }
-        let settled = settle(verdict, &sending.attempts(), now, chance);
+        let settled = match verdict {
+            // Nobody but a person says what became of it.
+            Verdict::Unknown(failure) if sending.options.doubt == Doubt::Park => Settled::Again(failure, now),
+            verdict => settle(verdict, &sending.attempts(), now, chance),
+        };
         let unknown_since = sending.unknown_since.or(sending.started);
         if let Settled::Again(failure, _) = &settled
             && failure.certainty == Certainty::Unknown
         {
             sending.unknown_since = unknown_since;
         }
+        let was_begun = sending.begun && !sending.rechecks;
+        if let Settled::Again(Failure { certainty: Certainty::Refused, .. }, _) | Settled::Pause(_) = &settled
+        {
+            sending.begun &= sending.rechecks;
+        }
+        let undo = sending.undo.take();
         let (key, mut meta) = leaf.note();
         match settled {
             Settled::Done(value) => {
                 self.in_flight_since = None;
-                board.append(&mut state, EntryKind::StepDone, key, meta, Some(value.clone()));
+                board.append(&mut state, EntryKind::StepDone, key.clone(), meta, Some(value.clone()));
+                if let Some(undo) = undo {
+                    board.note_undo(&mut state, key, undo);
+                }
                 hand_out(&mut state, id, Outcome::Done(value));
                 self.must_poll = true;
             }
@@ -77,7 +97,15 @@ impl Machine {
                 meta.next_at = Some(due);
                 board.append(&mut state, EntryKind::AttemptFailed, key, meta, None);
             }
-            Settled::Pause(due) => leaf.phase = Phase::Backoff { due },
+            Settled::Pause(due) => {
+                leaf.phase = Phase::Backoff { due };
+                if was_begun {
+                    // What an entry says was begun was not: a later life must not take it for sent.
+                    meta.failure = Some(Failure::refused("nothing was sent: it waits for its turn"));
+                    meta.next_at = Some(due);
+                    board.append(&mut state, EntryKind::AttemptFailed, key, meta, None);
+                }
+            }
         }
         true
     }
@@ -102,6 +130,36 @@ pub(super) fn refusal(state: &BoardState, now: Timestamp) -> Option<Stop> {
         let sending = leaf.sending().filter(|sending| sending.is_stale(now))?;
         Some(sending.stale(&leaf.key))
     })
+}
+
+/// Says of every leaf that is about to be sent, and must not be sent again blindly, that it begins.
+pub(super) fn note_starts(board: &Board, state: &mut BoardState, now: Timestamp) {
+    let mut notes = Vec::new();
+    for leaf in state.leaves.values_mut().filter(|leaf| leaf.wants_attempt(now)) {
+        let Some(sending) = leaf.sending_mut().filter(|sending| sending.must_note_start()) else { continue };
+        (sending.begun, sending.unsent) = (true, true);
+        notes.push(leaf.note());
+    }
+    for (key, meta) in notes {
+        board.append(state, EntryKind::Started, key, meta, None);
+    }
+}
+
+/// The run is left here: what an entry says was begun, and was not sent, is taken back.
+pub(super) fn take_back_starts(board: &Board, state: &mut BoardState) {
+    let mut notes = Vec::new();
+    for leaf in state.leaves.values_mut() {
+        let Some(sending) = leaf.sending_mut().filter(|sending| sending.begun && sending.unsent) else {
+            continue;
+        };
+        (sending.begun, sending.unsent) = (false, false);
+        notes.push(leaf.note());
+    }
+    for (key, mut meta) in notes {
+        meta.failure = Some(Failure::refused("nothing was sent: the process stopped before"));
+        meta.next_at = Some(board.clock.now());
+        board.append(state, EntryKind::AttemptFailed, key, meta, None);
+    }
 }
 
 /// Lets every leaf that wants an attempt start one.

@@ -6,7 +6,7 @@ use bowline_model::{DeadReason, EntryKey, EntryKind, EntryMeta, Error, Failure, 
 
 use bowline_store::NewStart;
 
-use super::{End, Machine, Next, recovery::left_over};
+use super::{End, Machine, Next, attempts::take_back_starts, recovery::left_over};
 use crate::{
     board::{BoardState, PAYLOAD_BYTES_MAX, Stop, Unwritten},
     child::{CONTINUES, started},
@@ -24,6 +24,7 @@ impl Machine {
             let mut state = board.lock();
             state.ended = true;
             state.withdraw_waits();
+            take_back_starts(&board, &mut state);
             let under_way = state.leaves.values().filter(|leaf| leaf.is_under_way());
             let started = |leaf: &Leaf| leaf.sending().and_then(|sending| sending.started);
             let notes: Vec<_> = under_way.map(|leaf| (leaf.note(), started(leaf))).collect();
@@ -59,6 +60,7 @@ impl Machine {
                 false => Next::Write(std::mem::take(&mut state.unwritten)),
             };
         }
+        take_back_starts(&self.board, state);
         self.hand_on_in_flight(state);
         Next::Release { unwritten: std::mem::take(&mut state.unwritten) }
     }

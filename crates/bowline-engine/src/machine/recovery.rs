@@ -60,10 +60,15 @@ impl Machine {
         let board = self.board.clone();
         let mut state = board.lock();
         let mut notes = Vec::new();
+        let may_be_others = board.begun_by_another;
         for leaf in state.leaves.values_mut() {
             let sent = leaf.asked_after.map_or(since, |at| at.max(since));
             let Some(sending) = leaf.sending_mut() else { continue };
             if sending.started.is_some() || sending.in_flight_noted {
+                continue;
+            }
+            // An entry would say that it was begun, had this build sent it.
+            if sending.must_note_start() && !may_be_others {
                 continue;
             }
             sending.in_flight_noted = true;

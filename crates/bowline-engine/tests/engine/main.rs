@@ -9,6 +9,7 @@ mod broken_store;
 mod cancelling;
 mod changed_code;
 mod crashes;
+mod doubt;
 mod families;
 mod in_flight;
 mod limits;
