@@ -20,6 +20,7 @@
 //! | `POST /api/runs/{id}/replay` | [`Replayed`] |
 //! | `POST /api/runs/{id}/fork` | [`Forked`] |
 //! | `POST /api/runs/{id}/discard` | [`Discarded`] |
+//! | `POST /api/runs/{id}/undo` | [`Discarded`], after what it did is undone |
 //! | `POST /api/runs/{id}/cancel` | [`Cancelled`] |
 //! | `POST /api/runs/{id}/settle` | [`Settled`] |
 //! | `POST /api/runs/{id}/signals/{name}` | any JSON to a run, with `Idempotency-Key` if it may come twice: 202 [`Told`], or 200 for a repetition |
@@ -192,6 +193,7 @@ impl Admin {
             .route("/api/runs/{id}/replay", post(replay))
             .route("/api/runs/{id}/fork", post(fork))
             .route("/api/runs/{id}/discard", post(discard))
+            .route("/api/runs/{id}/undo", post(discard_undone))
             .route("/api/runs/{id}/cancel", post(cancel))
             .route("/api/runs/{id}/settle", post(settle).layer(DefaultBodyLimit::max(SETTLE_BYTES_MAX)))
             .route("/api/dead/retry", post(retry_all))
@@ -265,6 +267,11 @@ async fn fork(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> A
 async fn discard(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Discarded> {
     let operator: Operator = request::parse(body)?;
     Ok(Json(desk.commands.discard(run_id(&id)?, &operator).await?))
+}
+
+async fn discard_undone(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Discarded> {
+    let operator: Operator = request::parse(body)?;
+    Ok(Json(desk.commands.discard_undone(run_id(&id)?, &operator).await?))
 }
 
 async fn cancel(State(desk): State<Desk>, Path(id): Path<String>, body: Body) -> Answer<Cancelled> {

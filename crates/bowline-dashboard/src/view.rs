@@ -9,7 +9,7 @@
 mod timeline;
 
 use bowline_model::{
-    BuildId, DeadReason, EntryKey, Event, EventId, Position, Run, RunId, RunState, WorkflowName,
+    BuildId, DeadReason, EntryKey, Event, EventId, Family, Position, Run, RunId, RunState, WorkflowName,
 };
 use bowline_store::{RunFilter, Store, StoreError};
 use jiff::Timestamp;
@@ -240,10 +240,11 @@ impl RunView {
 pub fn step_name(key: &EntryKey) -> String {
     let scope = key.scope.as_str().trim_start_matches('/');
     let slash = if scope.is_empty() { "" } else { "/" };
+    let undo = if key.family == Family::Undo { "undo of " } else { "" };
     match &key.position {
-        Position::Nth(0 | 1) => format!("{scope}{slash}{}", key.name),
-        Position::Nth(n) => format!("{scope}{slash}{}#{n}", key.name),
-        Position::Key(key_text) => format!("{scope}{slash}{}[{key_text}]", key.name),
+        Position::Nth(0 | 1) => format!("{undo}{scope}{slash}{}", key.name),
+        Position::Nth(n) => format!("{undo}{scope}{slash}{}#{n}", key.name),
+        Position::Key(key_text) => format!("{undo}{scope}{slash}{}[{key_text}]", key.name),
     }
 }
 

@@ -31,7 +31,9 @@ pub(crate) use self::{
 };
 
 use crate::{
+    Workflow,
     activity::Activity,
+    cancel::CancelFromCode,
     fit::mismatch,
     journal::Journal,
     leaf::{Leaf, LeafId, Outcome, Phase, Work},
@@ -123,6 +125,12 @@ pub(crate) struct Board {
     pub(crate) rules: FlowRules,
     /// Counts the attempts.
     pub(crate) activity: Arc<Activity>,
+    /// What its code cancels other runs with.
+    pub(crate) cancel: Option<CancelFromCode>,
+    /// Whether the run is undone when it fails.
+    pub(crate) undo_on_failure: bool,
+    /// How long the run may take.
+    pub(crate) time_max: Option<Duration>,
     /// Whether another build recorded anything of this run, or may have sent something for it.
     pub(crate) begun_by_another: bool,
     state: Mutex<BoardState>,
@@ -178,7 +186,20 @@ impl Board {
         };
         let (public_url, activity) = (Arc::from(""), Arc::default());
         let (rules, state) = (FlowRules::default(), Mutex::new(state));
-        Self { run, event, build, clock, public_url, rules, activity, begun_by_another, state }
+        Self {
+            run,
+            event,
+            build,
+            clock,
+            public_url,
+            rules,
+            activity,
+            cancel: None,
+            undo_on_failure: false,
+            time_max: None,
+            begun_by_another,
+            state,
+        }
     }
 
     /// The same board, its attempts counted with those of the node.
@@ -196,6 +217,19 @@ impl Board {
     /// The same board, for a program whose workflows have those rules.
     pub(crate) fn ruled_by(mut self, rules: FlowRules) -> Self {
         self.rules = rules;
+        self
+    }
+
+    /// The same board, for code that cancels other runs with that.
+    pub(crate) fn cancelling_with(mut self, cancel: CancelFromCode) -> Self {
+        self.cancel = Some(cancel);
+        self
+    }
+
+    /// The same board, for a run of that workflow.
+    pub(crate) fn of(mut self, workflow: &Workflow) -> Self {
+        self.undo_on_failure = workflow.undoes_failures();
+        self.time_max = workflow.time_max();
         self
     }
 
@@ -378,15 +412,10 @@ impl Board {
             return;
         }
         let seq = state.journal.next_seq();
-        state.unwritten.entries.push(Entry {
-            seq,
-            kind,
-            key,
-            at: self.clock.now(),
-            build: self.build.clone(),
-            meta,
-            payload,
-        });
+        let (at, build) = (self.clock.now(), self.build.clone());
+        let entry = Entry { seq, kind, key, at, build, meta, payload };
+        state.journal.note_appended(&entry);
+        state.unwritten.entries.push(entry);
     }
 }
 

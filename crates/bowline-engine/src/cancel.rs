@@ -7,6 +7,7 @@
 
 mod at_rest;
 mod family;
+mod from_code;
 
 use std::{
     collections::HashMap,
@@ -19,8 +20,11 @@ use bowline_store::{Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
 use self::family::CancelOne;
-pub(crate) use self::family::{Orphan, cancel_orphan};
 pub use self::{at_rest::CancelAtRest, family::CancelledFamily};
+pub(crate) use self::{
+    family::{Orphan, cancel_orphan},
+    from_code::{CancelFromCode, cancels_with},
+};
 
 use crate::Engine;
 
@@ -32,6 +36,8 @@ const UNDRIVEN_MAX: usize = 3;
 pub enum Cancel {
     /// The run is cancelled.
     Cancelled,
+    /// What it did is undone first, which goes on by itself: it is cancelled when that is done.
+    Undoing,
     /// It was open no more: cancelled before, completed, or a dead letter. Nothing was written.
     Ended(RunState),
 }
@@ -41,7 +47,10 @@ impl Engine {
     /// with it, and never learns of it. What the run recorded stays in its journal; `reason` becomes its summary. The
     /// children that it waits for are cancelled after it, and theirs.
     ///
-    /// A run that comes to its end at the same moment stays as it ended. Nothing is undone. Works after a
+    /// A run of which something can be undone is undone first: see [`Step::undo`](crate::Step::undo). This returns when that is
+    /// on disk, as [`Undoing`](Cancel::Undoing).
+    ///
+    /// A run that comes to its end at the same moment stays as it ended. Works after a
     /// [`shutdown`](Self::shutdown) too, as long as the store is open.
     ///
     /// # Durability
@@ -78,14 +87,14 @@ impl Engine {
                     return Ok(Cancel::Ended(found.state));
                 }
                 RunState::Queued | RunState::Waiting => match self.cancel_on_disk(&found, reason).await {
-                    Ok(()) => return Ok(Cancel::Cancelled),
+                    Ok(cancel) => return Ok(cancel),
                     // It went on meanwhile.
                     Err(error) if error.kind() == StoreErrorKind::Conflict => {}
                     Err(error) => return Err(error),
                 },
                 RunState::Running if found.owner != Some(self.node) => return Err(elsewhere(&found)),
                 RunState::Running => match self.ask_driver(&found, reason).await {
-                    Asked::Done => return Ok(Cancel::Cancelled),
+                    Asked::Done(cancel) => return Ok(cancel),
                     Asked::Driver => undriven = 0,
                     Asked::Nobody => undriven += 1,
                 },
@@ -96,14 +105,24 @@ impl Engine {
         }
     }
 
-    async fn cancel_on_disk(&self, run: &Run, reason: &str) -> Result<(), StoreError> {
+    async fn cancel_on_disk(&self, run: &Run, reason: &str) -> Result<Cancel, StoreError> {
         let shared = &self.shared;
-        shared.store.operate(at_rest::operation(run, reason, &*shared.clock, &shared.build)).await?;
+        let operation =
+            at_rest::operation(&*shared.store, run, reason, &*shared.clock, &shared.build).await?;
+        let Some(operation) = operation else { return Ok(Cancel::Undoing) };
+        let is_undone = operation.to != RunState::Cancelled;
+        shared.store.operate(operation).await?;
+        if is_undone {
+            shared.forget(run.id);
+            shared.poked.notify_one();
+            tracing::info!(run = %run.id, workflow = %run.workflow, "run is undone: {reason}");
+            return Ok(Cancel::Undoing);
+        }
         // The code that is kept for it, if it is, is dropped.
         shared.forget(run.id);
         shared.passed_on(run);
         tracing::info!(run = %run.id, workflow = %run.workflow, "run cancelled: {reason}");
-        Ok(())
+        Ok(Cancel::Cancelled)
     }
 
     /// Tells the driver, and waits until it has let go of the run.
@@ -111,11 +130,11 @@ impl Engine {
         let request = self.shared.cancels.request(run.id, reason);
         // If it was claimed a moment ago and nobody drives it yet: the dispatcher knows.
         self.shared.poked.notify_one();
-        let is_done = request.answered.over().await;
-        match (is_done && request.is_first, request.is_driven) {
-            (true, _) => Asked::Done,
-            (false, true) => Asked::Driver,
-            (false, false) => Asked::Nobody,
+        let answer = request.answered.over().await;
+        match (answer.filter(|_| request.is_first), request.is_driven) {
+            (Some(cancel), _) => Asked::Done(cancel),
+            (None, true) => Asked::Driver,
+            (None, false) => Asked::Nobody,
         }
     }
 }
@@ -133,8 +152,8 @@ impl CancelOne for Engine {
 /// What came of a request: the run is to be looked at again, unless it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    /// The driver cancelled it, for this reason.
-    Done,
+    /// The driver cancelled it, or undoes it, for this reason.
+    Done(Cancel),
     /// The driver let go of it, or cancelled it for another reason.
     Driver,
     /// Nobody drove it.
@@ -159,8 +178,8 @@ struct State {
 
 struct Request {
     reason: String,
-    /// Becomes true when the run is cancelled; dropped when the request is answered.
-    done: watch::Sender<bool>,
+    /// Says what came of it; dropped when the request is answered.
+    done: watch::Sender<Option<Cancel>>,
 }
 
 /// A request, as who makes it sees it.
@@ -172,13 +191,14 @@ struct Requested {
     is_driven: bool,
 }
 
-struct Answered(watch::Receiver<bool>);
+struct Answered(watch::Receiver<Option<Cancel>>);
 
 impl Answered {
-    /// Ends when the request was answered; whether the run was cancelled for it.
-    async fn over(mut self) -> bool {
-        let done = self.0.wait_for(|done| *done).await.is_ok();
-        done || *self.0.borrow()
+    /// Ends when the request was answered; what came of the run for it.
+    async fn over(mut self) -> Option<Cancel> {
+        // An error: the request was dropped, and what it said last counts.
+        let _ = self.0.wait_for(Option::is_some).await;
+        *self.0.borrow()
     }
 }
 
@@ -219,7 +239,14 @@ impl Cancels {
     /// The run was cancelled as it was asked for.
     pub(crate) fn done(&self, run: RunId) {
         if let Some(request) = self.lock().requests.get(&run) {
-            request.done.send_replace(true);
+            request.done.send_replace(Some(Cancel::Cancelled));
+        }
+    }
+
+    /// The run goes on, though not as before: who asked learns what came of it.
+    pub(crate) fn answer(&self, run: RunId, cancel: Cancel) {
+        if let Some(request) = self.lock().requests.remove(&run) {
+            request.done.send_replace(Some(cancel));
         }
     }
 
@@ -241,11 +268,11 @@ impl Cancels {
         let mut state = self.lock();
         let is_driven = state.driven.contains_key(&run);
         if state.is_closed {
-            let (_, answered) = watch::channel(false);
+            let (_, answered) = watch::channel(None);
             return Requested { answered: Answered(answered), is_first: true, is_driven: false };
         }
         let is_first = !state.requests.contains_key(&run);
-        let new = || Request { reason: reason.to_owned(), done: watch::Sender::new(false) };
+        let new = || Request { reason: reason.to_owned(), done: watch::Sender::new(None) };
         let answered = Answered(state.requests.entry(run).or_insert_with(new).done.subscribe());
         drop(state);
         self.changed.send_replace(());

@@ -2,8 +2,8 @@
 
 use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use bowline_model::{DeadReason, Event, Failure, NodeId, Run, RunId, event::InputError};
-use bowline_store::{Claim, History, StoreError};
+use bowline_model::{DeadReason, Entry, Event, Failure, NodeId, Run, RunId, event::InputError};
+use bowline_store::{Claim, History, Message, StoreError};
 use futures_util::{FutureExt, future::select};
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
@@ -12,7 +12,7 @@ use tracing::Instrument;
 use crate::{
     Context, Workflow,
     board::Board,
-    cancel::{Orphan, cancel_orphan},
+    cancel::{Orphan, cancel_orphan, cancels_with},
     child::CONTINUES,
     drive::{Driver, bury, bury_begun},
     engine::{Resume, Shared, Stopping, lock},
@@ -270,6 +270,9 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         Orphan::Cancelled => return,
         Orphan::Unknown => return crate::drive::give_back(&shared, &run).await,
     }
+    if crate::undo::reason(&journal).is_some() {
+        return go_on_undoing(shared, run, slot, event, journal, mail).await;
+    }
     let Some(workflow) = shared.workflows.get(&run.workflow) else {
         let failure = Failure::refused(format!(
             "this build has no workflow \"{}\"; deploy one that has, then retry the run",
@@ -296,7 +299,11 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
     let (id, epoch, name) = (run.id, run.epoch, run.workflow.clone());
     let board = Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone());
     let board = board.counted_by(shared.activity.clone()).reached_at(shared.public_url.clone());
-    let board = Arc::new(board.ruled_by(shared.rules.clone()));
+    let board = board.ruled_by(shared.rules.clone()).of(workflow);
+    let board = Arc::new(match run.owner {
+        Some(node) => board.cancelling_with(cancels_with(shared.clone(), node)),
+        None => board,
+    });
     board.take_mail(mail);
     match workflow.start(Context::new(board.clone()), &input) {
         Ok(code) => {
@@ -315,6 +322,26 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         }
         Err(failure) => bury(&shared, &run, DeadReason::Malformed, failure).await,
     }
+}
+
+/// Goes on with what a journal says is undone.
+async fn go_on_undoing(
+    shared: Arc<Shared>,
+    run: Run,
+    slot: SlotGuard,
+    event: Event,
+    journal: Vec<Entry>,
+    mail: Vec<Message>,
+) {
+    let machine = match crate::undo::machine(&shared, &run, &Arc::new(event), journal) {
+        Ok(machine) => machine,
+        Err(failure) => return bury(&shared, &run, DeadReason::Undo, failure).await,
+    };
+    machine.take_mail(mail);
+    let (id, epoch, workflow) = (run.id, run.epoch, run.workflow);
+    let driver =
+        Driver { shared, machine, run: id, epoch, workflow, slot: Some(slot), told_of_stranger: false };
+    driver.drive().await;
 }
 
 /// A run's input: its event's, or those of all events of its batch, as an array.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use std::pin::pin;
 
 use crate::{
+    Cancel,
     board::Unwritten,
     engine::{Resume, Shared, Stopping},
     machine::{Decided, End, Machine, Next},
@@ -56,7 +57,10 @@ impl Driver {
                 Stopping::Abandon => return self.abandon().await,
             }
             if let Some(reason) = self.shared.cancels.requested(self.run) {
-                return self.cancel(&reason).await;
+                if !self.cancel(&reason).await {
+                    return;
+                }
+                continue;
             }
             if self.shared.mails.take(self.run) && self.read_mail().await.is_err() {
                 return;
@@ -81,6 +85,16 @@ impl Driver {
                 Next::Release { unwritten } => {
                     let _ = self.write(unwritten, Some(Transition::Release)).await;
                     return;
+                }
+                Next::Undo { unwritten } => {
+                    if !self.undo(unwritten).await {
+                        return;
+                    }
+                }
+                Next::Settled { unwritten } => {
+                    if !self.undo_settled(unwritten).await {
+                        return;
+                    }
                 }
                 Next::Finish { unwritten, end } => return self.finish(unwritten, end).await,
             }
@@ -195,6 +209,7 @@ impl Driver {
             End::Dead { reason, summary } => {
                 Transition::DeadLetter { reason: *reason, summary: summary.clone() }
             }
+            End::Undone { .. } => Transition::Cancel,
         };
         if self.write(unwritten, Some(transition)).await.is_err() {
             return;
@@ -203,19 +218,83 @@ impl Driver {
         match end {
             End::Completed => tracing::info!("run completed"),
             End::Continued => tracing::info!("run went on as another one"),
+            End::Undone { why } => tracing::info!("run undone: {why}"),
             End::Dead { reason, summary } => {
                 tracing::error!(%reason, "run became a dead letter: {summary}; see `show {}`", self.run);
             }
         }
     }
 
-    /// Somebody ended the run: what is under way is dropped at once, what is recorded stays.
-    async fn cancel(&mut self, reason: &str) {
+    /// Somebody ended the run: what is under way is dropped at once, what is recorded stays. If there is something to
+    /// undo, the run goes on with that; says whether it does.
+    async fn cancel(&mut self, reason: &str) -> bool {
+        if self.machine.is_undoing() {
+            self.shared.cancels.answer(self.run, Cancel::Undoing);
+            return true;
+        }
+        if self.machine.may_need_undo() {
+            let unwritten = self.machine.begin_undo(reason, None);
+            return self.undo(unwritten).await;
+        }
         let unwritten = self.machine.cancel(reason);
         if self.write(unwritten, Some(Transition::Cancel)).await.is_ok() {
             self.shared.passed_on(self.machine.run());
             self.shared.cancels.done(self.run);
             tracing::info!("run cancelled: {reason}");
+        }
+        false
+    }
+
+    /// From that write on the run is undone: it begins with what is unknown. Says whether the run is still driven.
+    async fn undo(&mut self, unwritten: Unwritten) -> bool {
+        if self.write(unwritten, None).await.is_err() {
+            return false;
+        }
+        self.shared.cancels.answer(self.run, Cancel::Undoing);
+        tracing::info!("run is undone");
+        let Ok(journal) = self.read_journal().await else { return false };
+        self.go_on_as(crate::undo::machine(&self.shared, self.machine.run(), self.machine.event(), journal))
+            .await
+    }
+
+    /// What was unknown is settled: what the run did is undone.
+    async fn undo_settled(&mut self, unwritten: Unwritten) -> bool {
+        if !unwritten.is_empty() && self.write(unwritten, None).await.is_err() {
+            return false;
+        }
+        let Ok(journal) = self.read_journal().await else { return false };
+        self.go_on_as(crate::undo::undoing(&self.shared, self.machine.run(), self.machine.event(), journal))
+            .await
+    }
+
+    async fn go_on_as(&mut self, machine: Result<Machine, Failure>) -> bool {
+        match machine {
+            Ok(machine) => {
+                self.machine = machine;
+                true
+            }
+            Err(failure) => {
+                let run = Run { journal_len: self.machine.journal_len(), ..self.machine.run().clone() };
+                bury_begun(&self.shared, &run, DeadReason::Undo, failure, None).await;
+                false
+            }
+        }
+    }
+
+    async fn read_journal(&mut self) -> Result<Vec<Entry>, Lost> {
+        let mut wait = WRITE_RETRY_MIN;
+        loop {
+            match self.shared.store.journal(self.run).await {
+                Ok(journal) => return Ok(journal),
+                Err(error) if self.shared.stopping() == Stopping::Abandon || !error.is_retryable() => {
+                    tracing::warn!(run = %self.run, %error, "the journal cannot be read; the next start recovers the run");
+                    return Err(Lost);
+                }
+                Err(_) => {
+                    self.shared.pause(wait).await;
+                    wait = (wait * 2).min(WRITE_RETRY_MAX);
+                }
+            }
         }
     }
 

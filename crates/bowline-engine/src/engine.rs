@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{BuildId, Clock, Epoch, FlowRules, NodeId, Progress, Run, RunId};
+use bowline_model::{BuildId, Clock, Epoch, FlowRules, NodeId, Progress, Recall, Run, RunId};
 use bowline_store::{Store, StoreError};
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
@@ -38,6 +38,8 @@ pub struct EngineOptions {
     /// Where the program is reached from outside, for the addresses of callbacks: `https://hooks.example.com`. Default:
     /// empty, so that an address is a path.
     pub public_url: String,
+    /// What makes calls of what runs noted to undo them. Default: none, and a run with something to undo waits for a person.
+    pub recall: Option<Arc<dyn Recall>>,
 }
 
 impl Default for EngineOptions {
@@ -47,6 +49,7 @@ impl Default for EngineOptions {
             resting_max: 10_000,
             shutdown_grace: Duration::from_secs(10),
             public_url: String::new(),
+            recall: None,
         }
     }
 }
@@ -85,6 +88,7 @@ pub(crate) struct Shared {
     pub(crate) workflows: Workflows,
     options: EngineOptions,
     pub(crate) public_url: Arc<str>,
+    pub(crate) recall: Option<Arc<dyn Recall>>,
     pub(crate) rules: FlowRules,
     pub(crate) slots: Arc<Slots>,
     pub(crate) activity: Arc<Activity>,
@@ -105,11 +109,11 @@ struct Beat {
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) node: NodeId,
-    tasks: Mutex<Option<Tasks>>,
+    pub(crate) tasks: Mutex<Option<Tasks>>,
 }
 
 /// What runs until the shutdown.
-struct Tasks {
+pub(crate) struct Tasks {
     dispatcher: JoinHandle<()>,
     mail: JoinHandle<()>,
 }
@@ -149,6 +153,7 @@ impl Engine {
             build,
             rules: workflows.flow_rules(),
             workflows,
+            recall: options.recall.clone(),
             public_url: options.public_url.trim_end_matches('/').into(),
             options,
         });

@@ -14,6 +14,8 @@ use bowline_model::{
 };
 use jiff::Timestamp;
 
+use crate::undo::is_about_undo;
+
 /// The recorded part of a journal that the code has not asked for yet.
 #[derive(Default)]
 pub(crate) struct Journal {
@@ -29,10 +31,14 @@ pub(crate) struct Journal {
     settled: HashSet<EntryKey>,
     /// Steps that an entry says were begun, with the time of the first: what became of the attempt no entry says.
     begun: HashMap<EntryKey, Timestamp>,
+    /// Whether something of the run can be undone.
+    has_undos: bool,
     /// Steps with a note of what undoes them.
     undos: HashSet<EntryKey>,
     /// A dead letter was made of this run without a look at what was in flight: since when that may have been sent.
     in_flight_since: Option<Timestamp>,
+    /// When an operator retried the run last.
+    retried_at: Option<Timestamp>,
     last_seq: i64,
     /// Entries that the journal holds: fewer than its last number where ended items of loops were compacted.
     live: i64,
@@ -60,10 +66,20 @@ impl Journal {
     ///
     /// Entries that an operator's retry forgot are left out.
     pub(crate) fn read(entries: Vec<Entry>) -> Self {
+        // Undos are no part of what the workflow's code does.
+        Self::read_where(entries, |entry| entry.key.family != Family::Undo || entry.kind == EntryKind::Undo)
+    }
+
+    /// As [`read`](Self::read), of those entries only.
+    pub(crate) fn read_where(entries: Vec<Entry>, counts: impl Fn(&Entry) -> bool) -> Self {
         let mut journal = Self::default();
         for entry in entries {
             journal.last_seq = entry.seq.0;
             journal.live += 1;
+            journal.has_undos |= is_about_undo(&entry);
+            if !counts(&entry) {
+                continue;
+            }
             journal.generations.add(&entry);
             match entry.kind {
                 EntryKind::AttemptFailed => journal.note_attempt(&entry),
@@ -75,9 +91,15 @@ impl Journal {
                     let Entry { key, meta, build, .. } = entry;
                     journal.awaited.insert(key, Awaited { due: meta.next_at, why: meta.note, build });
                 }
-                EntryKind::OperatorRetry => journal.forget(&entry),
+                EntryKind::OperatorRetry => {
+                    journal.retried_at = Some(entry.at);
+                    journal.forget(&entry);
+                }
                 EntryKind::Settled => journal.settle(entry),
                 EntryKind::DeadLettered => {
+                    journal.in_flight_since = earliest(journal.in_flight_since, entry.meta.unknown_since);
+                }
+                EntryKind::Undoing => {
                     journal.in_flight_since = earliest(journal.in_flight_since, entry.meta.unknown_since);
                 }
                 // From here on the steps' own notes say it.
@@ -172,6 +194,21 @@ impl Journal {
     /// Whether an operator said what became of that step.
     pub(crate) fn was_settled(&self, key: &EntryKey) -> bool {
         self.settled.contains(key)
+    }
+
+    /// When an operator retried the run last.
+    pub(crate) fn retried_at(&self) -> Option<Timestamp> {
+        self.retried_at
+    }
+
+    /// Whether something of the run can be undone, or may be: its journal says so.
+    pub(crate) fn has_undos(&self) -> bool {
+        self.has_undos
+    }
+
+    /// An entry was appended.
+    pub(crate) fn note_appended(&mut self, entry: &Entry) {
+        self.has_undos |= is_about_undo(entry);
     }
 
     /// Whether it is noted what undoes that step.

@@ -20,6 +20,8 @@ pub(crate) struct Leaf {
     pub(crate) asked_after: Option<Timestamp>,
     /// Told to start, and not polled by the code then: it starts when the code comes back to it.
     pub(crate) set_aside: bool,
+    /// The run is undone, and what became of this is known, or nobody may find it out.
+    pub(crate) held: bool,
     pub(crate) waker: Option<Waker>,
 }
 
@@ -68,8 +70,8 @@ impl Leaf {
     /// A step that may make an attempt.
     pub(crate) fn wants_attempt(&self, now: Timestamp) -> bool {
         match (&self.work, &self.phase) {
-            (Work::Effect(_), Phase::Asked) => !self.set_aside,
-            (_, Phase::Backoff { due }) => *due <= now,
+            (Work::Effect(_), Phase::Asked) => !self.set_aside && !self.held,
+            (_, Phase::Backoff { due }) => *due <= now && !self.held,
             (Work::Wait(_) | Work::Ask(_), Phase::Asked)
             | (
                 _,

@@ -13,6 +13,7 @@
 //! | `dispatch` | claims runs and hands them to kept code or a new driver |
 //! | `drive` | one run: does what the machine says, in the store and in time |
 //! | `machine` | one run, decided: polls its code, delivers one outcome, starts effects; no IO |
+//! | `undo` | undoes what a run did |
 //! | `cancel` | ends an open run from outside |
 //! | `activity` | whether anything goes on by itself |
 //! | `board` | what the run's code asks for, and what it was given |
@@ -49,6 +50,7 @@ mod slots;
 pub mod state;
 pub mod step;
 pub mod transaction;
+mod undo;
 mod wait;
 pub mod waiting;
 mod waker;

@@ -12,6 +12,7 @@ mod attempts;
 mod ending;
 mod recovery;
 mod rehearse;
+mod undoing;
 mod waits;
 
 use std::{
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{BoxFuture, DeadReason, Payload, Result, Run};
+use bowline_model::{BoxFuture, DeadReason, Event, Payload, Result, Run};
 use jiff::Timestamp;
 
 use self::{
@@ -37,7 +38,7 @@ use crate::{
     waker::{OwnWaker, RunWaker},
 };
 
-pub(crate) use self::{rehearse::Rehearsed, waits::Decided};
+pub(crate) use self::{rehearse::Rehearsed, undoing::Stage, waits::Decided};
 
 /// The code of a run: the workflow's future, its output encoded.
 pub(crate) type Code = BoxFuture<'static, Result<Payload>>;
@@ -62,6 +63,10 @@ pub(crate) enum Next {
     Rest { unwritten: Unwritten, due: Option<Timestamp> },
     /// Shutting down, and no attempt is under way: write this and give the run back.
     Release { unwritten: Unwritten },
+    /// Write this: from then on the run is undone.
+    Undo { unwritten: Unwritten },
+    /// Write this: what was unknown is settled, as far as it can be, and what was done can be undone.
+    Settled { unwritten: Unwritten },
     /// Write this and the end, in one commit.
     Finish { unwritten: Unwritten, end: End },
 }
@@ -72,6 +77,10 @@ pub(crate) enum End {
     Completed,
     /// The run goes on as another one, that the same commit starts.
     Continued,
+    /// Undone, for that reason.
+    Undone {
+        why: String,
+    },
     Dead {
         reason: DeadReason,
         summary: String,
@@ -97,6 +106,7 @@ pub(crate) struct Machine {
     repolls: u32,
     /// What the store is asked to decide.
     deciding: Option<Deciding>,
+    stage: Stage,
 }
 
 enum Polled {
@@ -122,7 +132,18 @@ impl Machine {
             unfit_since: None,
             in_flight_noted: false,
             deciding: None,
+            stage: Stage::Forward,
         }
+    }
+
+    /// The machine of a run that is so far.
+    pub(crate) fn at(board: Arc<Board>, code: Code, stage: Stage) -> Self {
+        Self { stage, ..Self::new(board, code) }
+    }
+
+    /// The run's event.
+    pub(crate) fn event(&self) -> &Arc<Event> {
+        &self.board.event
     }
 
     pub(crate) fn waker(&self) -> &Arc<RunWaker> {
@@ -146,7 +167,13 @@ impl Machine {
 
     /// What to do now.
     pub(crate) fn next(&mut self, now: Timestamp) -> Next {
+        if let Stage::Settle { .. } = self.stage {
+            return self.settle_next(now);
+        }
         loop {
+            if let Some(next) = self.past_deadline(now) {
+                return next;
+            }
             if self.waker.run().take() || self.must_poll {
                 self.must_poll = false;
                 match self.poll_code() {
@@ -154,7 +181,7 @@ impl Machine {
                     // draw comes before the next outcome, and before anything is sent.
                     Polled::Pending if self.repoll() => continue,
                     Polled::Pending => {}
-                    Polled::Ready(result) => return self.finish(result),
+                    Polled::Ready(result) => return self.finish_code(result),
                     Polled::Panicked(message) => return self.finish_dead(DeadReason::Panicked, message),
                 }
             }
@@ -175,7 +202,7 @@ impl Machine {
                     // Shutting down: the next start may wait for it.
                     Recovery::WaitsForStranger if self.draining => {}
                     Recovery::WaitsForStranger => {
-                        return Next::Idle { until: now.checked_add(STRANGER_CHECK).ok() };
+                        return self.look_again(now);
                     }
                     Recovery::Misfit(message) => return self.finish_dead(DeadReason::Mismatch, message),
                 }
@@ -189,6 +216,10 @@ impl Machine {
                 return next;
             }
         }
+    }
+
+    fn look_again(&self, now: Timestamp) -> Next {
+        Next::Idle { until: now.checked_add(STRANGER_CHECK).ok() }
     }
 
     /// Whether the code woke itself while it was polled. Code that does so for ever is let go on now and then.
@@ -230,7 +261,7 @@ impl Machine {
 
     /// Nothing can start: waits for attempts, for what is on disk, or for a stranger.
     fn wait(&self, state: &mut BoardState, now: Timestamp) -> Next {
-        let due = state.leaves.values().filter_map(Leaf::due).min();
+        let due = state.leaves.values().filter_map(Leaf::due).chain(self.deadline(state)).min();
         if state.has_attempts() {
             return Next::Idle { until: due };
         }

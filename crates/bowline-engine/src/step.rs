@@ -267,7 +267,11 @@ const EFFECTS_OWN_WORD: Duration = Duration::from_millis(100);
 
 impl Asking<'_> {
     /// One attempt, in its time.
-    async fn attempt<T>(&self, attempt: &Attempt, made: impl Future<Output = Verdict<T>>) -> Verdict<T> {
+    pub(crate) async fn attempt<T>(
+        &self,
+        attempt: &Attempt,
+        made: impl Future<Output = Verdict<T>>,
+    ) -> Verdict<T> {
         let timeout = attempt.timeout();
         let _under_way = self.board.activity.attempt();
         let mut made = pin!(made);

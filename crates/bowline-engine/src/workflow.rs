@@ -1,6 +1,6 @@
 //! Workflows as the engine knows them: a name, limits, and code that starts with an event's input.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bowline_model::{Error, Failure, FlowRule, FlowRules, Payload, Unruled, WorkflowName};
 use serde::{Serialize, de::DeserializeOwned};
@@ -43,6 +43,8 @@ type Start = dyn Fn(Context, &RawValue) -> std::result::Result<Code, Failure> + 
 pub struct Workflow {
     name: WorkflowName,
     concurrency_max: Option<usize>,
+    undo_on_failure: bool,
+    time_max: Option<Duration>,
     rule: Option<Arc<dyn FlowRule>>,
     start: Arc<Start>,
 }
@@ -70,13 +72,46 @@ impl Workflow {
             });
             Ok(code)
         };
-        Self { name: WorkflowName::new(name), concurrency_max: None, rule: None, start: Arc::new(start) }
+        Self {
+            name: WorkflowName::new(name),
+            concurrency_max: None,
+            undo_on_failure: false,
+            time_max: None,
+            rule: None,
+            start: Arc::new(start),
+        }
     }
 
     /// At most this many runs of it at a time on this node.
     pub fn concurrency(mut self, runs_max: usize) -> Self {
         self.concurrency_max = Some(runs_max.max(1));
         self
+    }
+
+    /// Undoes a run that fails, instead of leaving it as it is: see [`Step::undo`](crate::Step::undo). It ends as cancelled,
+    /// with what it failed with as its reason. A run that cannot be judged (changed code, a stale key, a limit) is not
+    /// undone: a person looks first.
+    ///
+    /// # Durability
+    /// That it is undone is on disk before anything is: after a crash it goes on with that, and never forward.
+    pub fn undo_on_failure(mut self) -> Self {
+        self.undo_on_failure = true;
+        self
+    }
+
+    /// Gives each run that long, counted from when it was accepted, or from the last operator's retry. Past it the run becomes
+    /// a dead letter, whatever it waits for; it is undone first where the workflow [says so](Self::undo_on_failure).
+    pub fn deadline(mut self, longest: Duration) -> Self {
+        self.time_max = Some(longest);
+        self
+    }
+
+    pub(crate) fn undoes_failures(&self) -> bool {
+        self.undo_on_failure
+    }
+
+    pub(crate) fn time_max(&self) -> Option<Duration> {
+        self.time_max
     }
 
     /// The rules by which its runs begin. They are asked when an event is accepted: give [`Workflows::flow_rules`] to

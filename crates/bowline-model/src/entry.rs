@@ -71,6 +71,8 @@ pub enum EntryKind {
     InFlight = 41,
     /// Note: a message was left out, because what waits for it cannot read it; the note says why.
     Misfit = 42,
+    /// Note: from here on the run is undone, and nothing of it goes forward; the note says why.
+    Undoing = 43,
 
     /// End: the run completed; the payload is its output.
     Completed = 64,
@@ -84,7 +86,7 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::StepDone,
         Self::StepRefused,
         Self::StepUnknown,
@@ -108,6 +110,7 @@ impl EntryKind {
         Self::Inherited,
         Self::InFlight,
         Self::Misfit,
+        Self::Undoing,
         Self::Completed,
         Self::DeadLettered,
         Self::Cancelled,

@@ -97,6 +97,7 @@ impl Generations {
             | EntryKind::Undo
             | EntryKind::Items
             | EntryKind::Misfit
+            | EntryKind::Undoing
             | EntryKind::Awaited
             | EntryKind::Completed
             | EntryKind::Cancelled

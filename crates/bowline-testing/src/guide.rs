@@ -20,3 +20,9 @@ mod branches {}
 
 #[doc = include_str!("../../../docs/guide/changing-code.md")]
 mod changing_code {}
+
+#[doc = include_str!("../../../docs/guide/undo.md")]
+mod undo {}
+
+#[doc = include_str!("../../../docs/guide/cancel.md")]
+mod cancel {}

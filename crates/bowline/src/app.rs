@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, process::ExitCode, sync::Arc, time::Duration};
 
-use bowline_client::Vault;
+use bowline_client::{Apis, Vault};
 use bowline_dashboard::alerts::ApiAlerts;
 use bowline_engine::Workflows;
 use bowline_ingress::{Route, Schedule, Tick, schedule::Scheduled};
@@ -233,6 +233,7 @@ impl<S: Send + Sync + 'static> App<S> {
         BuiltApp {
             schedules,
             vault: setup.vault,
+            apis: setup.apis,
             api_alerts: setup.alerts,
             build: options.build.clone().unwrap_or_else(|| build_id(&self.version)),
             config,
@@ -325,6 +326,7 @@ pub(crate) struct BuiltApp {
     pub(crate) build: BuildId,
     pub(crate) config: Config,
     pub(crate) vault: Vault,
+    pub(crate) apis: Apis,
     pub(crate) api_alerts: ApiAlerts,
     pub(crate) workflows: Workflows,
     pub(crate) routes: Vec<Route>,

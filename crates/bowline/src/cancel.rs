@@ -26,8 +26,8 @@ pub(crate) fn at_rest(store: Arc<dyn Store>, clock: Arc<dyn Clock>, build: Build
 
 fn end(family: CancelledFamily) -> CancelEnd {
     let ended = match family.run {
-        Cancel::Cancelled => None,
+        Cancel::Cancelled | Cancel::Undoing => None,
         Cancel::Ended(state) => Some(state),
     };
-    CancelEnd { ended, children: family.children }
+    CancelEnd { ended, undoing: family.run == Cancel::Undoing, children: family.children }
 }

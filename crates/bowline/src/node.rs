@@ -10,7 +10,7 @@ use bowline_client::Vault;
 use bowline_dashboard::{Admin, Commands, alerts::ApiAlerts};
 use bowline_engine::{Engine, EngineOptions};
 use bowline_ingress::{Door, Intake, TriggerBoard, schedule::run_schedules};
-use bowline_model::{BuildId, Clock, FlowRules, Progress};
+use bowline_model::{BuildId, Clock, FlowRules, Progress, Recall};
 use bowline_store::Store;
 use reqwest::Url;
 use tokio::{
@@ -61,7 +61,12 @@ impl Node {
         bowline_ingress::route::check(&app.routes)?;
         // Before anything runs: the first call may need a token.
         app.vault.bind(store.clone().credentials());
-        let options = EngineOptions { public_url: app.config.reached_at(), ..app.serve.engine.clone() };
+        let recall: Arc<dyn Recall> = Arc::new(app.apis.clone());
+        let options = EngineOptions {
+            public_url: app.config.reached_at(),
+            recall: Some(recall),
+            ..app.serve.engine.clone()
+        };
         let engine = Engine::start(
             store.clone(),
             app.clock.clone(),

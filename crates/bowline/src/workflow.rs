@@ -26,6 +26,8 @@ impl<S, I, O> Clone for Workflow<S, I, O> {
 pub(crate) struct Declared<S> {
     name: WorkflowName,
     concurrency_max: Option<usize>,
+    undo_on_failure: bool,
+    time_max: Option<Duration>,
     code: TypeId,
     bind: Arc<Bind<S>>,
     flow: Option<Flow>,
@@ -44,6 +46,8 @@ impl<S> Clone for Declared<S> {
         Self {
             name: self.name.clone(),
             concurrency_max: self.concurrency_max,
+            undo_on_failure: self.undo_on_failure,
+            time_max: self.time_max,
             code: self.code,
             bind: self.bind.clone(),
             flow: self.flow.clone(),
@@ -88,6 +92,8 @@ where
     let declared = Declared {
         name: WorkflowName::from(name),
         concurrency_max: None,
+        undo_on_failure: false,
+        time_max: None,
         code: TypeId::of::<F>(),
         bind: Arc::new(bind),
         flow: None,
@@ -100,6 +106,25 @@ impl<S, I, O> Workflow<S, I, O> {
     /// engine's own limit counts.
     pub fn concurrency(mut self, runs_max: usize) -> Self {
         self.declared.concurrency_max = Some(runs_max);
+        self
+    }
+
+    /// Undoes a run that fails, instead of leaving it as it is: what its steps said with
+    /// [`undo`](bowline_engine::Step::undo), newest first. It ends as cancelled, with what it failed with as its reason.
+    ///
+    /// # Durability
+    /// That it is undone is on disk before anything is: after a crash it goes on with that, and never forward.
+    pub fn undo_on_failure(mut self) -> Self {
+        self.declared.undo_on_failure = true;
+        self
+    }
+
+    /// Gives each run that long, counted from when its event was accepted, or from the last operator's retry. Past it the
+    /// run becomes a dead letter, whatever it waits for; with [`undo_on_failure`](Self::undo_on_failure) it is undone.
+    ///
+    /// A run that waits for a slot or for its turn is looked at when it begins.
+    pub fn deadline(mut self, longest: Duration) -> Self {
+        self.declared.time_max = Some(longest);
         self
     }
 
@@ -294,13 +319,22 @@ impl<S> Declared<S> {
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        is_same_flow && Arc::ptr_eq(&self.bind, &other.bind) && self.concurrency_max == other.concurrency_max
+        is_same_flow
+            && Arc::ptr_eq(&self.bind, &other.bind)
+            && self.concurrency_max == other.concurrency_max
+            && (self.undo_on_failure, self.time_max) == (other.undo_on_failure, other.time_max)
     }
 
     pub(crate) fn bind(&self, systems: Arc<S>) -> bowline_engine::Workflow {
         let mut workflow = (self.bind)(systems);
         if let Some(runs_max) = self.concurrency_max {
             workflow = workflow.concurrency(runs_max);
+        }
+        if self.undo_on_failure {
+            workflow = workflow.undo_on_failure();
+        }
+        if let Some(longest) = self.time_max {
+            workflow = workflow.deadline(longest);
         }
         match &self.flow {
             Some(flow) => workflow.flow(flow.rule.clone()),

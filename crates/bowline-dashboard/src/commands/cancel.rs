@@ -22,6 +22,8 @@ pub type CancelRun =
 pub struct CancelEnd {
     /// How the run had ended before; `None` if it was cancelled now.
     pub ended: Option<RunState>,
+    /// Whether what it did is undone first, which goes on by itself.
+    pub undoing: bool,
     /// How many children were cancelled with it.
     pub children: u64,
 }
@@ -33,6 +35,9 @@ pub struct Cancelled {
     pub run: RunId,
     /// What the journal says of it.
     pub note: String,
+    /// Whether what it did is undone first, which goes on by itself.
+    #[serde(default)]
+    pub undoing: bool,
     /// How many of its children, and of theirs, were cancelled with it.
     pub children: u64,
 }
@@ -73,7 +78,7 @@ impl Commands {
             Some(state) if end.children == 0 => Err(Error::not_open(run, state)),
             Some(_) | None => {
                 tracing::info!(run = run.0, children = end.children, "cancelled by an operator");
-                Ok(Cancelled { run, note, children: end.children })
+                Ok(Cancelled { run, note, undoing: end.undoing, children: end.children })
             }
         }
     }

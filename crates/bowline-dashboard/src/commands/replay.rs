@@ -168,6 +168,7 @@ fn happened(entry: &Entry) -> Option<Happened> {
         | EntryKind::Undo
         | EntryKind::Items
         | EntryKind::Misfit
+        | EntryKind::Undoing
         | EntryKind::Awaited
         | EntryKind::Inherited
         | EntryKind::InFlight

@@ -152,6 +152,7 @@ fn is_success(entry: &Entry) -> bool {
         | EntryKind::Undo
         | EntryKind::Items
         | EntryKind::Misfit
+        | EntryKind::Undoing
         | EntryKind::Awaited
         | EntryKind::Inherited
         | EntryKind::InFlight

@@ -124,12 +124,16 @@ pub fn decide(
 pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>)> {
     let gone = forgotten(journal);
     let taken_back = forgets(run, journal);
+    // A run that is undone has to know of whatever can be undone, also of what its code went on without.
+    let is_undone = journal.iter().any(|entry| entry.kind == EntryKind::Undoing);
+    let must_know = |entry: &Entry| is_undone && entry.meta.reversible;
     let mut standing: HashMap<&EntryKey, Standing> = HashMap::new();
     for entry in journal.iter().filter(|entry| matches!(entry.key.family, Family::Step | Family::Undo)) {
         let counts = !gone.contains(&entry.seq);
         let is = match entry.kind {
             EntryKind::StepDone | EntryKind::StepRefused if counts => Standing::Known,
             // What the code received and went on with is its history.
+            EntryKind::StepUnknown if must_know(entry) => Standing::Open(entry.seq),
             EntryKind::StepUnknown if counts && !taken_back.contains(&entry.seq) => Standing::Known,
             EntryKind::StepUnknown => Standing::Open(entry.seq),
             EntryKind::Settled if counts && entry.payload.is_some() => match is_last(journal, entry.seq) {
@@ -139,6 +143,9 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
             EntryKind::Settled => Standing::Known,
             EntryKind::Started => Standing::Open(entry.seq),
             EntryKind::AttemptFailed | EntryKind::InFlight if entry.meta.unknown_since.is_some() => {
+                Standing::Open(entry.seq)
+            }
+            EntryKind::Dropped if must_know(entry) && entry.meta.unknown_since.is_some() => {
                 Standing::Open(entry.seq)
             }
             EntryKind::Dropped => Standing::Known,
@@ -159,6 +166,7 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
             | EntryKind::Undo
             | EntryKind::Items
             | EntryKind::Misfit
+            | EntryKind::Undoing
             | EntryKind::Awaited
             | EntryKind::Inherited
             | EntryKind::Completed

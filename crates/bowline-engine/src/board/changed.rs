@@ -106,6 +106,7 @@ fn is_by_code(kind: EntryKind) -> bool {
         | EntryKind::Undo
         | EntryKind::Items
         | EntryKind::Misfit
+        | EntryKind::Undoing
         | EntryKind::Awaited
         | EntryKind::InFlight
         | EntryKind::Completed

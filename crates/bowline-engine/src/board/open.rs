@@ -77,6 +77,37 @@ impl Board {
     }
 }
 
+impl Board {
+    /// An undo asks for its outcome, under the key that it was noted with.
+    pub(crate) fn ask_undo(&self, key: EntryKey, shape: Shape, options: LeafOptions) -> Asked {
+        let mut state = self.lock();
+        if let Err(stop) = state.check_fits(&key, &shape) {
+            state.stop.get_or_insert(stop);
+            return Asked::Stopped;
+        }
+        let known = state.journal.key(&key);
+        let idempotency_key = idempotency_key(self.run.key_seed, &key, &key.name, known.generation);
+        let (phase, sending) = state.open_effect(&key, known, shape, options, idempotency_key);
+        let leaf = Leaf {
+            key: key.clone(),
+            phase,
+            work: Work::Effect(Box::new(sending)),
+            output_type: "()",
+            asked_after: state.last_seen_at,
+            set_aside: false,
+            held: false,
+            waker: None,
+        };
+        let id = state.next_leaf;
+        state.next_leaf += 1;
+        if let Some(recorded) = state.journal.get(&key).map(|entry| entry.seq) {
+            state.asked.insert((recorded, id));
+        }
+        state.leaves.insert(id, leaf);
+        Asked::Leaf(id, key)
+    }
+}
+
 impl BoardState {
     fn open_leaf(&mut self, new: NewLeaf<'_>, board: &Board) -> Result<Leaf, Stop> {
         for text in [Some(&new.name), new.key.as_ref()].into_iter().flatten() {
@@ -131,6 +162,7 @@ impl BoardState {
             output_type: new.output_type,
             asked_after: self.last_seen_at,
             set_aside: false,
+            held: false,
             waker: None,
         })
     }

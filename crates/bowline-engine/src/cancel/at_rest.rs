@@ -13,6 +13,7 @@ use super::{
     family::{self, CancelOne, CancelledFamily},
     no_such_run, one_line,
 };
+use crate::undo;
 
 /// Cancels runs while no engine runs on their store, as [`Engine::cancel_family`](crate::Engine::cancel_family) does.
 ///
@@ -51,9 +52,15 @@ impl CancelAtRest {
                     self.store.start_node(self.clock.now()).await?;
                 }
                 RunState::Queued | RunState::Waiting => {
-                    let operation = operation(&found, reason, &*self.clock, &self.build);
+                    let operation =
+                        operation(&*self.store, &found, reason, &*self.clock, &self.build).await?;
+                    let Some(operation) = operation else { return Ok(Cancel::Undoing) };
+                    let cancel = match operation.to {
+                        RunState::Cancelled => Cancel::Cancelled,
+                        _ => Cancel::Undoing,
+                    };
                     match self.store.operate(operation).await {
-                        Ok(()) => return Ok(Cancel::Cancelled),
+                        Ok(()) => return Ok(cancel),
                         Err(error) if error.kind() == StoreErrorKind::Conflict => {}
                         Err(error) => return Err(error),
                     }
@@ -79,17 +86,32 @@ impl std::fmt::Debug for CancelAtRest {
     }
 }
 
-/// The write that ends a run that is queued or waits.
-pub(super) fn operation(run: &Run, reason: &str, clock: &dyn Clock, build: &BuildId) -> Operation {
+/// The write that ends a run that is queued or waits, or lets it be undone; `None` if it is undone already.
+pub(super) async fn operation(
+    store: &dyn Store,
+    run: &Run,
+    reason: &str,
+    clock: &dyn Clock,
+    build: &BuildId,
+) -> Result<Option<Operation>, StoreError> {
+    let journal = if run.journal_len > 0 { store.journal(run.id).await? } else { vec![] };
+    if undo::reason(&journal).is_some() {
+        return Ok(None);
+    }
     let now = clock.now();
-    Operation {
+    let last = entry(run, reason, now, build);
+    let (entry, to) = match undo::may_be_needed(run, &journal) {
+        true => (Entry { kind: EntryKind::Undoing, ..last }, RunState::Queued),
+        false => (last, RunState::Cancelled),
+    };
+    Ok(Some(Operation {
         run: run.id,
         expect: run.state,
         expect_journal_len: run.journal_len,
         now,
-        entries: vec![entry(run, reason, now, build)],
-        to: RunState::Cancelled,
-    }
+        entries: vec![entry],
+        to,
+    }))
 }
 
 /// The last entry of a run whose code is not asked.

@@ -38,7 +38,9 @@ pub(super) async fn cancel(
     let outcome = by.cancel_one(run, reason).await?;
     let children = match outcome {
         // Cancelled before: perhaps by somebody who got no further.
-        Cancel::Cancelled | Cancel::Ended(RunState::Cancelled) => below(by, run, reason).await?,
+        Cancel::Cancelled | Cancel::Undoing | Cancel::Ended(RunState::Cancelled) => {
+            below(by, run, reason).await?
+        }
         Cancel::Ended(_) => 0,
     };
     Ok(CancelledFamily { run: outcome, children })
@@ -56,7 +58,7 @@ async fn below(by: &impl CancelOne, top: RunId, reason: &str) -> Result<u64, Sto
             for child in page.iter().filter(|child| child.parent == Some(parent)) {
                 match cancel_child(by, child, &why).await {
                     Ok(Some(outcome)) => {
-                        cancelled += u64::from(outcome == Cancel::Cancelled);
+                        cancelled += u64::from(matches!(outcome, Cancel::Cancelled | Cancel::Undoing));
                         parents.push(child.id);
                     }
                     Ok(None) => {}
@@ -85,7 +87,9 @@ async fn cancel_child(by: &impl CancelOne, child: &Run, why: &str) -> Result<Opt
         return Ok(None);
     }
     match by.cancel_one(child.id, why).await? {
-        outcome @ (Cancel::Cancelled | Cancel::Ended(RunState::Cancelled)) => Ok(Some(outcome)),
+        outcome @ (Cancel::Cancelled | Cancel::Undoing | Cancel::Ended(RunState::Cancelled)) => {
+            Ok(Some(outcome))
+        }
         Cancel::Ended(_) => Ok(None),
     }
 }

@@ -3,7 +3,7 @@
 use bowline_model::{Certainty, EntryKind, Failure, Verdict};
 use jiff::Timestamp;
 
-use super::Machine;
+use super::{Machine, Stage};
 use crate::{
     board::{Board, BoardState, ENTRIES_MAX, Stop, too_many_entries},
     leaf::{LeafId, Outcome, Phase},
@@ -31,7 +31,7 @@ impl Machine {
 
     /// Looks at one attempt that ended; says whether anything changed.
     pub(super) fn deliver_arrival(&mut self) -> bool {
-        let board = &self.board;
+        let board = self.board.clone();
         // Not the time at which the code was polled: the attempt may have ended long after.
         let now = board.clock.now();
         let mut state = board.lock();
@@ -42,6 +42,10 @@ impl Machine {
         let Some(sending) = leaf.sending_mut() else { return true };
         if std::mem::take(&mut sending.not_done) {
             sending.did_not_happen();
+            if self.is_undoing() {
+                let (key, meta) = leaf.note();
+                self.note_not_done(&mut state, key, meta);
+            }
             return true;
         }
         let verdict = sending.judged(verdict);
@@ -74,8 +78,7 @@ impl Machine {
                 if let Some(undo) = undo {
                     board.note_undo(&mut state, key, undo);
                 }
-                hand_out(&mut state, id, Outcome::Done(value));
-                self.must_poll = true;
+                self.hand_over(&mut state, id, Outcome::Done(value));
             }
             Settled::Failed(kind, failure) => {
                 self.in_flight_since = None;
@@ -84,8 +87,7 @@ impl Machine {
                 }
                 meta.failure = Some(failure.clone());
                 board.append(&mut state, kind, key, meta, None);
-                hand_out(&mut state, id, Outcome::Failed(failure));
-                self.must_poll = true;
+                self.hand_over(&mut state, id, Outcome::Failed(failure));
             }
             Settled::Again(failure, due) => {
                 leaf.phase = Phase::Backoff { due };
@@ -108,6 +110,21 @@ impl Machine {
             }
         }
         true
+    }
+}
+
+impl Machine {
+    /// The code goes on with that outcome; that of a run whose unknown steps are settled goes no further.
+    fn hand_over(&mut self, state: &mut BoardState, id: LeafId, outcome: Outcome) {
+        match self.stage {
+            Stage::Forward | Stage::Undo { .. } => {
+                hand_out(state, id, outcome);
+                self.must_poll = true;
+            }
+            Stage::Settle { .. } => {
+                state.leaves.remove(&id);
+            }
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bowline_model::{DeadReason, EntryKey, EntryKind, EntryMeta, Error, Failure, Payload, Result};
 
 use bowline_store::NewStart;
+use jiff::Timestamp;
 
-use super::{End, Machine, Next, attempts::take_back_starts, recovery::left_over};
+use super::{End, Machine, Next, Stage, attempts::take_back_starts, recovery::left_over};
 use crate::{
     board::{BoardState, PAYLOAD_BYTES_MAX, Stop, Unwritten},
     child::{CONTINUES, started},
@@ -63,6 +64,35 @@ impl Machine {
         take_back_starts(&self.board, state);
         self.hand_on_in_flight(state);
         Next::Release { unwritten: std::mem::take(&mut state.unwritten) }
+    }
+
+    /// The code said its last word.
+    pub(super) fn finish_code(&mut self, result: Result<Payload>) -> Next {
+        match self.stage.clone() {
+            Stage::Forward | Stage::Settle { .. } => self.finish(result),
+            Stage::Undo { why } => self.finish_undone(result, why),
+        }
+    }
+
+    /// When the run has taken as long as its workflow allows.
+    pub(super) fn deadline(&self, state: &BoardState) -> Option<Timestamp> {
+        let longest = self.board.time_max.filter(|_| self.stage == Stage::Forward)?;
+        let since = state.journal.retried_at().unwrap_or(self.board.run.created_at);
+        since.checked_add(longest).ok()
+    }
+
+    /// The end of a run that took longer than its workflow allows.
+    pub(super) fn past_deadline(&mut self, now: Timestamp) -> Option<Next> {
+        let deadline = self.deadline(&self.board.lock())?;
+        if now < deadline || self.draining {
+            return None;
+        }
+        let seconds = self.board.time_max.unwrap_or_default().as_secs();
+        let message = format!(
+            "the run took longer than the {seconds} s that its workflow allows (until {deadline}); `retry` gives it as \
+             long again"
+        );
+        Some(self.finish_dead(DeadReason::Deadline, message))
     }
 
     pub(super) fn finish(&mut self, result: Result<Payload>) -> Next {
@@ -134,6 +164,10 @@ impl Machine {
     }
 
     pub(super) fn finish_failed(&mut self, reason: DeadReason, error: Error) -> Next {
+        if self.undoes_failure(reason) {
+            let why = summary(&format!("{reason}, and undone: {error}"));
+            return Next::Undo { unwritten: self.begin_undo(&why, Some(error)) };
+        }
         let unwritten = self.abandon("the run ended while this attempt was under way");
         let board = self.board.clone();
         let mut state = board.lock();

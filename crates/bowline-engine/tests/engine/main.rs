@@ -23,4 +23,5 @@ mod sleeping;
 mod steps;
 mod strangers;
 mod timers;
+mod undoing;
 mod waits;

@@ -426,6 +426,13 @@ impl Host {
         self.runtime.block_on(commands.retry(id, &Operator::default())).unwrap();
     }
 
+    /// An operator discards a dead letter, and has what it did undone.
+    pub(crate) fn discard_undone(&self, node: &Node, id: RunId) {
+        let engine = node.engine.clone();
+        let commands = self.commands(move || engine.poke());
+        self.runtime.block_on(commands.discard_undone(id, &Operator::default())).unwrap();
+    }
+
     /// An operator says what became of a step.
     pub(crate) fn settle(&self, node: &Node, id: RunId, step: &str, outcome: &Outcome) {
         let engine = node.engine.clone();

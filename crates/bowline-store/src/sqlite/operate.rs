@@ -38,6 +38,7 @@ impl Write for Operation {
                 // As if it had got on: an operator's decision clears the counts of crashes.
                 Step { is_progress: true, ..step }.release(tx)?;
                 forget_reason(tx, self.run)?;
+                step.tell_undoing(tx, &self.entries)?;
                 line::wait_in_line(tx, is.key.as_deref(), self.run.0, self.now)?;
             }
             RunState::Waiting => {

@@ -55,6 +55,7 @@ impl Write for RunWrite {
         let journal_len = held.journal_len + journal::len(&self.entries);
         let is_progress = self.entries.iter().any(journal::is_progress);
         let step = Step { run: self.run, journal_len, is_progress, now: self.now };
+        step.tell_undoing(tx, &self.entries)?;
         let Some(transition) = &self.transition else {
             if !self.entries.is_empty() {
                 step.grow(tx)?;
@@ -212,6 +213,9 @@ pub(super) struct Step {
     pub(super) now: Timestamp,
 }
 
+/// With what the summary of a run begins that is being undone.
+const UNDOING: &str = "being undone: ";
+
 /// Crashes are forgotten when the run got on since.
 const CRASHES: &str = "crashes = iif(?4, 0, crashes), crashes_alone = iif(?4, 0, crashes_alone)";
 
@@ -276,8 +280,23 @@ impl Step {
         let why = entries.iter().find(|entry| entry.kind == EntryKind::Cancelled);
         let Some(note) = why.and_then(|entry| entry.meta.note.as_deref()) else { return Ok(()) };
         tx.conn
-            .prepare_cached("UPDATE run SET summary = coalesce(summary, ?2) WHERE id = ?1")?
-            .execute((self.run.0, &note[..note.floor_char_boundary(SUMMARY_BYTES_MAX)]))?;
+            .prepare_cached(
+                "UPDATE run SET summary = iif(summary IS NULL OR summary LIKE ?3 || '%', ?2, summary) WHERE id = ?1",
+            )?
+            .execute((self.run.0, &note[..note.floor_char_boundary(SUMMARY_BYTES_MAX)], UNDOING))?;
+        Ok(())
+    }
+
+    /// While a run is undone, its summary says so.
+    pub(super) fn tell_undoing(&self, tx: &Tx<'_>, entries: &[Entry]) -> rusqlite::Result<()> {
+        let why = entries.iter().find(|entry| entry.kind == EntryKind::Undoing);
+        let Some(note) = why.map(|entry| entry.meta.note.as_deref().unwrap_or_default()) else {
+            return Ok(());
+        };
+        let summary = format!("{UNDOING}{note}");
+        tx.conn
+            .prepare_cached("UPDATE run SET summary = ?2 WHERE id = ?1")?
+            .execute((self.run.0, &summary[..summary.floor_char_boundary(SUMMARY_BYTES_MAX)]))?;
         Ok(())
     }
 

@@ -21,6 +21,7 @@ mod shop;
 mod states;
 mod talk;
 mod time;
+mod undos;
 mod waits;
 
 /// The message with which it panics.

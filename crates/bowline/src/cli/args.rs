@@ -183,6 +183,9 @@ pub struct DiscardArgs {
     /// The runs' numbers
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<RunId>,
+    /// Undo what its steps did first, newest first
+    #[arg(long)]
+    pub undo: bool,
     /// Why, for the journal
     #[arg(long, alias = "why")]
     pub reason: Option<String>,

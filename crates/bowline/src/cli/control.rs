@@ -186,6 +186,17 @@ impl Control {
         }
     }
 
+    /// See [`Commands::discard_undone`](bowline_dashboard::Commands::discard_undone). If the server's answer is lost, `show` tells.
+    ///
+    /// # Errors
+    /// Those of the command, or if the server does not answer.
+    pub async fn discard_undone(&self, run: RunId, operator: &Operator) -> Result<Discarded> {
+        match self {
+            Self::Remote(remote) => remote.discard_undone(run, operator).await,
+            Self::Local(local) => Ok(local.commands().discard_undone(run, operator).await?),
+        }
+    }
+
     /// Ends an open run and the children that it waits for.
     ///
     /// # Durability

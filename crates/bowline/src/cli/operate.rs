@@ -126,7 +126,11 @@ pub(super) async fn discard(context: &CliContext, args: &DiscardArgs) -> Result 
     let operator = operator(args.reason.clone());
     let mut tally = Tally::default();
     for run in &args.runs {
-        match control.discard(*run, &operator).await {
+        let discarded = match args.undo {
+            true => control.discard_undone(*run, &operator).await,
+            false => control.discard(*run, &operator).await,
+        };
+        match discarded {
             Ok(report) => tally.done(&render::discarded(&report, Paint::Colour))?,
             Err(error) => tally.failed(error, args.runs.len()),
         }

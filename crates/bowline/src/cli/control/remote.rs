@@ -101,6 +101,10 @@ impl Remote {
         self.say(&format!("/api/runs/{run}/discard"), operator).await
     }
 
+    pub(super) async fn discard_undone(&self, run: RunId, operator: &Operator) -> Result<Discarded> {
+        self.say(&format!("/api/runs/{run}/undo"), operator).await
+    }
+
     pub(super) async fn cancel(&self, run: RunId, operator: &Operator) -> Result<Cancelled> {
         self.say(&format!("/api/runs/{run}/cancel"), operator).await
     }

@@ -96,7 +96,13 @@ fn repeats(repeats: &[Repeat], paint: Paint) -> String {
 
 /// What a discard did.
 pub fn discarded(report: &Discarded, paint: Paint) -> String {
-    format!("{} run {} is closed: {}\n", paint.tone("–", Tone::Dim), report.run, clean(&report.note))
+    let (mark, run, note) = (paint.tone("–", Tone::Dim), report.run, clean(&report.note));
+    match report.undoing {
+        true => {
+            format!("{mark} run {run} is undone, then closed: {note}; `show {run}` tells how far it is\n")
+        }
+        false => format!("{mark} run {run} is closed: {note}\n"),
+    }
 }
 
 /// What a pause or a resumption did.
@@ -114,7 +120,13 @@ pub fn pausing(report: &Pausing, paint: Paint) -> String {
 /// What a cancel did.
 pub fn cancelled(report: &Cancelled, paint: Paint) -> String {
     let mark = paint.tone("–", Tone::Dim);
-    format!("{mark} run {} is {}{}\n", report.run, clean(&report.note), with_children(report.children))
+    let (run, note, children) = (report.run, clean(&report.note), with_children(report.children));
+    match report.undoing {
+        true => {
+            format!("{mark} run {run} is undone, then {note}{children}; `show {run}` tells how far it is\n")
+        }
+        false => format!("{mark} run {run} is {note}{children}\n"),
+    }
 }
 
 /// What a bulk cancel did.

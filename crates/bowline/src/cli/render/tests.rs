@@ -214,7 +214,7 @@ fn reports_say_what_will_happen() {
         &bulk_retried(&bulk, Paint::Plain),
         "↻ 2 runs are queued\n✗ run 5: disk full\nthere are more: say it again\n",
     );
-    let closed = Discarded { run: RunId(7), note: "discarded by kim: a test".to_owned() };
+    let closed = Discarded { run: RunId(7), note: "discarded by kim: a test".to_owned(), undoing: false };
     check_text(&discarded(&closed, Paint::Plain), "– run 7 is closed: discarded by kim: a test\n");
 }
 

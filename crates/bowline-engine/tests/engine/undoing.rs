@@ -1,0 +1,273 @@
+//! A run is undone: on a cancel, on a discard, when it fails. Nothing of it goes forward then, whatever crashes.
+
+use std::{fmt, sync::Arc};
+
+use bowline_engine::{Cancel, Context, EngineOptions, Workflow};
+use bowline_model::{
+    DeadReason, Effect, EntryKind, Error, Family, Payload, Recall, Recalled, Result, Reversible, Run, RunId,
+    RunState,
+};
+use serde_json::Value;
+
+use crate::{
+    node::{Host, Node},
+    remote::{Post, Remote, Reply},
+};
+
+impl Reversible for Post {
+    fn as_data(&self) -> Result<Payload> {
+        let call = Effect::shape(self).fingerprint.expect("a call has one");
+        Ok(Payload::encode(&call.path).expect("a text has a JSON form"))
+    }
+}
+
+/// Finds the remote again.
+struct Again(Arc<Remote>);
+
+impl fmt::Debug for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Again")
+    }
+}
+
+impl Recall for Again {
+    fn effect(&self, data: &Payload) -> Result<Box<dyn Recalled>> {
+        let path: String = data.decode().map_err(Error::permanent)?;
+        Ok(Box::new(self.0.post(&path)))
+    }
+}
+
+/// Three steps that can be undone.
+fn three(remote: &Arc<Remote>) -> Workflow {
+    let remote = remote.clone();
+    Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = remote.clone();
+        async move {
+            for (path, undo) in [("/a", "/undo-a"), ("/b", "/undo-b"), ("/c", "/undo-c")] {
+                cx.step("make", remote.post(path)).key(path).undo(|_| remote.post(undo)).await?;
+            }
+            Ok(())
+        }
+    })
+}
+
+fn start(host: &Host, remote: &Arc<Remote>, flow: Workflow) -> Node {
+    let recall: Arc<dyn Recall> = Arc::new(Again(remote.clone()));
+    host.start_as("build-1", vec![flow], EngineOptions { recall: Some(recall), ..EngineOptions::default() })
+}
+
+fn accept(host: &Host) -> RunId {
+    host.accept(&["flow"], "null")[0]
+}
+
+fn cancel(host: &Host, node: &Node, run: RunId) -> Cancel {
+    host.block_on("the cancel", node.engine.cancel(run, "not wanted")).unwrap()
+}
+
+/// Waits for the run's end, and that it was cancelled.
+#[track_caller]
+fn undone(host: &Host, run: RunId) -> Run {
+    let run = host.end(run);
+    assert_eq!(run.state, RunState::Cancelled, "{:?}", run.summary);
+    run
+}
+
+fn sent(remote: &Remote) -> [usize; 6] {
+    ["/a", "/b", "/c", "/undo-a", "/undo-b", "/undo-c"].map(|path| remote.keys(path).len())
+}
+
+/// What was done is undone, and each of it under one key.
+#[track_caller]
+fn nothing_is_left(remote: &Remote) {
+    for (path, undo) in [("/a", "/undo-a"), ("/b", "/undo-b"), ("/c", "/undo-c")] {
+        let (mut done, mut undone) = (remote.keys(path), remote.keys(undo));
+        done.dedup();
+        undone.dedup();
+        assert_eq!((done.len() <= 1, done.len()), (true, undone.len()), "{path}: {:?}", sent(remote));
+    }
+}
+
+#[test]
+fn a_cancel_settles_the_call_in_flight_and_undoes_the_newest_first() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/b", [Reply::Gate]);
+    let node = start(&host, &remote, three(&remote));
+    let run = accept(&host);
+    node.engine.poke();
+    host.block_on("the call", remote.arrival_at("/b"));
+    assert_eq!(cancel(&host, &node, run), Cancel::Undoing);
+    assert_eq!(undone(&host, run).summary.as_deref(), Some("not wanted"));
+    assert_eq!(sent(&remote), [1, 2, 0, 1, 1, 0], "b was sent again, under its key; c never");
+    nothing_is_left(&remote);
+    let undos = host.journal(run).into_iter().filter(|entry| entry.key.family == Family::Undo);
+    let undos: Vec<_> =
+        undos.filter(|entry| entry.kind == EntryKind::StepDone).map(|entry| entry.key.to_string()).collect();
+    assert_eq!(undos, ["\"make\"[/b]", "\"make\"[/a]"]);
+}
+
+#[test]
+fn a_crash_while_it_is_undone_goes_on_with_that() {
+    for stopped_at in ["/b", "/undo-b", "/undo-a"] {
+        let (host, remote) = (Host::new(), Remote::new());
+        remote.script("/c", [Reply::Gate]);
+        let node = start(&host, &remote, three(&remote));
+        let run = accept(&host);
+        node.engine.poke();
+        host.block_on("the call", remote.arrival_at("/c"));
+        remote.script(stopped_at, [Reply::Gate]);
+        if stopped_at == "/b" {
+            // While what is unknown is settled.
+            remote.script("/c", [Reply::Gate]);
+        }
+        assert_eq!(cancel(&host, &node, run), Cancel::Undoing);
+        host.block_on("the call", remote.arrival_at(if stopped_at == "/b" { "/c" } else { stopped_at }));
+        node.kill();
+        for path in ["/b", "/c", stopped_at] {
+            remote.script(path, []);
+        }
+        let _node = start(&host, &remote, three(&remote));
+        undone(&host, run);
+        nothing_is_left(&remote);
+        assert_eq!(host.kinds(run).iter().filter(|kind| **kind == EntryKind::Undoing).count(), 1);
+    }
+}
+
+#[test]
+fn an_undo_that_is_refused_needs_a_person_and_a_retry_goes_on_with_it() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/c", [Reply::Gate]);
+    remote.script("/undo-b", [Reply::Refused]);
+    let node = start(&host, &remote, three(&remote));
+    let run = accept(&host);
+    node.engine.poke();
+    host.block_on("the call", remote.arrival_at("/c"));
+    cancel(&host, &node, run);
+    assert_eq!(host.end(run).dead_reason, Some(DeadReason::Undo));
+    assert_eq!(remote.keys("/undo-a").len(), 0, "the older waits for it");
+    host.retry(&node, run);
+    host.wait_for(run, RunState::Cancelled);
+    assert_eq!(remote.keys("/undo-b").len(), 2);
+    assert_eq!(remote.keys("/undo-a").len(), 1);
+    assert_eq!(remote.keys("/undo-c").len(), 1);
+}
+
+#[test]
+fn a_run_that_fails_is_undone_where_its_workflow_says_so() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/c", [Reply::Refused]);
+    let node = start(&host, &remote, three(&remote).undo_on_failure());
+    let run = accept(&host);
+    node.engine.poke();
+    let summary = undone(&host, run).summary.unwrap();
+    assert!(summary.starts_with("failed, and undone: "), "{summary}");
+    assert_eq!(sent(&remote), [1, 1, 1, 1, 1, 0]);
+}
+
+#[test]
+fn what_waits_on_disk_is_undone_without_a_process_and_by_the_next_one() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/b", [Reply::RetryAfter(std::time::Duration::from_secs(600))]);
+    let node = start(&host, &remote, three(&remote));
+    let run = accept(&host);
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    node.kill();
+    let family = host.cancel_at_rest(run, "not wanted");
+    assert_eq!(family.run, Cancel::Undoing);
+    let _node = start(&host, &remote, three(&remote));
+    undone(&host, run);
+    assert_eq!(sent(&remote), [1, 1, 0, 1, 0, 0]);
+}
+
+#[test]
+fn what_nobody_can_find_out_is_named_and_settled_by_hand() {
+    let (host, remote) = (Host::new(), Remote::new());
+    let flow = |remote: &Arc<Remote>| {
+        let remote = remote.clone();
+        Workflow::new("flow", move |cx: Context, _: Value| {
+            let remote = remote.clone();
+            async move {
+                cx.step("a", remote.post("/a")).undo(|_| remote.post("/undo-a")).await?;
+                cx.step("b", remote.post("/b")).at_most_once().undo(|_| remote.post("/undo-b")).await
+            }
+        })
+    };
+    remote.script("/b", [Reply::Gate]);
+    let node = start(&host, &remote, flow(&remote));
+    let run = accept(&host);
+    node.engine.poke();
+    host.block_on("the call", remote.arrival_at("/b"));
+    cancel(&host, &node, run);
+    let parked = host.end(run);
+    assert_eq!(parked.dead_reason, Some(DeadReason::Undo));
+    assert!(parked.summary.unwrap().contains("step \"b\""));
+    assert_eq!(sent(&remote), [1, 1, 0, 0, 0, 0], "nothing is undone before that is known");
+    host.settle(&node, run, "b", &bowline_dashboard::commands::Outcome::Done(serde_json::json!(7)));
+    host.wait_for(run, RunState::Cancelled);
+    assert_eq!(sent(&remote), [1, 1, 0, 1, 1, 0], "what a person says was done is undone too");
+}
+
+#[test]
+fn a_run_past_its_deadline_is_undone() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/b", [Reply::RetryAfter(std::time::Duration::from_secs(7200))]);
+    let hour = std::time::Duration::from_secs(3600);
+    let node = start(&host, &remote, three(&remote).deadline(hour).undo_on_failure());
+    let run = accept(&host);
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    assert_eq!(host.run(run).due, Some(host.run(run).created_at + hour), "it wakes at its deadline");
+    host.clock.advance(hour);
+    assert!(undone(&host, run).summary.unwrap().starts_with("deadline, and undone: "));
+    assert_eq!(sent(&remote), [1, 1, 0, 1, 0, 0]);
+}
+
+#[test]
+fn a_run_past_its_deadline_is_a_dead_letter_and_a_retry_gives_it_as_long_again() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/b", [Reply::RetryAfter(std::time::Duration::from_secs(7200))]);
+    let hour = std::time::Duration::from_secs(3600);
+    let node = start(&host, &remote, three(&remote).deadline(hour));
+    let run = accept(&host);
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    host.clock.advance(hour);
+    assert_eq!(host.end(run).dead_reason, Some(DeadReason::Deadline));
+    host.retry(&node, run);
+    host.wait_for(run, RunState::Completed);
+    assert_eq!(sent(&remote), [1, 2, 1, 0, 0, 0]);
+}
+
+#[test]
+fn a_workflow_cancels_another_run_which_is_undone() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/b", [Reply::RetryAfter(std::time::Duration::from_secs(600))]);
+    let node = start(&host, &remote, three(&remote));
+    let run = accept(&host);
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    node.kill();
+    let canceller = Workflow::new("canceller", move |cx: Context, run: i64| async move {
+        cx.cancel_run(RunId(run), "replaced").await
+    });
+    let recall: Arc<dyn Recall> = Arc::new(Again(remote.clone()));
+    let options = EngineOptions { recall: Some(recall), ..EngineOptions::default() };
+    let by = host.accept(&["canceller"], &run.0.to_string())[0];
+    let _node = host.start_as("build-1", vec![three(&remote), canceller], options);
+    host.wait_for(by, RunState::Completed);
+    assert_eq!(undone(&host, run).summary.as_deref(), Some("replaced"));
+    assert_eq!(sent(&remote), [1, 1, 0, 1, 0, 0]);
+}
+
+#[test]
+fn a_dead_letter_is_discarded_with_undo() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/c", [Reply::Refused]);
+    let node = start(&host, &remote, three(&remote));
+    let run = accept(&host);
+    node.engine.poke();
+    assert_eq!(host.end(run).dead_reason, Some(DeadReason::Failed));
+    host.discard_undone(&node, run);
+    undone(&host, run);
+    assert_eq!(sent(&remote), [1, 1, 1, 1, 1, 0]);
+}
