@@ -93,7 +93,8 @@ fn cut(run: &Run, journal: &[Entry], from: &str) -> Result<Seq, Error> {
 
 /// Why what comes before the step cannot be taken, if so.
 fn obstacle(run: &Run, journal: &[Entry], before: &[&Entry]) -> Option<String> {
-    if journal.iter().any(|entry| entry.key.family == Family::Undo) {
+    // That a step can be undone is no undo.
+    if journal.iter().any(|entry| entry.kind == EntryKind::Undoing) {
         return Some(format!("run {} was undone: what it recorded is true no more; `replay` it", run.id));
     }
     let forgotten: HashSet<Seq> =
@@ -140,6 +141,7 @@ fn obstacle(run: &Run, journal: &[Entry], before: &[&Entry]) -> Option<String> {
             | EntryKind::Inherited
             | EntryKind::InFlight
             | EntryKind::Misfit
+            | EntryKind::Undoing
             | EntryKind::Completed
             | EntryKind::DeadLettered
             | EntryKind::Cancelled
@@ -213,6 +215,7 @@ fn is_taken(kind: EntryKind) -> bool {
         | EntryKind::Inherited
         | EntryKind::InFlight
         | EntryKind::Misfit
+        | EntryKind::Undoing
         | EntryKind::Completed
         | EntryKind::DeadLettered
         | EntryKind::Cancelled
