@@ -23,6 +23,7 @@ pub(crate) mod turn;
 
 use std::{fmt, marker::PhantomData};
 
+use bowline_model::{Listing, Recorded};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -265,6 +266,21 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
             request.problem.get_or_insert(problem);
         }
         (call, reader)
+    }
+}
+
+/// What a loop in a run goes over: `cx.for_each("sync", pages, 16, ..).keyed(..)`.
+impl<T: Recorded + 'static> Listing for Pages<T> {
+    type Item = T;
+    type Cursor = Cursor;
+    type Page = Call<Page<T>>;
+
+    fn page(&self, cursor: Option<&Cursor>) -> Self::Page {
+        Pages::page(self, cursor.unwrap_or(&self.first))
+    }
+
+    fn split(page: Page<T>) -> (Vec<T>, Option<Cursor>) {
+        (page.items, page.next)
     }
 }
 

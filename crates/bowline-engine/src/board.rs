@@ -5,6 +5,7 @@
 
 mod changed;
 mod draw;
+mod looping;
 mod open;
 mod place;
 
@@ -26,7 +27,8 @@ use jiff::Timestamp;
 use self::{changed::Builds, open::other_item};
 pub(crate) use self::{
     changed::CHANGED,
-    open::{NewLeaf, NewWork, Opened},
+    looping::{BegunLoop, EndedLoop, LoopEnd, LoopStart, PAGE_STEP},
+    open::{NewLeaf, NewWork, Opened, too_long},
     place::{Place, Scoped},
 };
 
@@ -45,7 +47,7 @@ pub(crate) const ENTRIES_MAX: i64 = 100_000;
 /// Largest recorded value.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 /// Longest step name or key.
-const NAME_BYTES_MAX: usize = 512;
+pub(crate) const NAME_BYTES_MAX: usize = 512;
 
 /// Why the machine must stop the run: what the code did, said in words for a person.
 #[derive(Debug, Clone)]
@@ -97,6 +99,10 @@ pub(crate) struct BoardState {
     changes: HashMap<String, bool>,
     /// Nothing recorded says that this build drives the run of another one.
     untold_build: bool,
+    /// Whether what was recorded when the run was claimed has been handed out: what happens now is new.
+    pub(crate) is_live: bool,
+    /// What loops that ended have left for a person, by the scope of the item that they are in, or the root.
+    pub(crate) left_dead: BTreeMap<ScopePath, Vec<String>>,
 }
 
 /// What the run did that is not on disk yet: entries, and what happens in their commit.
@@ -104,6 +110,8 @@ pub(crate) struct BoardState {
 pub(crate) struct Unwritten {
     pub(crate) entries: Vec<Entry>,
     pub(crate) also: Also,
+    /// Whether the code waits for its write: a loop that has as much unwritten as it may.
+    pub(crate) urgent: bool,
 }
 
 impl Unwritten {
@@ -162,8 +170,10 @@ impl Board {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let Builds { begun_by_another, untold: untold_build } = Builds::of(&run, &entries, &build);
+        let mut journal = Journal::read(entries);
+        journal.at_least(run.journal_len);
         let state = BoardState {
-            journal: Journal::read(entries),
+            journal,
             unwritten: Unwritten::default(),
             leaves: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -183,6 +193,8 @@ impl Board {
             continues: None,
             changes: HashMap::new(),
             untold_build,
+            is_live: false,
+            left_dead: BTreeMap::new(),
         };
         let (public_url, activity) = (Arc::from(""), Arc::default());
         let (rules, state) = (FlowRules::default(), Mutex::new(state));
@@ -420,6 +432,18 @@ impl Board {
 }
 
 impl BoardState {
+    /// What is to be written now, with the entries that go in the same commit.
+    pub(crate) fn hand_over(&mut self) -> Unwritten {
+        let mut unwritten = std::mem::take(&mut self.unwritten);
+        if !unwritten.is_empty() && self.journal.looped.is_used() {
+            unwritten.entries.iter().for_each(|entry| self.journal.looped.log(entry));
+            let compact = self.journal.looped.compact();
+            self.journal.removes(compact.len());
+            unwritten.also.compact.extend(compact);
+        }
+        unwritten
+    }
+
     /// Takes out the lowest recorded entry that a leaf asks for: it is being delivered.
     pub(crate) fn take_asked(&mut self) -> Option<(LeafId, Entry)> {
         while let Some((_, id)) = self.asked.pop_first() {

@@ -29,6 +29,11 @@ impl Context {
         Self { board, item: ScopePath::root() }
     }
 
+    /// That of an item of a loop.
+    pub(crate) fn of_item(&self, item: ScopePath) -> Self {
+        Self { board: self.board.clone(), item }
+    }
+
     pub(crate) fn board(&self) -> &Arc<Board> {
         &self.board
     }

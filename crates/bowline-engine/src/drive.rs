@@ -315,7 +315,7 @@ impl Driver {
     }
 
     fn progress(&self, unwritten: Unwritten, transition: Option<Transition>) -> RunWrite {
-        let Unwritten { entries, also } = unwritten;
+        let Unwritten { entries, also, urgent: _ } = unwritten;
         RunWrite { also, ..RunWrite::new(self.run, self.epoch, self.shared.clock.now(), entries, transition) }
     }
 }

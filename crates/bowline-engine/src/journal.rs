@@ -3,17 +3,20 @@
 //! Recovery takes entries out of here in the order in which the machine delivers them. What is left when nothing more
 //! can be delivered tells that the code changed.
 
+pub(crate) mod looped;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
 };
 
 use bowline_model::{
-    BuildId, Entry, EntryKey, EntryKind, Family, Fingerprint, Seq,
+    BuildId, Entry, EntryKey, EntryKind, Family, Fingerprint, ScopePath, Seq,
     generation::{Generations, Key},
 };
 use jiff::Timestamp;
 
+use self::looped::Looped;
 use crate::undo::is_about_undo;
 
 /// The recorded part of a journal that the code has not asked for yet.
@@ -42,6 +45,8 @@ pub(crate) struct Journal {
     last_seq: i64,
     /// Entries that the journal holds: fewer than its last number where ended items of loops were compacted.
     live: i64,
+    /// What is recorded of loops.
+    pub(crate) looped: Looped,
 }
 
 /// A wait that was begun.
@@ -72,7 +77,7 @@ impl Journal {
 
     /// As [`read`](Self::read), of those entries only.
     pub(crate) fn read_where(entries: Vec<Entry>, counts: impl Fn(&Entry) -> bool) -> Self {
-        let mut journal = Self::default();
+        let mut journal = Self { looped: Looped::read(&entries), ..Self::default() };
         for entry in entries {
             journal.last_seq = entry.seq.0;
             journal.live += 1;
@@ -128,6 +133,7 @@ impl Journal {
                 // Notes and ends that recovery does not look at: they are for people.
                 EntryKind::Inherited
                 | EntryKind::Items
+                | EntryKind::ItemDead
                 | EntryKind::Misfit
                 | EntryKind::Completed
                 | EntryKind::Cancelled
@@ -228,6 +234,31 @@ impl Journal {
         let entries = i64::try_from(entries).expect("the entries of one run");
         self.last_seq -= entries;
         self.live -= entries;
+        self.looped.take_back(self.last_seq);
+    }
+
+    /// The journal is that long on disk, whatever of its end was removed.
+    pub(crate) fn at_least(&mut self, len: i64) {
+        self.last_seq = self.last_seq.max(len);
+    }
+
+    /// So many entries are removed with the write under way.
+    pub(crate) fn removes(&mut self, entries: usize) {
+        self.live -= i64::try_from(entries).expect("the entries of one run");
+    }
+
+    /// Nobody asks any more for what is recorded in that scope: its item or loop has ended.
+    pub(crate) fn close(&mut self, scope: &ScopePath) {
+        self.recorded.retain(|_, entry| !scope.encloses(&entry.key.scope));
+        self.by_key.retain(|key, _| !scope.encloses(&key.scope));
+        self.tried.retain(|key, _| !scope.encloses(&key.scope));
+        self.awaited.retain(|key, _| !scope.encloses(&key.scope));
+    }
+
+    /// The items of that loop of which something is recorded.
+    pub(crate) fn items_of(&self, scope: &ScopePath) -> HashSet<ScopePath> {
+        let keys = self.by_key.keys().chain(self.tried.keys()).chain(self.awaited.keys());
+        keys.filter_map(|key| looped::item_of(scope, &key.scope)).collect()
     }
 
     /// The number of the last entry.
@@ -263,6 +294,12 @@ impl Journal {
     /// A question about a change decides nothing by itself: a line that asks it may be removed.
     fn is_required(&self, entry: &Entry) -> bool {
         entry.kind != EntryKind::Changed && !self.is_optional(entry.seq)
+    }
+
+    /// The first of them in that scope.
+    pub(crate) fn first_required_in(&self, scope: &ScopePath) -> Option<&Entry> {
+        let mut inside = self.recorded.values().filter(|entry| scope.encloses(&entry.key.scope));
+        inside.find(|entry| !self.is_optional(entry.seq))
     }
 
     /// The recorded entry of that key.

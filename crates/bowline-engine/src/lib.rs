@@ -40,6 +40,7 @@ mod fitting;
 mod journal;
 mod key;
 mod leaf;
+pub mod loops;
 mod machine;
 mod mail;
 #[cfg(test)]

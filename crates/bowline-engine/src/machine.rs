@@ -38,7 +38,7 @@ use crate::{
     waker::{OwnWaker, RunWaker},
 };
 
-pub(crate) use self::{rehearse::Rehearsed, undoing::Stage, waits::Decided};
+pub(crate) use self::{recovery::left_over, rehearse::Rehearsed, undoing::Stage, waits::Decided};
 
 /// The code of a run: the workflow's future, its output encoded.
 pub(crate) type Code = BoxFuture<'static, Result<Payload>>;
@@ -209,6 +209,7 @@ impl Machine {
             }
             // Before anything new is delivered: from then on it is not known what was in flight.
             self.note_in_flight();
+            self.board.lock().is_live = true;
             if self.deliver_arrival() || self.deliver_wait(now) {
                 continue;
             }
@@ -247,9 +248,10 @@ impl Machine {
             state.tell_build(&board);
             note_starts(&board, &mut state, now);
         }
-        if !state.unwritten.is_empty() && (ready || state.has_attempts()) {
+        if !state.unwritten.is_empty() && (ready || state.has_attempts() || state.unwritten.urgent) {
             // The barrier: what the code has seen is on disk before it acts on it.
-            return Some(Next::Write(std::mem::take(&mut state.unwritten)));
+            self.must_poll = state.unwritten.urgent;
+            return Some(Next::Write(state.hand_over()));
         }
         if ready {
             start_attempts(&mut state, now);
@@ -267,10 +269,10 @@ impl Machine {
         }
         let rests = state.leaves.values().any(Leaf::is_durable_wait);
         if rests && !self.may_have_stranger(state) {
-            return Next::Rest { unwritten: std::mem::take(&mut state.unwritten), due };
+            return Next::Rest { unwritten: state.hand_over(), due };
         }
         if !state.unwritten.is_empty() {
-            return Next::Write(std::mem::take(&mut state.unwritten));
+            return Next::Write(state.hand_over());
         }
         let look = now.checked_add(STRANGER_CHECK).ok().filter(|_| rests);
         Next::Idle { until: [due, look].into_iter().flatten().min() }

@@ -73,6 +73,9 @@ pub enum EntryKind {
     Misfit = 42,
     /// Note: from here on the run is undone, and nothing of it goes forward; the note says why.
     Undoing = 43,
+    /// Note: an item of a loop is a dead letter; the failure says why, and the payload holds the item where the loop cannot
+    /// read it again.
+    ItemDead = 44,
 
     /// End: the run completed; the payload is its output.
     Completed = 64,
@@ -86,7 +89,7 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::StepDone,
         Self::StepRefused,
         Self::StepUnknown,
@@ -111,6 +114,7 @@ impl EntryKind {
         Self::InFlight,
         Self::Misfit,
         Self::Undoing,
+        Self::ItemDead,
         Self::Completed,
         Self::DeadLettered,
         Self::Cancelled,
@@ -257,6 +261,26 @@ impl EntryKey {
             name: String::new(),
             position: Position::Nth(0),
         }
+    }
+
+    /// What the scope of the loop of this key is called in its own: the loop's name, with its number from the second of
+    /// that name on.
+    pub fn loop_segment(&self) -> String {
+        let name = match self.name.contains('#') {
+            // So that no name looks like another's number.
+            true => self.name.replace('%', "%25").replace('#', "%23"),
+            false => self.name.clone(),
+        };
+        match &self.position {
+            Position::Nth(1) => name,
+            Position::Nth(nth) => format!("{name}#{nth}"),
+            Position::Key(key) => format!("{name}#={key}"),
+        }
+    }
+
+    /// The scope in which the loop of this key reads its pages, and in which its items have theirs.
+    pub fn loop_scope(&self) -> ScopePath {
+        self.scope.child(&self.loop_segment())
     }
 }
 

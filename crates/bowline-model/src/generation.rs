@@ -98,6 +98,7 @@ impl Generations {
             | EntryKind::Items
             | EntryKind::Misfit
             | EntryKind::Undoing
+            | EntryKind::ItemDead
             | EntryKind::Awaited
             | EntryKind::Completed
             | EntryKind::Cancelled

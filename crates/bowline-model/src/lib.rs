@@ -14,6 +14,7 @@
 //! | [`generation`] | under which key a step sends, after operators' retries |
 //! | [`effect`] | the port between engine and client: one attempt, one verdict |
 //! | [`undo`] | the port of undoing: a call as data, and data as a call again |
+//! | [`listing`] | the port between loops and what they go over |
 //! | [`retry`] | the one retry schedule, decided purely |
 //! | [`progress`] | whether the engine makes progress, as readiness asks |
 //! | [`error`] | failures as data |
@@ -38,6 +39,7 @@ pub mod event;
 pub mod flow;
 pub mod generation;
 pub mod ids;
+pub mod listing;
 pub mod progress;
 pub mod retry;
 pub mod run;
@@ -54,6 +56,7 @@ pub use error::{CallFailure, Certainty, Error, Failure, Result};
 pub use event::{Event, NewEvent};
 pub use flow::{FlowRule, FlowRules, Gather, Line, OnDead, Rate, Ruled, RunFlow, Unruled};
 pub use ids::{BuildId, Epoch, EventId, MessageId, NodeId, RunId, Seq, WorkflowName};
+pub use listing::Listing;
 pub use progress::Progress;
 pub use retry::RetryPolicy;
 pub use run::{DeadReason, KeySeed, NewRun, Run, RunState};

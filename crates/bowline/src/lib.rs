@@ -51,6 +51,7 @@ pub use bowline_dashboard::{
     Admin,
     commands::{Told, ToldStatus},
 };
+pub use bowline_engine::loops::{DeadItems, FailedItem, ForEach, Summary};
 pub use bowline_engine::{
     Approval, Branches, Callback, Child, Context, Raced, Racing, Signal, Startable, State, Step, Transaction,
     Tx, Versioned, WaitUntil,
@@ -93,12 +94,12 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Adyen, Api, App, Attempt, Bitbucket, Calendly, Call, CatchUp, CloudEvents, Context, Cursor, Decision,
-        Discord, DiscordInteractions, Error, Every, Exec, ExitMeans, Field, Found, GitHub, GitLab, Graph,
-        Hmac, HubSpot, Inbox, InboxFile, Intercom, Lane, Linear, Mailgun, Meta, OAuth, OnDead, Overlap,
-        Paddle, Page, Paging, PayPal, Poll, Post, Question, Response, Result, RetryPolicy, Schedule, Secret,
-        SendGrid, Setup, Shopify, Slack, Sns, Square, StandardWebhooks, Stripe, Tick, Twilio, Tx, Typeform,
-        Xero, Zendesk, Zoom, cpu,
+        Adyen, Api, App, Attempt, Bitbucket, Calendly, Call, CatchUp, CloudEvents, Context, Cursor,
+        DeadItems, Decision, Discord, DiscordInteractions, Error, Every, Exec, ExitMeans, Field, Found,
+        GitHub, GitLab, Graph, Hmac, HubSpot, Inbox, InboxFile, Intercom, Lane, Linear, Mailgun, Meta, OAuth,
+        OnDead, Overlap, Paddle, Page, Paging, PayPal, Poll, Post, Question, Response, Result, RetryPolicy,
+        Schedule, Secret, SendGrid, Setup, Shopify, Slack, Sns, Square, StandardWebhooks, Stripe, Tick,
+        Twilio, Tx, Typeform, Xero, Zendesk, Zoom, cpu,
         time::{days, hours, minutes, secs},
         workflow,
     };

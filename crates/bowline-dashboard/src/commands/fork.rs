@@ -142,6 +142,7 @@ fn obstacle(run: &Run, journal: &[Entry], before: &[&Entry]) -> Option<String> {
             | EntryKind::InFlight
             | EntryKind::Misfit
             | EntryKind::Undoing
+            | EntryKind::ItemDead
             | EntryKind::Completed
             | EntryKind::DeadLettered
             | EntryKind::Cancelled
@@ -205,7 +206,8 @@ fn is_taken(kind: EntryKind) -> bool {
         | EntryKind::Looped
         | EntryKind::OperatorRetry
         | EntryKind::Settled
-        | EntryKind::Items => true,
+        | EntryKind::Items
+        | EntryKind::ItemDead => true,
         // The old run's own: its attempts, its waits, what would undo it, its end.
         EntryKind::AttemptFailed
         | EntryKind::Started

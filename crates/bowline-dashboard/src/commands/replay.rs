@@ -169,6 +169,7 @@ fn happened(entry: &Entry) -> Option<Happened> {
         | EntryKind::Items
         | EntryKind::Misfit
         | EntryKind::Undoing
+        | EntryKind::ItemDead
         | EntryKind::Awaited
         | EntryKind::Inherited
         | EntryKind::InFlight

@@ -4,7 +4,9 @@
 
 use std::collections::HashSet;
 
-use bowline_model::{DeadReason, Entry, EntryKind, EntryMeta, Run, RunId, RunState, Seq, WorkflowName};
+use bowline_model::{
+    DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Run, RunId, RunState, ScopePath, Seq, WorkflowName,
+};
 use bowline_store::{Operation, RunFilter, store::RUNS_PAGE_MAX};
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +87,39 @@ pub fn decide(
 pub(super) fn forgets(run: &Run, journal: &[Entry]) -> Vec<Seq> {
     let gone = forgotten(journal);
     let counting: Vec<&Entry> = journal.iter().filter(|entry| !gone.contains(&entry.seq)).collect();
-    let failures = || counting.iter().filter(|entry| entry.kind.is_failure());
+    match errs_in_code(run.dead_reason) {
+        true => of_dead_items(run, journal, &counting).unwrap_or_else(|| of_steps(run, journal, &counting)),
+        false => of_steps(run, journal, &counting),
+    }
+}
+
+/// What a retry of dead items forgets, if there are any: their notes and failures, the ends of the loops around them, and,
+/// where the code failed then, what failed after those. `None`: there are none.
+fn of_dead_items(run: &Run, journal: &[Entry], counting: &[&Entry]) -> Option<Vec<Seq>> {
+    let dead: Vec<&Entry> =
+        counting.iter().filter(|entry| entry.kind == EntryKind::ItemDead).copied().collect();
+    let is_dead = |scope: &ScopePath| dead.iter().any(|item| item.key.scope.encloses(scope));
+    let around = |looped: &EntryKey| dead.iter().any(|item| looped.loop_scope().encloses(&item.key.scope));
+    let ends = |entry: &&&Entry| entry.kind == EntryKind::Looped && around(&entry.key);
+    let last_end = counting.iter().filter(ends).map(|entry| entry.seq).max();
+    let after = match (dead.is_empty(), run.dead_reason) {
+        (true, _) => return None,
+        // The code came to its end: what failed after the loops it has handled.
+        (false, Some(DeadReason::Items)) => None,
+        (false, _) => Some(last_end.unwrap_or(Seq(journal.len() as i64 + run.journal_len))),
+    };
+    let goes = |entry: &&&Entry| match entry.kind {
+        EntryKind::ItemDead => true,
+        EntryKind::Looped => around(&entry.key),
+        kind => {
+            kind.is_failure() && (is_dead(&entry.key.scope) || after.is_some_and(|after| entry.seq > after))
+        }
+    };
+    Some(counting.iter().filter(goes).map(|entry| entry.seq).collect())
+}
+
+fn of_steps(run: &Run, journal: &[Entry], counting: &[&Entry]) -> Vec<Seq> {
+    let failures = || counting.iter().filter(|entry| is_failure(entry));
 
     let dead = journal.iter().rev().find(|entry| entry.kind == EntryKind::DeadLettered);
     let caused_by = dead.and_then(|dead| dead.meta.caused_by.as_ref());
@@ -99,6 +133,11 @@ pub(super) fn forgets(run: &Run, journal: &[Entry]) -> Vec<Seq> {
         None => return vec![],
     };
     failures().map(|entry| entry.seq).filter(|seq| *seq > after).collect()
+}
+
+/// Whether it is a failure that the code received: of a step, or of a loop that stopped.
+fn is_failure(entry: &Entry) -> bool {
+    entry.kind.is_failure() || (entry.kind == EntryKind::Looped && entry.meta.failure.is_some())
 }
 
 /// Entries that earlier retries and settlements forgot.
@@ -137,8 +176,8 @@ fn is_success(entry: &Entry) -> bool {
         | EntryKind::Timer
         | EntryKind::Message
         | EntryKind::Child
-        | EntryKind::Transaction
-        | EntryKind::Looped => true,
+        | EntryKind::Transaction => true,
+        EntryKind::Looped => entry.meta.failure.is_none(),
         EntryKind::StepRefused
         | EntryKind::StepUnknown
         | EntryKind::Value
@@ -153,6 +192,7 @@ fn is_success(entry: &Entry) -> bool {
         | EntryKind::Items
         | EntryKind::Misfit
         | EntryKind::Undoing
+        | EntryKind::ItemDead
         | EntryKind::Awaited
         | EntryKind::Inherited
         | EntryKind::InFlight

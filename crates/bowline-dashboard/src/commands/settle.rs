@@ -167,6 +167,7 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
             | EntryKind::Items
             | EntryKind::Misfit
             | EntryKind::Undoing
+            | EntryKind::ItemDead
             | EntryKind::Awaited
             | EntryKind::Inherited
             | EntryKind::Completed

@@ -275,6 +275,7 @@ impl<'a> Builder<'a> {
             }
             EntryKind::Misfit => self.note(entry, "a message was left out"),
             EntryKind::Undoing => self.note(entry, "is undone from here on"),
+            EntryKind::ItemDead => self.note(entry, "an item of a loop failed"),
             EntryKind::InFlight => self.note(entry, "may have been under way when the process died"),
             EntryKind::Inherited => self.note(entry, "sends the same idempotency keys as the run it replays"),
             EntryKind::Completed | EntryKind::DeadLettered | EntryKind::Cancelled | EntryKind::Continued => {

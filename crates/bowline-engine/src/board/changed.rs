@@ -107,6 +107,7 @@ fn is_by_code(kind: EntryKind) -> bool {
         | EntryKind::Items
         | EntryKind::Misfit
         | EntryKind::Undoing
+        | EntryKind::ItemDead
         | EntryKind::Awaited
         | EntryKind::InFlight
         | EntryKind::Completed

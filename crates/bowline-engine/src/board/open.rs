@@ -112,13 +112,7 @@ impl BoardState {
     fn open_leaf(&mut self, new: NewLeaf<'_>, board: &Board) -> Result<Leaf, Stop> {
         for text in [Some(&new.name), new.key.as_ref()].into_iter().flatten() {
             if text.len() > NAME_BYTES_MAX {
-                let start: String = text.chars().take(40).collect();
-                let message = format!(
-                    "a {}'s name or key has {} bytes (limit {NAME_BYTES_MAX}): {start}…",
-                    new.verb,
-                    text.len()
-                );
-                return Err(Stop::new(DeadReason::Limit, message));
+                return Err(too_long(new.verb, text));
             }
         }
         let today = self.next_key(new.family, &new.name, new.key);
@@ -219,6 +213,14 @@ impl BoardState {
     pub(crate) fn next_branch(&mut self, name: &str) -> EntryKey {
         self.next_key(Family::Branch, name, None)
     }
+}
+
+/// Something is called by more than fits into a journal.
+pub(crate) fn too_long(verb: &str, text: &str) -> Stop {
+    let start: String = text.chars().take(40).collect();
+    let message =
+        format!("a {verb}'s name or key has {} bytes (limit {NAME_BYTES_MAX}): {start}…", text.len());
+    Stop::new(DeadReason::Limit, message)
 }
 
 /// Two waits that only their order tells apart were asked for in another order.

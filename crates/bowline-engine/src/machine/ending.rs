@@ -39,7 +39,7 @@ impl Machine {
         self.drop_code();
         let mut state = board.lock();
         self.hand_on_in_flight(&mut state);
-        std::mem::take(&mut state.unwritten)
+        state.hand_over()
     }
 
     /// Drops the code where it stands, and returns what must still be written with the run's end.
@@ -50,7 +50,7 @@ impl Machine {
         state.unwritten = unwritten;
         let meta = EntryMeta { note: Some(reason.to_owned()), ..EntryMeta::default() };
         board.append(&mut state, EntryKind::Cancelled, EntryKey::run(), meta, None);
-        std::mem::take(&mut state.unwritten)
+        state.hand_over()
     }
 
     /// Shutting down: what is under way may end, then the run goes back.
@@ -58,12 +58,12 @@ impl Machine {
         if state.has_attempts() {
             return match state.unwritten.is_empty() {
                 true => Next::Idle { until: None },
-                false => Next::Write(std::mem::take(&mut state.unwritten)),
+                false => Next::Write(state.hand_over()),
             };
         }
         take_back_starts(&self.board, state);
         self.hand_on_in_flight(state);
-        Next::Release { unwritten: std::mem::take(&mut state.unwritten) }
+        Next::Release { unwritten: state.hand_over() }
     }
 
     /// The code said its last word.
@@ -119,6 +119,11 @@ impl Machine {
                 );
                 self.finish_dead(DeadReason::Limit, message)
             }
+            Ok(_) if !state.left_dead.is_empty() => {
+                let left = state.left_in_words();
+                drop(state);
+                self.finish_dead(DeadReason::Items, left)
+            }
             Ok(output) => {
                 board.append(
                     &mut state,
@@ -127,7 +132,7 @@ impl Machine {
                     EntryMeta::default(),
                     Some(output),
                 );
-                Next::Finish { unwritten: std::mem::take(&mut state.unwritten), end: End::Completed }
+                Next::Finish { unwritten: state.hand_over(), end: End::Completed }
             }
             Err(error) => {
                 drop(state);
@@ -138,6 +143,11 @@ impl Machine {
 
     /// The run ends, and goes on as another one: started in the same commit, in its place.
     pub(super) fn finish_continued(&mut self, input: Payload) -> Next {
+        let left = self.board.lock().left_in_words();
+        if !left.is_empty() {
+            // Another run would leave them behind, and nobody would see them.
+            return self.finish_dead(DeadReason::Items, left);
+        }
         let unwritten = self.abandon("the run went on as another one while this attempt was under way");
         let board = self.board.clone();
         let mut state = board.lock();
@@ -147,7 +157,7 @@ impl Machine {
         board.append(&mut state, EntryKind::Continued, EntryKey::run(), EntryMeta::default(), Some(input));
         let start = NewStart { event, tells: None, earlier: None, continues: true };
         state.unwritten.also.starts.push(start);
-        Next::Finish { unwritten: std::mem::take(&mut state.unwritten), end: End::Continued }
+        Next::Finish { unwritten: state.hand_over(), end: End::Continued }
     }
 
     pub(super) fn finish_stopped(&mut self, stop: Stop) -> Next {
@@ -180,7 +190,7 @@ impl Machine {
             ..EntryMeta::default()
         };
         board.append(&mut state, EntryKind::DeadLettered, EntryKey::run(), meta, None);
-        Next::Finish { unwritten: std::mem::take(&mut state.unwritten), end: End::Dead { reason, summary } }
+        Next::Finish { unwritten: state.hand_over(), end: End::Dead { reason, summary } }
     }
 
     /// Drops the code; a panic in a destructor is as good as none here.

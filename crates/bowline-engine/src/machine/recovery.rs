@@ -96,7 +96,7 @@ impl Machine {
 }
 
 /// The message about a recorded entry that the code did not ask for.
-pub(super) fn left_over<'a>(left: &Entry, board: &Board, asking: impl Iterator<Item = &'a Leaf>) -> String {
+pub(crate) fn left_over<'a>(left: &Entry, board: &Board, asking: impl Iterator<Item = &'a Leaf>) -> String {
     let asked: Vec<_> = asking.take(3).map(|leaf| format!("{} {}", what(&leaf.key), leaf.key)).collect();
     let now =
         if asked.is_empty() { "ends without it".into() } else { format!("asks for {}", asked.join(", ")) };

@@ -57,7 +57,7 @@ impl Machine {
             ..EntryMeta::default()
         };
         board.append(&mut state, EntryKind::Undoing, EntryKey::run(), meta, None);
-        std::mem::take(&mut state.unwritten)
+        state.hand_over()
     }
 
     /// Whether a failure of that kind undoes the run, where its workflow says so.
@@ -128,7 +128,7 @@ impl Machine {
         }
         let under_way = state.has_attempts();
         if !state.unwritten.is_empty() && (ready || under_way) {
-            return Some(Next::Write(std::mem::take(&mut state.unwritten)));
+            return Some(Next::Write(state.hand_over()));
         }
         if ready {
             start_attempts(&mut state, now);
@@ -141,7 +141,7 @@ impl Machine {
         let waits = state.leaves.values().filter(|leaf| !leaf.held && leaf.sending().is_some());
         let due = waits.filter_map(Leaf::due).min();
         if due.is_some() {
-            return Some(Next::Rest { unwritten: std::mem::take(&mut state.unwritten), due });
+            return Some(Next::Rest { unwritten: state.hand_over(), due });
         }
         drop(state);
         Some(self.settled())
@@ -153,7 +153,7 @@ impl Machine {
         let mut state = self.board.lock();
         state.unwritten = std::mem::take(&mut unwritten);
         state.strip();
-        Next::Settled { unwritten: std::mem::take(&mut state.unwritten) }
+        Next::Settled { unwritten: state.hand_over() }
     }
 
     /// The second part came to its end.

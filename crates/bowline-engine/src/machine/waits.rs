@@ -132,6 +132,11 @@ impl Machine {
             _ => false,
         };
         let (id, leaf) = state.leaves.iter().find(|(_, leaf)| asks(leaf))?;
+        if state.journal.looped.is_used() && !state.unwritten.is_empty() {
+            // What a loop has compacted cannot be taken back.
+            self.must_poll = state.unwritten.urgent;
+            return Some(Next::Write(state.hand_over()));
+        }
         let (id, before) = (*id, state.unwritten.clone());
         // Committed before the code sees the outcome: what is under way then is known of, should this be the last write.
         let (key, mut meta) = leaf.note();
@@ -150,7 +155,7 @@ impl Machine {
         };
         let noted = self.note_under_way(state);
         self.board.append(state, kind, key, meta, None);
-        let mut unwritten = std::mem::take(&mut state.unwritten);
+        let mut unwritten = state.hand_over();
         if let Some((mailbox, stays_open)) = closes {
             let also = &mut unwritten.also;
             if stays_open { &mut also.expects_none } else { &mut also.closes }.push(mailbox);

@@ -13,6 +13,7 @@ mod doubt;
 mod families;
 mod in_flight;
 mod limits;
+mod loops;
 mod messages;
 mod node;
 mod operator;
