@@ -244,6 +244,7 @@ impl BoardState {
             output_type: "()",
             asked_after: self.last_seen_at,
             set_aside: false,
+            held: false,
             waker: None,
         };
         self.leaves.insert(id, leaf);
