@@ -304,7 +304,7 @@ fn a_callback_takes_one_message() {
     answers(&app);
     let run = app.start(&workflow("called back", Shop::called_back), &json!(null));
     app.settle();
-    app.mock("crm").when(Match::call("POST", "/file")).answer(Answer::ok(json!("done")).after(secs(60)));
+    app.mock("crm").when(Match::call("POST", "/file")).answer(Answer::ok(json!("done")).after(secs(5)));
     let url = app.mock("crm").requests()[0].decode::<Value>()["notify"].as_str().unwrap().to_owned();
     assert_eq!(app.call_back(&url, &"clean").status(), 202);
     app.settle();
