@@ -26,3 +26,4 @@ mod strangers;
 mod timers;
 mod undoing;
 mod waits;
+mod whirl;

@@ -332,12 +332,17 @@ impl Host {
 
     /// Accepts an event with that input; it starts one run of each workflow.
     pub(crate) fn accept(&self, workflows: &[&str], input: &str) -> Vec<RunId> {
+        self.accept_keyed(workflows, input, None)
+    }
+
+    /// The same, for runs that share that key.
+    pub(crate) fn accept_keyed(&self, workflows: &[&str], input: &str, key: Option<&str>) -> Vec<RunId> {
         let mut events = self.events.lock().unwrap();
         *events += 1;
         let now = self.clock.time();
         let runs = workflows.iter().map(|name| NewRun {
             workflow: (*name).into(),
-            key: None,
+            key: key.map(str::to_owned),
             priority: 0,
             parent: None,
             replay_of: None,

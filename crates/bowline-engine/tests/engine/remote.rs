@@ -55,6 +55,11 @@ impl Remote {
         sent.iter().filter(|(to, _)| to == path).map(|(_, key)| key.clone()).collect()
     }
 
+    /// All that was sent, in order: paths with their idempotency keys.
+    pub(crate) fn sent(&self) -> Vec<(String, String)> {
+        self.sent.lock().unwrap().clone()
+    }
+
     /// Ends when the next attempt has arrived.
     pub(crate) async fn next_arrival(&self) -> String {
         std::future::poll_fn(|cx| self.arrived.lock().unwrap().poll_recv(cx)).await.expect("the remote lives")
