@@ -274,7 +274,9 @@ impl Driver {
                 true
             }
             Err(failure) => {
-                let run = Run { journal_len: self.machine.journal_len(), ..self.machine.run().clone() };
+                // It may have rested since it was claimed, and been claimed anew.
+                let (epoch, journal_len) = (self.epoch, self.machine.journal_len());
+                let run = Run { epoch, journal_len, ..self.machine.run().clone() };
                 bury_begun(&self.shared, &run, DeadReason::Undo, failure, None).await;
                 false
             }

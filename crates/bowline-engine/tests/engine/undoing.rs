@@ -271,3 +271,20 @@ fn a_dead_letter_is_discarded_with_undo() {
     undone(&host, run);
     assert_eq!(sent(&remote), [1, 1, 1, 1, 1, 0]);
 }
+
+#[test]
+fn a_step_that_stays_unknown_after_waits_is_named() {
+    let (host, remote) = (Host::new(), Remote::new());
+    let wait = std::time::Duration::from_secs(5);
+    remote.script("/b", [Reply::Gate, Reply::RetryAfter(wait), Reply::Refused]);
+    let node = start(&host, &remote, three(&remote));
+    let run = accept(&host);
+    node.engine.poke();
+    host.block_on("the call", remote.arrival_at("/b"));
+    cancel(&host, &node, run);
+    host.wait_for(run, RunState::Waiting);
+    host.clock.advance(wait * 2);
+    let parked = host.end(run);
+    assert_eq!(parked.dead_reason, Some(DeadReason::Undo), "a no says nothing of the one before");
+    assert_eq!(sent(&remote), [1, 3, 0, 0, 0, 0]);
+}

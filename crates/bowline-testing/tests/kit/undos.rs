@@ -93,13 +93,17 @@ fn a_cancelled_run_leaves_nothing_wherever_it_was_and_wherever_the_process_dies(
             }
             let run = app.start(&book(), &json!({"to": "Oslo"}));
             app.settle();
+            // What may have been under way at the crash is found out.
+            crm.clear_rules();
+            crm.answer(Answer::ok(json!({"id": 7})));
             let run = app.cancel(run.id()).end();
             assert_eq!(run.state(), RunState::Cancelled, "{slow} {step}: {:?}", run.summary());
             let world = world(&app);
             for what in ["/flight", "/hotel", "/car"] {
-                let done = world.get(what).copied().unwrap_or(0) - usize::from(what == slow);
+                let done = world.get(what).copied().unwrap_or(0);
                 let undone = world.get(&format!("{what}/cancel")).copied().unwrap_or(0);
-                assert_eq!(done, undone, "{slow} {step}: {world:?}");
+                // The one that waited was refused, unless it may have been under way at the crash.
+                assert!(done == undone || what == slow && undone == 0, "{slow} {step}: {world:?}");
             }
         }
     }
