@@ -9,6 +9,7 @@ use bowline_model::{
 use bowline_store::{MailboxKind, NewMailbox, NewStart};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
 use crate::{
     Context, WaitUntil,
@@ -75,6 +76,11 @@ impl Context {
     }
 }
 
+/// Tells one input from another, and nothing of what is in it.
+fn digest(input: &Payload) -> String {
+    Sha256::digest(&input.as_bytes()[..]).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn encoded<T: Serialize>(input: &T) -> Result<Payload> {
     Payload::encode(input).map_err(|error| {
         Error::permanent(format!(
@@ -115,7 +121,8 @@ impl<'a, T: DeserializeOwned + Send + 'a> Child<'a, T> {
     async fn wait(self, until: Option<Until>) -> Result<Option<T>> {
         let Self { cx, workflow, name, key, input, .. } = self;
         let input = input?;
-        let why = format!("waits for child {workflow}");
+        // Children that only their order tells apart are told apart by what they are given.
+        let why = format!("waits for child {workflow} (input {})", digest(&input));
         let name = name.unwrap_or_else(|| workflow.to_string());
         let make = move |opened: &Opened<'_>| {
             let identity = opened.idempotency_key(opened.generation);

@@ -25,7 +25,7 @@ pub(crate) struct Journal {
     recorded: BTreeMap<Seq, Entry>,
     by_key: HashMap<EntryKey, Seq>,
     tried: HashMap<EntryKey, TriedBefore>,
-    /// Waits that were begun, with their ends.
+    /// Waits that were begun, also those whose end is recorded: what they waited for is held against what is asked.
     awaited: HashMap<EntryKey, Awaited>,
     generations: Generations,
     /// Entries between a failure that an operator's retry took back and that retry: the code may no longer ask for them.
@@ -145,7 +145,6 @@ impl Journal {
 
     fn record(&mut self, entry: Entry) {
         self.tried.remove(&entry.key);
-        self.awaited.remove(&entry.key);
         self.begun.remove(&entry.key);
         self.by_key.insert(entry.key.clone(), entry.seq);
         self.recorded.insert(entry.seq, entry);

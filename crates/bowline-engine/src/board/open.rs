@@ -137,12 +137,19 @@ impl BoardState {
                 let opened =
                     Opened { board, key: &key, oldest_name: &oldest_name, generation: known.generation };
                 let wait = make(&opened);
+                let recorded = self.journal.get(&key).map(|entry| entry.seq);
+                // After a retry the code may take another way.
+                let is_fixed = recorded.is_none_or(|seq| !self.journal.is_optional(seq));
                 let phase = match self.journal.awaited(&key) {
-                    Some(begun) if begun.build == board.build && begun.why.as_ref() != Some(&wait.why) => {
+                    Some(begun)
+                        if is_fixed
+                            && begun.build == board.build
+                            && begun.why.as_ref() != Some(&wait.why) =>
+                    {
                         return Err(other_wait(&key, begun.why.as_deref(), &wait.why));
                     }
                     // One that has ended is delivered first.
-                    Some(begun) if self.journal.get(&key).is_none() => Phase::Waiting { due: begun.due },
+                    Some(begun) if recorded.is_none() => Phase::Waiting { due: begun.due },
                     Some(_) | None => Phase::Asked,
                 };
                 (phase, Work::Wait(wait))
@@ -228,7 +235,7 @@ fn other_wait(key: &EntryKey, recorded: Option<&str>, asks: &str) -> Stop {
     let recorded = recorded.unwrap_or("waits for something else");
     mismatch(format!(
         "wait {key} {recorded} as it was recorded, and the code now {asks}: ask for waits in the same order each time \
-         (a `select!` that is not `biased` polls its branches in any order), and take times from cx.now()"
+         (a `select!` that is not `biased` polls its branches in any order), give children a .key(id), and take times from cx.now()"
     ))
 }
 

@@ -8,7 +8,7 @@ use bowline_model::{BoxFuture, Event, Run, RunId, RunState};
 use bowline_store::{RunFilter, RunWrite, Store, StoreError, Transition, store::RUNS_PAGE_MAX};
 
 use super::{Cancel, at_rest};
-use crate::{drive::write_to_store, engine::Shared};
+use crate::{child::CONTINUES, drive::write_to_store, engine::Shared};
 
 /// The source of an event that starts a child for which its parent waits; other runs that a run started are on their own.
 const CHILD: &str = "child";
@@ -47,8 +47,8 @@ pub(super) async fn cancel(
 }
 
 async fn below(by: &impl CancelOne, top: RunId, reason: &str) -> Result<u64, StoreError> {
-    let (mut parents, mut cancelled, mut failed) = (vec![top], 0, None);
-    while let Some(parent) = parents.pop() {
+    let (mut parents, mut cancelled, mut failed) = (vec![(top, CHILD)], 0, None);
+    while let Some((parent, source)) = parents.pop() {
         let why = format!("its parent, run {parent}, was cancelled: {reason}");
         let mut before = None;
         loop {
@@ -56,10 +56,11 @@ async fn below(by: &impl CancelOne, top: RunId, reason: &str) -> Result<u64, Sto
                 RunFilter { parent: Some(parent), before, limit: RUNS_PAGE_MAX, ..RunFilter::default() };
             let page = by.store().runs(filter).await?;
             for child in page.iter().filter(|child| child.parent == Some(parent)) {
-                match cancel_child(by, child, &why).await {
+                match cancel_child(by, child, source, &why).await {
+                    Ok(Some(Cancel::Ended(RunState::Completed))) => parents.push((child.id, CONTINUES)),
                     Ok(Some(outcome)) => {
                         cancelled += u64::from(matches!(outcome, Cancel::Cancelled | Cancel::Undoing));
-                        parents.push(child.id);
+                        parents.push((child.id, CHILD));
                     }
                     Ok(None) => {}
                     // The others need not go on because of it.
@@ -75,22 +76,26 @@ async fn below(by: &impl CancelOne, top: RunId, reason: &str) -> Result<u64, Sto
     failed.map_or(Ok(cancelled), Err)
 }
 
-/// `None` if it is none of those that end with their parent, or has ended by itself.
-async fn cancel_child(by: &impl CancelOne, child: &Run, why: &str) -> Result<Option<Cancel>, StoreError> {
+/// `None` if it is none of those that end with their parent: started from `source`, and no dead letter. One that has
+/// completed may go on as another run.
+async fn cancel_child(
+    by: &impl CancelOne,
+    child: &Run,
+    source: &str,
+    why: &str,
+) -> Result<Option<Cancel>, StoreError> {
     match child.state {
         RunState::Cancelled => return Ok(Some(Cancel::Ended(RunState::Cancelled))),
-        RunState::Completed | RunState::DeadLettered => return Ok(None),
-        RunState::Queued | RunState::Running | RunState::Waiting => {}
+        RunState::DeadLettered => return Ok(None),
+        RunState::Completed | RunState::Queued | RunState::Running | RunState::Waiting => {}
     }
     let event = by.store().event(child.event).await?;
-    if event.is_none_or(|event| event.source != CHILD) {
+    if event.is_none_or(|event| event.source != source) {
         return Ok(None);
     }
     match by.cancel_one(child.id, why).await? {
-        outcome @ (Cancel::Cancelled | Cancel::Undoing | Cancel::Ended(RunState::Cancelled)) => {
-            Ok(Some(outcome))
-        }
-        Cancel::Ended(_) => Ok(None),
+        Cancel::Ended(RunState::DeadLettered) => Ok(None),
+        outcome => Ok(Some(outcome)),
     }
 }
 

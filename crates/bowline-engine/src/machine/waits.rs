@@ -195,7 +195,8 @@ impl Machine {
             Decided::Failed(failure) => {
                 state.journal.take_back(entries);
                 state.unwritten = before;
-                let (key, mut meta) = state.leaves[&id].note();
+                let Some(leaf) = state.leaves.get(&id) else { return };
+                let (key, mut meta) = leaf.note();
                 meta.failure = Some(failure.clone());
                 board.append(&mut state, EntryKind::StepRefused, key, meta, None);
                 Outcome::Failed(failure)
@@ -206,7 +207,10 @@ impl Machine {
                 return;
             }
         };
-        hand_out(&mut state, id, outcome);
+        // A future that was moved out of the run may have been dropped meanwhile: then nobody takes it.
+        if state.leaves.contains_key(&id) {
+            hand_out(&mut state, id, outcome);
+        }
         self.delivered();
     }
 }

@@ -25,6 +25,11 @@ const NEXT: &str = "SELECT id, together_max, dead_blocks FROM run INDEXED BY run
 const IS_DEAD_BEFORE: &str =
     "SELECT 1 FROM run INDEXED BY run_dead WHERE key = ?1 AND state = 5 AND id < ?2 LIMIT 1";
 
+/// Whether a run that is let go, of that key, waits for the end of this one.
+const WAITED_FOR: &str = "SELECT 1 FROM child INDEXED BY child_told JOIN run AS parent ON parent.id = child.parent \
+     WHERE child.run = ?1 AND child.mailbox IS NOT NULL AND parent.key = ?2 AND \
+     (parent.state = 1 OR parent.state = 2 OR (parent.state = 0 AND parent.ready IS NOT NULL)) LIMIT 1";
+
 /// Whether a dead letter blocks, as the table has it.
 pub(super) fn dead_blocks(line: Line) -> bool {
     match line.on_dead {
@@ -49,6 +54,12 @@ pub(super) fn is_of_parent(tx: &Tx<'_>, key: Option<&str>, parent: Option<RunId>
             .exists((parent.0, key)),
         (_, _) => Ok(false),
     }
+}
+
+/// Whether a run of the same key that is let go waits for this one: behind it this one would wait for ever.
+pub(super) fn is_waited_for(tx: &Tx<'_>, key: Option<&str>, run: RunId) -> rusqlite::Result<bool> {
+    let Some(key) = key else { return Ok(false) };
+    tx.conn.prepare_cached(WAITED_FOR)?.exists((run.0, key))
 }
 
 /// A run that was queued again waits for its turn, which may be now.
@@ -95,6 +106,7 @@ mod tests {
         let plans = [
             (COUNT_FRONT, "SEARCH run USING INDEX run_front (key=?)"),
             (NEXT, "SEARCH run USING INDEX run_held (key=?)"),
+            (WAITED_FOR, "SEARCH child USING INDEX child_told (run=?)"),
             (IS_DEAD_BEFORE, "SEARCH run USING COVERING INDEX run_dead (key=? AND id<?)"),
         ];
         for (sql, plan) in plans {

@@ -39,7 +39,9 @@ impl Write for Operation {
                 Step { is_progress: true, ..step }.release(tx)?;
                 forget_reason(tx, self.run)?;
                 step.tell_undoing(tx, &self.entries)?;
-                line::wait_in_line(tx, is.key.as_deref(), self.run.0, self.now)?;
+                if !line::is_waited_for(tx, is.key.as_deref(), self.run)? {
+                    line::wait_in_line(tx, is.key.as_deref(), self.run.0, self.now)?;
+                }
             }
             RunState::Waiting => {
                 step.wait(tx, None)?;

@@ -5,10 +5,12 @@
 mod correct;
 mod crashes;
 mod doors;
+mod families;
 mod fixtures;
 mod flow;
 mod inboxes;
 mod language;
+mod misuse;
 mod mocks;
 mod offices;
 mod paced;
