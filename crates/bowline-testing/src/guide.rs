@@ -26,3 +26,6 @@ mod undo {}
 
 #[doc = include_str!("../../../docs/guide/cancel.md")]
 mod cancel {}
+
+#[doc = include_str!("../../../docs/guide/loops.md")]
+mod loops {}
