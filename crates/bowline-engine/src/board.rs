@@ -39,7 +39,7 @@ use crate::{
     fit::mismatch,
     journal::Journal,
     leaf::{Leaf, LeafId, Outcome, Phase, Work},
-    wait::{StaysOpen, Wait},
+    wait::StaysOpen,
 };
 
 /// Most entries in one run's journal.
@@ -489,7 +489,8 @@ impl BoardState {
             entry.seq.0 -= 1;
         }
         self.journal.take_back(1);
-        let Work::Wait(Wait { mail: Some(mail), .. }) = &leaf.work else { return true };
+        let Work::Wait(wait) = &leaf.work else { return true };
+        let Some(mail) = &wait.mail else { return true };
         let also = &mut self.unwritten.also;
         if let Some(opens) = also.opens.iter().position(|opens| opens.name == mail.mailbox) {
             also.opens.remove(opens);

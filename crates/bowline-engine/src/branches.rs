@@ -34,13 +34,10 @@ impl Context {
     ///     .await?;
     /// # let _ = (stock, score); Ok(()) }
     /// ```
-    pub fn all<'a, B: Branches<'a>>(
+    pub fn all<'a, B: Branches<'a> + 'a>(
         &'a self,
         branches: B,
-    ) -> impl Future<Output = Result<B::Outputs>> + Send + 'a
-    where
-        B: 'a,
-    {
+    ) -> impl Future<Output = Result<B::Outputs>> + Send + 'a {
         let mut opened = None;
         let mut branches = Some(branches);
         poll_fn(move |polled| {
@@ -74,13 +71,10 @@ impl Context {
     /// let paid: Option<u64> = raced.output?;
     /// # let _ = paid; Ok(()) }
     /// ```
-    pub fn race<'a, R: Racing<'a>>(
+    pub fn race<'a, R: Racing<'a> + 'a>(
         &'a self,
         branches: R,
-    ) -> impl Future<Output = Raced<R::Output>> + Send + 'a
-    where
-        R: 'a,
-    {
+    ) -> impl Future<Output = Raced<R::Output>> + Send + 'a {
         let mut opened = None;
         let mut branches = Some(branches);
         poll_fn(move |polled| {

@@ -30,7 +30,7 @@ pub(crate) enum Work {
     /// A step: attempts of an effect.
     Effect(Box<Sending>),
     /// A time, a message, or whichever comes first.
-    Wait(Wait),
+    Wait(Box<Wait>),
     /// What the store decides in the commit that records it.
     Ask(Ask),
 }

@@ -240,7 +240,7 @@ impl BoardState {
         let leaf = Leaf {
             key,
             phase: Phase::Asked,
-            work: Work::Wait(Wait { until: None, mail: None, why: "the end of a loop".into() }),
+            work: Work::Wait(Box::new(Wait { until: None, mail: None, why: "the end of a loop".into() })),
             output_type: "()",
             asked_after: self.last_seen_at,
             set_aside: false,

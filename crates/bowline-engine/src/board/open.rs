@@ -152,7 +152,7 @@ impl BoardState {
                     Some(begun) if recorded.is_none() => Phase::Waiting { due: begun.due },
                     Some(_) | None => Phase::Asked,
                 };
-                (phase, Work::Wait(wait))
+                (phase, Work::Wait(Box::new(wait)))
             }
             NewWork::Ask(ask) => (Phase::Asked, Work::Ask(ask)),
         };

@@ -191,16 +191,18 @@ impl BoardState {
     fn strip(&mut self) {
         let before = self.unwritten.entries.len();
         let Some(first) = self.unwritten.entries.first().map(|entry| entry.seq.0) else { return };
-        self.unwritten.entries.retain(|entry| match entry.kind {
-            EntryKind::StepDone
-            | EntryKind::StepRefused
-            | EntryKind::StepUnknown
-            | EntryKind::Undo
-            | EntryKind::AttemptFailed
-            | EntryKind::Started
-            | EntryKind::Dropped
-            | EntryKind::InFlight => true,
-            _ => false,
+        self.unwritten.entries.retain(|entry| {
+            matches!(
+                entry.kind,
+                EntryKind::StepDone
+                    | EntryKind::StepRefused
+                    | EntryKind::StepUnknown
+                    | EntryKind::Undo
+                    | EntryKind::AttemptFailed
+                    | EntryKind::Started
+                    | EntryKind::Dropped
+                    | EntryKind::InFlight
+            )
         });
         for (at, entry) in (first..).zip(&mut self.unwritten.entries) {
             entry.seq.0 = at;

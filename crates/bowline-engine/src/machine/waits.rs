@@ -8,7 +8,7 @@ use super::{Machine, Next, attempts::hand_out};
 use crate::{
     board::{BoardState, Unwritten},
     leaf::{Leaf, LeafId, Outcome, Phase, Work},
-    wait::{From, StaysOpen, Wait},
+    wait::{From, StaysOpen},
 };
 
 /// A write whose outcome decides what the code receives.
@@ -279,8 +279,8 @@ impl BoardState {
     fn take_message(&mut self) -> Option<(LeafId, Message)> {
         let found = self.mail.iter().enumerate().find_map(|(at, message)| {
             let waits = |leaf: &Leaf| match (&leaf.phase, &leaf.work) {
-                (Phase::Waiting { .. }, Work::Wait(Wait { mail: Some(mail), .. })) => {
-                    mail.mailbox == message.mailbox
+                (Phase::Waiting { .. }, Work::Wait(wait)) => {
+                    wait.mail.as_ref().is_some_and(|mail| mail.mailbox == message.mailbox)
                 }
                 _ => false,
             };
@@ -304,8 +304,8 @@ impl BoardState {
     /// How many leaves wait for messages of that mailbox.
     fn waits_in(&self, mailbox: &str) -> usize {
         let waits = |leaf: &&Leaf| match (&leaf.phase, &leaf.work) {
-            (Phase::Asked | Phase::Waiting { .. }, Work::Wait(Wait { mail: Some(mail), .. })) => {
-                mail.mailbox == mailbox
+            (Phase::Asked | Phase::Waiting { .. }, Work::Wait(wait)) => {
+                wait.mail.as_ref().is_some_and(|mail| mail.mailbox == mailbox)
             }
             _ => false,
         };
@@ -315,7 +315,7 @@ impl BoardState {
     /// The timer whose time came first.
     fn due_timer(&self, now: Timestamp) -> Option<LeafId> {
         let timers = self.leaves.iter().filter_map(|(id, leaf)| match (&leaf.phase, &leaf.work) {
-            (Phase::Waiting { due: Some(due) }, Work::Wait(Wait { mail: None, .. })) if *due <= now => {
+            (Phase::Waiting { due: Some(due) }, Work::Wait(wait)) if wait.mail.is_none() && *due <= now => {
                 Some((*due, *id))
             }
             _ => None,
