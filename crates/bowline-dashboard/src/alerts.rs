@@ -1,4 +1,5 @@
-//! Tells people of dead letters, and of Apis that need a person: one message for many, to the hook of a chat.
+//! Tells people of dead letters, of approvals that wait, and of Apis that need a person: one message for many, to the
+//! hook of a chat.
 //!
 //! What comes in: the dead letters in the store, and what clients raise. What goes out: a text in the form of Slack's
 //! incoming webhooks, handed to an [`Effect`] that posts it; a cursor in the store says who was told of which dead
@@ -10,10 +11,12 @@
 //! | `news` | what a look found, grouped |
 //! | `told` | which dead letters people know |
 //! | `message` | the text |
+//! | `asked` | approvals for which runs wait, each told once |
 //! | `apis` | credentials that are refused, remotes that are down: grouped, told, shown |
 //! | `hook` | how a message gets to the chat |
 
 mod apis;
+mod asked;
 mod decide;
 mod hook;
 mod message;
@@ -30,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     apis::{API_GROUP_WAIT, API_MESSAGE_EVERY_MIN, ApiAlert, ApiAlerts, TOLD_AGAIN_AFTER},
+    asked::{ApprovalAlerts, QUESTION_GROUP_WAIT, QUESTION_MESSAGE_EVERY_MIN},
     decide::{GROUP_WAIT, MESSAGE_EVERY_MIN, RETRY_BASE, RETRY_DELAY_MAX},
     hook::SEND_TIMEOUT,
     message::TEXT_CHARS_MAX,

@@ -82,7 +82,7 @@ impl ApprovalList {
 }
 
 impl ApprovalView {
-    fn of(run: &Run, mailbox: &Mailbox) -> Self {
+    pub(crate) fn of(run: &Run, mailbox: &Mailbox) -> Self {
         Self {
             run: run.id,
             workflow: run.workflow.clone(),

@@ -1,4 +1,4 @@
-//! Dead letters, and trouble with Apis, told to the hook that `BOWLINE_ALERT_URL` names.
+//! Dead letters, approvals that wait, and trouble with Apis, told to the hook that `BOWLINE_ALERT_URL` names.
 //!
 //! What comes in: the settings of an app. What goes out: the task that watches its store. What must never be here: the
 //! hook's address in anything that can be printed; the [`Api`] keeps it.
@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use bowline_client::{Api, Call, Idempotency, Response};
-use bowline_dashboard::{Alerts, alerts::ApiAlerts};
+use bowline_dashboard::{
+    Alerts,
+    alerts::{ApiAlerts, ApprovalAlerts},
+};
 use bowline_model::{Clock, Variables};
 use bowline_store::Store;
 use reqwest::Url;
@@ -72,6 +75,19 @@ pub(crate) fn tell(
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
     let hook = config.hook.clone()?.clock(clock.clone());
     let alerts = Alerts::new(store, clock, app, poster(hook)).admin_url(config.admin_url.clone());
+    Some(alerts.run(told(stopped)))
+}
+
+/// The task that tells of approvals for which runs wait, likewise.
+pub(crate) fn tell_of_approvals(
+    config: &AlertConfig,
+    app: &str,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    stopped: watch::Receiver<bool>,
+) -> Option<impl Future<Output = ()> + Send + 'static> {
+    let hook = config.hook.clone()?.clock(clock.clone());
+    let alerts = ApprovalAlerts::new(store, clock, app, poster(hook)).admin_url(config.admin_url.clone());
     Some(alerts.run(told(stopped)))
 }
 

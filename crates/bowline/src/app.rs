@@ -108,7 +108,8 @@ impl<S: Send + Sync + 'static> App<S> {
     }
 
     /// Runs the workflow by itself, as the schedule says. The name is that of its cursor in the store: keep it across
-    /// builds. A schedule that is new begins now; one whose times change goes on after its last tick.
+    /// builds. A schedule that is new begins now; one whose times or zone change goes on after its last tick, with at most
+    /// one run for what it missed, whatever its [`CatchUp`](crate::CatchUp): the new times were not yet said then.
     ///
     /// What is wrong with it (its expression, its time zone) is told with all else that is, at the start and by `check`.
     ///

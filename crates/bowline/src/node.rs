@@ -135,6 +135,11 @@ impl Node {
         if let Some(task) = alerts::tell(&app.config.alerts, &app.name, store, clock, stopped) {
             self.spawn(task);
         }
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let stopped = self.stopping.subscribe();
+        if let Some(task) = alerts::tell_of_approvals(&app.config.alerts, &app.name, store, clock, stopped) {
+            self.spawn(task);
+        }
         let stopped = self.stopping.subscribe();
         if let Some(task) = alerts::tell_of_apis(&app.config.alerts, &app.name, &self.api_alerts, stopped) {
             self.spawn(task);

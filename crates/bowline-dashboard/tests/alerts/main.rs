@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod apis;
+mod asked;
 mod no_room;
 mod site;
 

@@ -10,13 +10,18 @@ use std::{
 use bowline_client::{Api, Idempotency};
 use bowline_dashboard::{
     Alerts,
+    alerts::ApprovalAlerts,
     commands::{Commands, Operator},
 };
 use bowline_model::{
-    BoxFuture, BuildId, Clock, DeadReason, KeySeed, NewEvent, NewRun, NodeId, RetryPolicy, RunId, Secret,
-    SystemClock, WorkflowName,
+    BoxFuture, BuildId, Clock, DeadReason, KeySeed, NewEvent, NewRun, NodeId, Payload, RetryPolicy, RunId,
+    Secret, SystemClock, WorkflowName,
+    approval::{Decision, Question},
 };
-use bowline_store::{Accepted, Batch, Claim, RunWrite, SqliteOptions, SqliteStore, Store, Transition};
+use bowline_store::{
+    Accepted, Also, Batch, Claim, MailboxKind, NewMailbox, RunWrite, SqliteOptions, SqliteStore, Store,
+    Transition,
+};
 use bowline_testing::MockSystem;
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -169,15 +174,32 @@ impl Site {
         self.settle().await;
     }
 
-    /// Starts the alerts.
-    pub(crate) fn launch(&mut self) {
+    /// Starts those of approvals instead, and waits until they have nothing to do.
+    pub(crate) async fn start_asked(&mut self) {
+        let chat = self.hook();
+        let alerts =
+            ApprovalAlerts::new(self.store.clone(), Arc::new(self.clock.clone()), "shop", move |text| {
+                chat.post("").json(&json!({ "text": text }))
+            })
+            .admin_url(Some("https://ops.example.com".to_owned()));
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(alerts.run(async move {
+            let _ = stopped.await;
+        }));
+        self.alerts = Some((task, stop));
+        self.settle().await;
+    }
+
+    /// The call that posts to the chat.
+    fn hook(&self) -> Api {
         let url = Secret::new(format!("{}/services/{HOOK_SECRET}", self.chat.url()));
         let chat = Api::new("alerts").idempotency(Idempotency::None).retry(RetryPolicy::never());
-        let chat = chat
-            .clock(Arc::new(ClientClock(self.clock.clone())))
-            .no_learned_limits()
-            .no_breaker()
-            .secret_url(url);
+        chat.clock(Arc::new(ClientClock(self.clock.clone()))).no_learned_limits().no_breaker().secret_url(url)
+    }
+
+    /// Starts the alerts.
+    pub(crate) fn launch(&mut self) {
+        let chat = self.hook();
         let clock = Arc::new(self.clock.clone());
         let alerts = Alerts::new(self.store.clone(), clock, "payments", move |text: String| {
             chat.post("").json(&json!({ "text": text }))
@@ -266,6 +288,29 @@ impl Site {
         let runs: Vec<RunId> = runs.collect();
         self.end_queued(workflow, reason, summary).await;
         runs
+    }
+
+    /// A run asks that, from now on.
+    pub(crate) async fn ask(&self, question: &Question) -> RunId {
+        let now = self.clock.now();
+        self.store.accept(Batch { events: vec![self.event("refund")], ..Batch::default() }).await.unwrap();
+        let workflows = vec![(WorkflowName::from("refund"), 1)];
+        let claim = Claim { node: self.node, now, total_max: 1, workflows, others_max: 0, crashes_min: 0 };
+        let run = self.store.claim(claim).await.unwrap().remove(0);
+        let mut mailbox = NewMailbox::new("approval:\"refund\"#1".to_owned(), MailboxKind::Approval);
+        mailbox.about = Some(Payload::encode(question).unwrap());
+        let wait = Some(Transition::Wait { due: None, seen: None });
+        let write = RunWrite::new(run.id, run.epoch, now, vec![], wait);
+        let also = Also { opens: vec![mailbox], ..Also::default() };
+        self.store.write(RunWrite { also, ..write }).await.unwrap();
+        run.id
+    }
+
+    /// A person says yes.
+    pub(crate) async fn approve(&self, run: RunId) {
+        let commands =
+            Commands::new(self.store.clone(), Arc::new(self.clock.clone()), build(), Arc::new(|| {}));
+        commands.decide(run, None, Decision::approved()).await.unwrap();
     }
 
     /// An operator retries that run.

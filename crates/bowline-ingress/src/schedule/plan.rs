@@ -18,6 +18,8 @@ const CHANGES_MAX: usize = 4 * 400;
 /// A checked [`Schedule`]: pure, and the same for everybody who asks.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// As [`Schedule::describe`] has it.
+    text: String,
     times: PlannedTimes,
     jitter: Duration,
     catch_up: CatchUp,
@@ -58,6 +60,7 @@ impl Plan {
         }
         match times {
             Ok(times) if problems.is_empty() => Ok(Self {
+                text: schedule.describe(),
                 times,
                 jitter: schedule.jitter,
                 catch_up: schedule.catch_up,
@@ -104,6 +107,21 @@ impl Plan {
         let most = gap.map_or(self.jitter, |gap| gap.min(self.jitter));
         let nanos = most.as_nanos().saturating_mul(u128::from(chance)) >> u64::BITS;
         tick.checked_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))).ok()
+    }
+
+    /// Its times in one line: see [`Schedule::describe`].
+    pub fn describe(&self) -> &str {
+        &self.text
+    }
+
+    /// The same where the last tick is of other times: what these name before now was never scheduled, and one run is
+    /// enough for it.
+    pub(super) fn after_a_change(&self) -> Self {
+        let catch_up = match self.catch_up {
+            CatchUp::All | CatchUp::Once => CatchUp::Once,
+            CatchUp::Skip => CatchUp::Skip,
+        };
+        Self { catch_up, ..self.clone() }
     }
 
     /// See [`Schedule::catch_up`].

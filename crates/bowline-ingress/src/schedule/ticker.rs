@@ -19,13 +19,31 @@ pub(super) struct Ticker {
     source: String,
     line: TriggerLine,
     /// The cursor, if it is known.
-    last: Option<Timestamp>,
+    last: Option<Cursor>,
     /// Since when this process has watched without a gap.
     watched_since: Timestamp,
     /// When it was to act next.
     planned: Timestamp,
     /// Whether runs may be open that a newer one replaces.
     has_old: bool,
+}
+
+/// The last tick that was dealt with, as the store has it: `2026-06-01T14:00:00Z 0 * * * * in UTC`.
+#[derive(Debug, Clone)]
+struct Cursor {
+    tick: Timestamp,
+    text: String,
+    /// It is a tick of an earlier build's times.
+    is_of_other_times: bool,
+}
+
+impl Cursor {
+    /// `None`: it is no cursor. One without times was written before they were.
+    fn read(text: String, times: &str) -> Option<Self> {
+        let (tick, known) = text.split_once(' ').map_or((&*text, None), |(tick, known)| (tick, Some(known)));
+        let tick = tick.parse().ok()?;
+        Some(Self { tick, is_of_other_times: known.is_some_and(|known| known != times), text })
+    }
 }
 
 /// Why a schedule did not get on.
@@ -68,7 +86,7 @@ impl Ticker {
 
     /// Whether its last tick lies so far ahead that it is not believed: the clock was wrong when it came.
     pub(super) fn is_astray(&self, now: Timestamp) -> bool {
-        self.last.is_some_and(|last| is_ahead(last, now))
+        self.last.as_ref().is_some_and(|last| is_ahead(last.tick, now))
     }
 
     /// Does what is due, and says when to act next.
@@ -121,21 +139,29 @@ impl Ticker {
         intake: &Intake,
         cancel: &CancelRun,
     ) -> Result<Timestamp, Setback> {
-        let mut last = match self.last.filter(|last| !is_ahead(*last, now)) {
+        let known = self.last.take().filter(|last| !is_ahead(last.tick, now));
+        let mut last = match known {
             Some(last) => last,
             None => self.find_cursor(now, intake).await?,
         };
-        self.last = Some(last);
-        let due = due(&self.scheduled.plan, last, self.watched_since, now);
+        let due = match last.is_of_other_times {
+            false => due(&self.scheduled.plan, last.tick, self.watched_since, now),
+            true => due(&self.scheduled.plan.after_a_change(), last.tick, self.watched_since, now),
+        };
         let mut started = 0;
         for tick in due.ticks.iter().copied() {
-            started += self.tick(tick, last, now, intake).await?;
-            (last, self.last) = (tick, Some(tick));
+            let (count, moved) = self.tick(tick, last, now, intake).await?;
+            (started, last) = (started + count, moved);
         }
-        if due.cursor > last {
-            self.move_cursor(last, due.cursor, intake).await?;
-            (last, self.last) = (due.cursor, Some(due.cursor));
+        if due.cursor > last.tick {
+            last = self.move_cursor(last, due.cursor, intake).await?;
         }
+        if last.is_of_other_times {
+            // Nothing was due: from now on what is missed is missed of these times.
+            last = self.move_cursor(last, now, intake).await?;
+        }
+        let at = last.tick;
+        self.last = Some(last);
         if self.has_old {
             self.cancel_old(intake, cancel).await?;
         }
@@ -152,68 +178,83 @@ impl Ticker {
         } else {
             self.line.well();
         }
-        Ok(last)
+        Ok(at)
     }
 
     /// Where the cursor is. A schedule that is new begins now.
-    async fn find_cursor(&self, now: Timestamp, intake: &Intake) -> Result<Timestamp, Setback> {
+    async fn find_cursor(&self, now: Timestamp, intake: &Intake) -> Result<Cursor, Setback> {
         let Some(text) = intake.cursor(&self.source).await? else {
-            self.set_cursor(None, now, intake).await?;
-            return Ok(now);
+            return self.set_cursor(None, now, intake).await;
         };
-        let last: Timestamp = text.parse().map_err(|_| {
+        let Some(last) = Cursor::read(text.clone(), self.scheduled.plan.describe()) else {
             let hint = "it was written by something else; remove it from the store";
-            Setback::Failed(format!("the cursor {} is {text:?}, which is no time: {hint}", self.source))
-        })?;
-        if is_ahead(last, now) {
+            return Err(Setback::Failed(format!(
+                "the cursor {} is {text:?}, which is no time: {hint}",
+                self.source
+            )));
+        };
+        if is_ahead(last.tick, now) {
             tracing::warn!(
                 schedule = self.scheduled.name,
-                %last,
+                last = %last.tick,
                 "the last tick is {} h ahead of this machine's clock: it is not believed, and ticks go on from now",
-                last.duration_since(now).as_hours()
+                last.tick.duration_since(now).as_hours()
             );
-            self.set_cursor(Some(text), now, intake).await?;
-            return Ok(now);
+            return self.set_cursor(Some(text), now, intake).await;
+        }
+        if last.is_of_other_times {
+            let (schedule, times) = (&self.scheduled.name, self.scheduled.plan.describe());
+            tracing::info!(schedule, times, "its times changed: at most one run for what was missed");
         }
         Ok(last)
     }
 
-    async fn move_cursor(&self, from: Timestamp, to: Timestamp, intake: &Intake) -> Result<(), Setback> {
-        self.set_cursor(Some(from.to_string()), to, intake).await
+    async fn move_cursor(&self, from: Cursor, to: Timestamp, intake: &Intake) -> Result<Cursor, Setback> {
+        self.set_cursor(Some(from.text), to, intake).await
     }
 
-    async fn set_cursor(&self, from: Option<String>, to: Timestamp, intake: &Intake) -> Result<(), Setback> {
-        let cursor = CursorMove { name: self.source.clone(), from, to: to.to_string() };
+    async fn set_cursor(
+        &self,
+        from: Option<String>,
+        to: Timestamp,
+        intake: &Intake,
+    ) -> Result<Cursor, Setback> {
+        let (cursor, moved) = self.moved(from, to);
         intake.accept_all(vec![], Some(cursor)).await?;
-        Ok(())
+        Ok(moved)
     }
 
-    /// Starts one tick, or leaves it out; answers how many events that were: one or none.
+    fn moved(&self, from: Option<String>, tick: Timestamp) -> (CursorMove, Cursor) {
+        let text = format!("{tick} {}", self.scheduled.plan.describe());
+        let cursor = CursorMove { name: self.source.clone(), from, to: text.clone() };
+        (cursor, Cursor { tick, text, is_of_other_times: false })
+    }
+
+    /// Starts one tick, or leaves it out; answers how many events that were, one or none, and where the cursor is then.
     async fn tick(
         &mut self,
         tick: Timestamp,
-        last: Timestamp,
+        last: Cursor,
         now: Timestamp,
         intake: &Intake,
-    ) -> Result<u64, Setback> {
+    ) -> Result<(u64, Cursor), Setback> {
         match self.scheduled.plan.overlap() {
             Overlap::Queue => {}
             Overlap::CancelOld => self.has_old = true,
             Overlap::Skip => {
                 if !self.open_runs(intake).await?.is_empty() {
-                    self.move_cursor(last, tick, intake).await?;
-                    return Ok(0);
+                    return Ok((0, self.move_cursor(last, tick, intake).await?));
                 }
             }
         }
-        let cursor =
-            CursorMove { name: self.source.clone(), from: Some(last.to_string()), to: tick.to_string() };
+        let (cursor, moved) = self.moved(Some(last.text), tick);
         let begun = vec![(self.event(tick, now, intake)?, vec![self.scheduled.workflow.clone()])];
         let receipts = intake.accept_all(begun, Some(cursor)).await?;
-        Ok(match receipts.first().map(|receipt| &receipt.accepted) {
+        let started = match receipts.first().map(|receipt| &receipt.accepted) {
             Some(Accepted::New { .. }) => 1,
             Some(Accepted::Duplicate { .. }) | None => 0,
-        })
+        };
+        Ok((started, moved))
     }
 
     fn event(&self, at: Timestamp, now: Timestamp, intake: &Intake) -> Result<VerifiedEvent, Setback> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use bowline_ingress::schedule::{CATCH_UP_MAX, CatchUp, Overlap, Schedule};
 use bowline_model::{NodeId, RunState};
-use bowline_store::{Claim, Failure, Store};
+use bowline_store::{Batch, Claim, CursorMove, Failure, Store};
 use jiff::Timestamp;
 
 use super::bench::{Machine, at};
@@ -32,7 +32,7 @@ async fn a_new_schedule_begins_now_and_ticks_at_its_times() {
     assert_eq!(process.shown().next, Some(at("2026-06-01T13:00:00Z")));
     machine.pass(150).await;
     assert_eq!(times(&machine.ticks().await), ["13:00", "14:00"]);
-    assert_eq!(machine.cursor("report").await.as_deref(), Some("2026-06-01T14:00:00Z"));
+    assert_eq!(machine.cursor("report").await.as_deref(), Some("2026-06-01T14:00:00Z 0 * * * * in UTC"));
     let run = machine.runs().await.remove(0);
     let event = machine.store.event(run.event).await.unwrap().unwrap();
     assert_eq!((&*event.source, &*event.kind), ("schedule/report", "report"));
@@ -139,6 +139,44 @@ async fn a_restart_catches_up_as_the_schedule_says() {
         assert_eq!(times(&machine.ticks().await), expected, "{catch_up:?}");
         process.stop().await;
     }
+}
+
+#[tokio::test]
+async fn what_new_times_name_before_they_were_said_is_one_run_and_not_a_thousand() {
+    let every_second = || Schedule::every(Duration::from_secs(1)).catch_up(CatchUp::All);
+    let mut machine = Machine::new("2026-06-01T12:30:00Z", [("report", hourly().catch_up(CatchUp::All))]);
+    machine.start().await.kill().await;
+    machine.clock_only(at("2026-06-01T14:30:00Z"));
+    machine.deploy([("report", every_second())]);
+    machine.start().await.kill().await;
+    assert_eq!(machine.ticks().await, ["2026-06-01T14:30:00Z"], "the latest of the new times");
+    machine.clock_only(at("2026-06-01T14:30:03Z"));
+    machine.start().await.kill().await;
+    assert_eq!(machine.ticks().await.len(), 4, "what is missed of the new times is caught up with again");
+
+    machine.deploy([("report", Schedule::cron("0 15 * * *").catch_up(CatchUp::All))]);
+    machine.start().await.kill().await;
+    assert_eq!(machine.ticks().await.len(), 4, "nothing of these was due");
+    machine.clock_only(at("2026-06-03T16:00:00Z"));
+    machine.start().await.stop().await;
+    assert_eq!(machine.ticks().await.len(), 7, "and now three days of them were missed");
+    let zone = Schedule::cron("0 15 * * *").zone("Europe/Berlin").catch_up(CatchUp::All);
+    machine.deploy([("report", zone)]);
+    machine.clock_only(at("2026-06-05T16:00:00Z"));
+    machine.start().await.stop().await;
+    assert_eq!(machine.ticks().await.len(), 8, "another zone is other times");
+}
+
+#[tokio::test]
+async fn a_cursor_of_an_earlier_version_is_read_and_catches_up_with_all() {
+    let machine = Machine::new("2026-06-01T14:30:00Z", [("report", hourly().catch_up(CatchUp::All))]);
+    let old = "2026-06-01T12:00:00Z".to_owned();
+    let cursor = CursorMove { name: "schedule/report".to_owned(), from: None, to: old };
+    machine.store.accept(Batch { cursor: Some(cursor), ..Batch::default() }).await.unwrap();
+    let process = machine.start().await;
+    assert_eq!(times(&machine.ticks().await), ["13:00", "14:00"]);
+    assert_eq!(machine.cursor("report").await.as_deref(), Some("2026-06-01T14:00:00Z 0 * * * * in UTC"));
+    process.stop().await;
 }
 
 #[tokio::test]
