@@ -107,7 +107,9 @@ async fn a_refund_goes_its_way_by_the_command_line_through_kills() {
     site.die_and_start();
     assert!(site.done(&["show", "1"]).contains("parcel"), "{}", site.done(&["show", "1"]));
     site.done(&["signal", "1", "parcel", r#"{"complete":true}"#, "--id", "scan-1"]);
-    assert!(site.done(&["signal", "1", "parcel", r#"{"complete":true}"#, "--id", "scan-1"]).contains("before"));
+    assert!(
+        site.done(&["signal", "1", "parcel", r#"{"complete":true}"#, "--id", "scan-1"]).contains("before")
+    );
 
     site.chat.wait_for(1).await;
     let told = site.chat.requests()[0].json()["text"].as_str().unwrap().to_owned();
