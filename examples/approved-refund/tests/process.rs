@@ -111,7 +111,8 @@ async fn a_refund_goes_its_way_by_the_command_line_through_kills() {
         site.done(&["signal", "1", "parcel", r#"{"complete":true}"#, "--id", "scan-1"]).contains("before")
     );
 
-    site.chat.wait_for(1).await;
+    // Noted on disk too: a kill from here on repeats nothing.
+    site.process.wait_for_line("told of approvals", WITHIN).unwrap();
     let told = site.chat.requests()[0].json()["text"].as_str().unwrap().to_owned();
     assert!(told.contains("asked of finance") && told.contains("Refund 900 EUR for C-17?"), "{told}");
     site.die_and_start();
@@ -162,7 +163,7 @@ async fn operators_who_err_are_told_what_to_do() {
     let runs = site.done(&["runs"]);
     assert!(runs.contains("paused"), "{runs}");
     site.done(&["resume", "refund"]);
-    assert!(site.done(&["check", "--journals"]).contains("fit"), "{}", site.done(&["check", "--journals"]));
+    assert!(site.done(&["check", "--journals"]).contains("FIT"), "{}", site.done(&["check", "--journals"]));
     site.refused(&["settle", "1", "order the transfer", "--not-done"], 1, &["run 1"]);
     site.refused(&["settle", "1", "order the transfer", "--done", "{"], 1, &["JSON"]);
     site.refused(&["fork", "1", "--from", "order the transfer"], 1, &["run 1"]);

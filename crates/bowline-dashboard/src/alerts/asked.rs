@@ -199,12 +199,14 @@ where
         let text = text::message(&self.app, self.admin_url.as_deref(), &found.new);
         match self.hook.deliver(text, &memory.state).await {
             Ok(()) => {
-                tracing::info!(new = found.new.len(), "alerts: told of approvals");
                 memory.known = found.known;
                 memory.state = State { sent_at: Some(self.clock.now()), failed: None };
                 memory.is_saved = false;
-                if let Err(error) = self.save(memory).await {
-                    tracing::warn!(%error, "alerts: not noted that a message went; a crash now would repeat it");
+                match self.save(memory).await {
+                    Ok(()) => tracing::info!(new = found.new.len(), "alerts: told of approvals"),
+                    Err(error) => {
+                        tracing::warn!(%error, "alerts: not noted that a message went; a crash now would repeat it");
+                    }
                 }
             }
             Err(failed) => memory.state.failed = Some(failed),

@@ -297,7 +297,7 @@ impl Site {
         let workflows = vec![(WorkflowName::from("refund"), 1)];
         let claim = Claim { node: self.node, now, total_max: 1, workflows, others_max: 0, crashes_min: 0 };
         let run = self.store.claim(claim).await.unwrap().remove(0);
-        let mut mailbox = NewMailbox::new("approval:\"refund\"#1".to_owned(), MailboxKind::Approval);
+        let mut mailbox = NewMailbox::new("approval:\"refund\"".to_owned(), MailboxKind::Approval);
         mailbox.about = Some(Payload::encode(question).unwrap());
         let wait = Some(Transition::Wait { due: None, seen: None });
         let write = RunWrite::new(run.id, run.epoch, now, vec![], wait);
