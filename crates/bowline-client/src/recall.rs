@@ -285,7 +285,7 @@ mod tests {
         // What it is told later holds for what is called again.
         let _ = crm.base_url("https://crm2.example.com");
         let again = apis.get("crm").unwrap();
-        assert_eq!(again.get("/").host(), "crm2.example.com");
+        assert_eq!(again.settings().host("/"), "crm2.example.com");
         assert_eq!(apis.effect(&data).unwrap().shape(), Effect::shape(&call));
         let kept: Kept = data.decode().unwrap();
         let again = again.account("tenant-7").recalled(kept).unwrap();

@@ -12,7 +12,7 @@ use crate::{
     Context, WaitUntil,
     asking::Asking,
     board::{NewWork, Opened},
-    wait::{From, MailWait, StaysOpen, Until, Wait},
+    wait::{From, MailWait, StaysOpen, Until, Wait, at_most},
     waiting::{fits, untimed},
 };
 
@@ -64,6 +64,7 @@ impl<'a> Approval<'a> {
             Some(approver) => format!("waits for approval {name} by {approver}"),
             None => format!("waits for approval {name}"),
         };
+        let why = at_most(why, until);
         let make = move |opened: &Opened<'_>| {
             let mailbox = format!("approval:{}", opened.key);
             let opens =

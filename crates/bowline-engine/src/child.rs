@@ -15,7 +15,7 @@ use crate::{
     Context, WaitUntil,
     asking::Asking,
     board::{Board, NewLeaf, NewWork, Opened},
-    wait::{From, MailWait, StaysOpen, Until, Wait},
+    wait::{From, MailWait, StaysOpen, Until, Wait, at_most},
 };
 
 /// How long a start is recognised when its write comes again.
@@ -122,7 +122,7 @@ impl<'a, T: DeserializeOwned + Send + 'a> Child<'a, T> {
         let Self { cx, workflow, name, key, input, .. } = self;
         let input = input?;
         // Children that only their order tells apart are told apart by what they are given.
-        let why = format!("waits for child {workflow} (input {})", digest(&input));
+        let why = at_most(format!("waits for child {workflow} (input {})", digest(&input)), until);
         let name = name.unwrap_or_else(|| workflow.to_string());
         let make = move |opened: &Opened<'_>| {
             let identity = opened.idempotency_key(opened.generation);

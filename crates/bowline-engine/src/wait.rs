@@ -27,6 +27,16 @@ pub(crate) enum Until {
     At(Timestamp),
 }
 
+/// What is waited for, with the time that the wait has: two waits that only their order tells apart are not taken for
+/// each other.
+pub(crate) fn at_most(why: String, until: Option<Until>) -> String {
+    match until {
+        None => why,
+        Some(Until::In(wait)) => format!("{why}, at most {} s", wait.as_secs_f64()),
+        Some(Until::At(time)) => format!("{why}, until {time} at most"),
+    }
+}
+
 impl Until {
     /// For people, and to tell one sleep from another.
     pub(crate) fn why(self) -> String {

@@ -18,7 +18,7 @@ use crate::{
     Context,
     asking::Asking,
     board::{NewLeaf, NewWork, Opened},
-    wait::{From, MailWait, StaysOpen, Until, Wait},
+    wait::{From, MailWait, StaysOpen, Until, Wait, at_most},
     workflow::without_value,
 };
 
@@ -165,7 +165,7 @@ impl<'a, T: DeserializeOwned + Send + 'a> Signal<'a, T> {
     async fn wait(self, until: Option<Until>) -> Result<Option<T>> {
         let stays_open = self.stays_open;
         let mailbox = format!("signal:{}", self.name);
-        let why = format!("waits for signal {}", self.name);
+        let why = at_most(format!("waits for signal {}", self.name), until);
         let opens = NewMailbox::new(mailbox.clone(), MailboxKind::Signal);
         let make = move |_: &Opened<'_>| {
             let mail = MailWait {
@@ -194,7 +194,7 @@ impl<'a, T: DeserializeOwned + Send + 'a> Callback<'a, T> {
     }
 
     async fn wait(self, until: Option<Until>) -> Result<Option<T>> {
-        let (mailbox, why) = (self.mailbox, format!("waits for callback {}", self.name));
+        let (mailbox, why) = (self.mailbox, at_most(format!("waits for callback {}", self.name), until));
         let make = move |_: &Opened<'_>| {
             let mail = MailWait {
                 mailbox,

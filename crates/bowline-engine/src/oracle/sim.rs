@@ -181,6 +181,7 @@ impl Sim {
                     }
                 }
                 Next::Release { .. } => unreachable!("nobody drains it"),
+                Next::Undo { .. } | Next::Settled { .. } => unreachable!("no program undoes"),
                 Next::Finish { unwritten, end } => {
                     return match self.write(unwritten, Unseen::Nothing) {
                         Some(_) => Life::Ended(end),

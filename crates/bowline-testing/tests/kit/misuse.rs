@@ -1,6 +1,9 @@
 //! Code that does what it should not: contexts in other tasks, futures that are dropped half-way, order that is chance.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Mutex, mpsc},
+};
 
 use bowline::{Workflow, prelude::*};
 use bowline_model::{DeadReason, RunState};
@@ -45,9 +48,13 @@ where
 fn a_wait_whose_future_dies_elsewhere_while_the_store_decides_it_is_no_panic() {
     async fn code(_: Arc<Desk>, cx: Context, _: Value) -> Result<u32> {
         let of_task = cx.clone();
+        let (begun, has_begun) = mpsc::channel();
+        let (gone, is_gone) = mpsc::channel::<()>();
+        let is_gone = Mutex::new(is_gone);
         let mut asked = Box::pin(async move {
-            let slow = |_: &mut bowline::Tx<'_>| -> Result<()> {
-                std::thread::sleep(Duration::from_millis(300));
+            let slow = move |_: &mut bowline::Tx<'_>| -> Result<()> {
+                begun.send(()).ok();
+                is_gone.lock().unwrap().recv().ok();
                 Err(Error::permanent("never mind"))
             };
             of_task.transaction("slow", slow).await
@@ -55,8 +62,9 @@ fn a_wait_whose_future_dies_elsewhere_while_the_store_decides_it_is_no_panic() {
         // It is asked for in the run, and dropped outside of it.
         assert!(futures_util::poll!(&mut asked).is_pending());
         std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(100));
+            has_begun.recv().ok();
             drop(asked);
+            gone.send(()).ok();
         });
         cx.sleep(secs(5)).await;
         Ok(1)
@@ -115,7 +123,7 @@ fn names_of_any_letters_and_512_bytes_are_names() {
         for name in ["a\"[b", "a/b/../c", "", "a#1", "名前 🪢", "\0\n", long.as_str()] {
             let (a, b) = cx
                 .all((async { cx.signal::<u32>(name).timeout(secs(1)).await }, async {
-                    cx.state(&name.chars().take(200).collect::<String>()).add(1).await
+                    cx.state(name.chars().take(200).collect::<String>()).add(1).await
                 }))
                 .await?;
             assert_eq!((a, b > 0), (None, true));
