@@ -74,6 +74,7 @@ fn full_meta() -> EntryMeta {
         caused_by: Some(EntryKey::run()),
         forgets: vec![Seq(1), Seq(9)],
         note: Some("by hand".to_owned()),
+        reversible: true,
         message: Some(MessageId(7)),
     }
 }
