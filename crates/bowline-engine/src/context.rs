@@ -52,7 +52,7 @@ impl Context {
     /// See [`Step`].
     ///
     /// # Errors
-    /// Awaiting it yields what the last attempt failed with: see [`Error`](bowline_model::Error).
+    /// Awaiting it yields what the last attempt failed with: see [`Error`].
     pub fn step<'a, A, Via, T>(&'a self, name: &'a str, action: A) -> Step<'a, T>
     where
         A: Action<Via, Kind: Runnable<Output = T> + 'a>,
