@@ -120,6 +120,18 @@ impl Api {
     }
 
     /// Lets it be found there by its name, as it is configured last.
+    ///
+    /// # Found with what it was told later
+    /// ```
+    /// use bowline_client::{Api, Apis};
+    /// use bowline_model::{Recall, Reversible};
+    ///
+    /// let apis = Apis::default();
+    /// let crm = Api::new("crm").known_in(&apis).base_url("https://crm.example.com");
+    /// let data = crm.delete("/contacts/7").as_data()?;
+    /// assert!(apis.effect(&data).is_ok());
+    /// # Ok::<(), bowline_model::Error>(())
+    /// ```
     pub fn known_in(self, apis: &Apis) -> Self {
         self.with(|settings| settings.known_in = Some(apis.place()))
     }
