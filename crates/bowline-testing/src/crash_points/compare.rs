@@ -77,8 +77,12 @@ pub(super) fn misplaced<T>(execution: &Execution<T>) -> Vec<Finding> {
 
 /// What was asked or done outside every step, as far as that shows without a crash.
 pub(super) fn outside_steps<T>(execution: &Execution<T>) -> Vec<Finding> {
-    // A closure's calls are not recorded one by one, and an attempt under way is not recorded yet.
-    if execution.has_closures() || execution.runs.iter().any(|run| run.state.is_open()) {
+    // A closure's calls are not recorded one by one, an attempt under way is not recorded yet, and a loop's ended items
+    // are recorded no more.
+    if execution.has_closures()
+        || execution.has_loops()
+        || execution.runs.iter().any(|run| run.state.is_open())
+    {
         return vec![];
     }
     let known = |content: &Content| {

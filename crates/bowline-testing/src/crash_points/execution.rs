@@ -132,6 +132,12 @@ impl<T> Execution<T> {
         closures.map(|entry| step_name(&entry.key)).collect()
     }
 
+    /// Whether a run has a loop, whose ended items leave nothing in the journal.
+    pub(super) fn has_loops(&self) -> bool {
+        let of_loop = |entry: &Entry| matches!(entry.kind, EntryKind::Items | EntryKind::Looped);
+        self.runs.iter().any(|run| run.journal.iter().any(of_loop))
+    }
+
     /// Whether a step ran a closure.
     pub(super) fn has_closures(&self) -> bool {
         !self.closures().is_empty()

@@ -10,6 +10,7 @@ mod fixtures;
 mod flow;
 mod inboxes;
 mod language;
+mod loops;
 mod misuse;
 mod mocks;
 mod offices;
