@@ -77,7 +77,7 @@ async fn a_discard_closes_a_dead_letter_for_good() {
     let reply = server.post(&format!("/api/runs/{run}/discard"), r#"{"why":"a test"}"#).await;
     assert_eq!(
         (reply.status, reply.json),
-        (200, json!({ "run": run, "note": "discarded by an operator: a test" }))
+        (200, json!({ "run": run, "note": "discarded by an operator: a test", "undoing": false }))
     );
     assert_eq!(server.state(run).await, RunState::Cancelled);
     assert_eq!(server.post(&format!("/api/runs/{run}/retry"), "").await.status, 409);

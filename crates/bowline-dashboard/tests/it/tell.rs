@@ -120,7 +120,8 @@ async fn a_cancel_reaches_who_can_carry_it_out_and_tells_what_came_of_it() {
         server.post(&format!("/api/runs/{run}/cancel"), r#"{"who":"kim","why":"too late"}"#).await
     };
     let done = cancel(1).await;
-    assert_eq!(done.json, json!({ "run": 1, "note": "cancelled by kim: too late", "children": 2 }));
+    let told = json!({ "run": 1, "note": "cancelled by kim: too late", "children": 2, "undoing": false });
+    assert_eq!(done.json, told);
     let dead = cancel(2).await;
     assert_eq!((dead.status, dead.json["hint"].clone()), (409, json!("`discard 2` closes a dead letter")));
     assert_eq!(cancel(3).await.json["children"], 1, "a cancel that was cut short is gone on with");
