@@ -166,7 +166,7 @@ impl Engine {
             closed.cancels.close();
         };
         let dispatcher = tokio::spawn(dispatcher.instrument(tracing::info_span!("engine")));
-        let mail = tokio::spawn(crate::mail::carry(shared.clone()));
+        let mail = tokio::spawn(crate::mail::carry(shared.clone(), shared.activity.work()));
         let tasks = Tasks { dispatcher, mail };
         Ok(Self { shared, node: started.node, tasks: Mutex::new(Some(tasks)) })
     }

@@ -15,16 +15,21 @@ use bowline_model::{Epoch, RunId};
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
-use crate::engine::{Shared, Stopping};
+use crate::{
+    activity::Counted,
+    engine::{Shared, Stopping},
+};
 
 /// How long to wait when the store does not answer.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Carries news from the store to the drivers, until the node stops.
-pub(crate) async fn carry(shared: Arc<Shared>) {
+pub(crate) async fn carry(shared: Arc<Shared>, at_work: Counted) {
+    // From the commit that woke it until the driver is woken, somebody is at work: a test that waits for quiet must see it.
+    let _at_work = at_work;
     loop {
         let stopped = pin!(shared.stopping_after(Stopping::No));
-        match select(pin!(shared.store.mailed()), stopped).await {
+        match shared.activity.idle(select(pin!(shared.store.mailed()), stopped)).await {
             Either::Left((Ok(runs), _)) => {
                 let mut driven = true;
                 for run in runs {

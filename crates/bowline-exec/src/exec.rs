@@ -69,7 +69,7 @@ const HASH_BYTES: usize = 8;
 /// // In a workflow: let score: Score = cx.step("score", ...).await?;
 /// let exec = Exec::new("python3").arg("score.py").json(&["the text"]).memory_mib(512).decode::<Score>();
 /// let shape = exec.shape();
-/// assert_eq!(shape.fingerprint.unwrap().to_string(), "EXEC python3 score.py (body 57ddb3f1b4a90a3c)");
+/// assert_eq!(shape.fingerprint.unwrap().to_string(), "EXEC python3 score.py (body bf1d1fbea83a592c)");
 /// ```
 ///
 /// # Durability

@@ -273,7 +273,8 @@ impl<S, I: Input, O> Workflow<S, Vec<I>, O> {
     /// struct Ledger;
     /// impl Ledger {
     ///     async fn book(self: Arc<Self>, cx: Context, amounts: Vec<u64>) -> Result<u64> {
-    ///         cx.step("book", async move || Ok(amounts.iter().sum())).await
+    ///         let sum: u64 = amounts.iter().sum();
+    ///         cx.step("book", async || Ok(sum)).await
     ///     }
     /// }
     ///
