@@ -157,6 +157,12 @@ impl Admin {
         self
     }
 
+    /// Calls this, instead of what wakes the engine, when a workflow was paused or resumed.
+    pub fn poke_pauses_with(mut self, poke: Poke) -> Self {
+        self.desk.commands = self.desk.commands.poke_pauses_with(poke);
+        self
+    }
+
     /// Lets operators cancel open runs.
     pub fn cancel_with(mut self, cancel: CancelRun) -> Self {
         self.desk.commands = self.desk.commands.cancel_with(cancel);

@@ -53,18 +53,26 @@ pub struct Commands {
     build: BuildId,
     rules: FlowRules,
     poke: Poke,
+    poke_pauses: Poke,
     cancel: Option<CancelRun>,
 }
 
 impl Commands {
     /// Commands that are written as `build`, and call `poke` when they gave the engine work.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, build: BuildId, poke: Poke) -> Self {
-        Self { store, clock, build, rules: FlowRules::default(), poke, cancel: None }
+        let poke_pauses = poke.clone();
+        Self { store, clock, build, rules: FlowRules::default(), poke, poke_pauses, cancel: None }
     }
 
     /// The app's workflows, and the rules by which their runs begin; none unless said.
     pub fn flow_rules(mut self, rules: FlowRules) -> Self {
         self.rules = rules;
+        self
+    }
+
+    /// Calls this instead of what wakes the engine when a workflow was paused or resumed.
+    pub fn poke_pauses_with(mut self, poke: Poke) -> Self {
+        self.poke_pauses = poke;
         self
     }
 

@@ -39,6 +39,7 @@ use crate::{
     fit::mismatch,
     journal::Journal,
     leaf::{Leaf, LeafId, Outcome, Phase, Work},
+    pauses::Paused,
     wait::StaysOpen,
 };
 
@@ -103,6 +104,8 @@ pub(crate) struct BoardState {
     pub(crate) is_live: bool,
     /// What loops that ended have left for a person, by the scope of the item that they are in, or the root.
     pub(crate) left_dead: BTreeMap<ScopePath, Vec<String>>,
+    /// Whether a loop would go on, were its workflow not paused.
+    pub(crate) is_held_back: bool,
 }
 
 /// What the run did that is not on disk yet: entries, and what happens in their commit.
@@ -141,6 +144,8 @@ pub(crate) struct Board {
     pub(crate) time_max: Option<Duration>,
     /// Whether another build recorded anything of this run, or may have sent something for it.
     pub(crate) begun_by_another: bool,
+    /// Whether its workflow is paused.
+    pub(crate) paused: Option<Paused>,
     state: Mutex<BoardState>,
 }
 
@@ -195,6 +200,7 @@ impl Board {
             untold_build,
             is_live: false,
             left_dead: BTreeMap::new(),
+            is_held_back: false,
         };
         let (public_url, activity) = (Arc::from(""), Arc::default());
         let (rules, state) = (FlowRules::default(), Mutex::new(state));
@@ -210,6 +216,7 @@ impl Board {
             undo_on_failure: false,
             time_max: None,
             begun_by_another,
+            paused: None,
             state,
         }
     }
@@ -242,6 +249,12 @@ impl Board {
     pub(crate) fn of(mut self, workflow: &Workflow) -> Self {
         self.undo_on_failure = workflow.undoes_failures();
         self.time_max = workflow.time_max();
+        self
+    }
+
+    /// The same board, for a run whose workflow is paused when that says so.
+    pub(crate) fn paused_by(mut self, paused: Paused) -> Self {
+        self.paused = Some(paused);
         self
     }
 

@@ -108,6 +108,10 @@ impl Dispatcher {
     async fn claim_round(&mut self) -> Round {
         self.limited = self.shared.slots.any_limited(&self.shared.workflows);
         let free = self.shared.slots.free().min(CLAIM_MAX);
+        if let Err(error) = self.shared.pauses.learn(&*self.shared.store).await {
+            tracing::warn!(%error, "pauses cannot be read");
+            return Round::Failed;
+        }
         if free == 0 {
             return Round::Limited;
         }
@@ -299,7 +303,7 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
     let (id, epoch, name) = (run.id, run.epoch, run.workflow.clone());
     let board = Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone());
     let board = board.counted_by(shared.activity.clone()).reached_at(shared.public_url.clone());
-    let board = board.ruled_by(shared.rules.clone()).of(workflow);
+    let board = board.ruled_by(shared.rules.clone()).of(workflow).paused_by(shared.pauses.of(&run.workflow));
     let board = Arc::new(match run.owner {
         Some(node) => board.cancelling_with(cancels_with(shared.clone(), node)),
         None => board,

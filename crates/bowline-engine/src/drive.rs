@@ -121,7 +121,8 @@ impl Driver {
         let stopped = pin!(self.shared.stopping_after(seen));
         let cancelled = pin!(self.shared.cancels.until_requested(self.run));
         let mailed = pin!(self.shared.mails.until_news(self.run));
-        let woken = select(woken, select(cancelled, mailed));
+        let resumed = pin!(self.machine.until_resumed());
+        let woken = select(woken, select(cancelled, select(mailed, resumed)));
         self.shared.activity.idle(select(woken, select(timer, stopped))).await;
         self.slot.get_or_insert_with(|| self.shared.slots.take(&self.workflow));
     }

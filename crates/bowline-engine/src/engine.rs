@@ -23,6 +23,7 @@ use crate::{
     cancel::Cancels,
     dispatch::Dispatcher,
     mail::Mails,
+    pauses::Pauses,
     slots::{SlotGuard, Slots},
 };
 
@@ -97,6 +98,7 @@ pub(crate) struct Shared {
     pub(crate) next_due: Mutex<Option<Timestamp>>,
     pub(crate) cancels: Cancels,
     pub(crate) mails: Mails,
+    pub(crate) pauses: Pauses,
     beat: Mutex<Beat>,
 }
 
@@ -147,6 +149,7 @@ impl Engine {
             resting: Mutex::default(),
             cancels: Cancels::default(),
             mails: Mails::default(),
+            pauses: Pauses::default(),
             next_due,
             store,
             clock,
@@ -173,6 +176,12 @@ impl Engine {
 
     /// Says that there may be something to claim: after an event was accepted, or an operator's command.
     pub fn poke(&self) {
+        self.shared.poked.notify_one();
+    }
+
+    /// Says that an operator paused or resumed a workflow: loops of its runs that are under way stand still, or go on.
+    pub fn poke_pauses(&self) {
+        self.shared.pauses.tell();
         self.shared.poked.notify_one();
     }
 

@@ -15,6 +15,7 @@
 //! | `machine` | one run, decided: polls its code, delivers one outcome, starts effects; no IO |
 //! | `undo` | undoes what a run did |
 //! | `cancel` | ends an open run from outside |
+//! | `pauses` | which workflows are paused, for loops under way |
 //! | `activity` | whether anything goes on by itself |
 //! | `board` | what the run's code asks for, and what it was given |
 //! | `leaf` | something that the code waits for: a step (`sending`), a time or a message (`wait`) |
@@ -45,6 +46,7 @@ mod machine;
 mod mail;
 #[cfg(test)]
 mod oracle;
+mod pauses;
 mod sending;
 mod settle;
 mod slots;

@@ -236,6 +236,12 @@ impl Machine {
         if self.draining {
             return Some(self.give_back(&mut state));
         }
+        if state.is_held_back && !board.is_paused() {
+            // Resumed: the code is asked again what it wants.
+            state.is_held_back = false;
+            self.must_poll = true;
+            return None;
+        }
         if let Some(next) = self.decide(&mut state, now) {
             return Some(next);
         }
@@ -267,6 +273,10 @@ impl Machine {
         if state.has_attempts() {
             return Next::Idle { until: due };
         }
+        if state.is_held_back && !self.has_stranger(state) {
+            // What is under way has come to its end, or waits on disk. The store lets nobody claim it before it is resumed.
+            return self.give_back(state);
+        }
         let rests = state.leaves.values().any(Leaf::is_durable_wait);
         if rests && !self.may_have_stranger(state) {
             return Next::Rest { unwritten: state.hand_over(), due };
@@ -292,6 +302,17 @@ impl Machine {
     pub(crate) fn waits_for_stranger(&self) -> bool {
         let state = self.board.lock();
         !state.has_attempts() && self.may_have_stranger(&state)
+    }
+
+    /// Ends when a run that its workflow's pause holds back may go on; never if nothing holds it back.
+    pub(crate) fn until_resumed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let held_back = self.board.paused.clone().filter(|_| self.board.lock().is_held_back);
+        async {
+            match held_back {
+                Some(paused) => paused.until_resumed().await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     fn poll_code(&mut self) -> Polled {
@@ -323,10 +344,13 @@ impl Machine {
     /// Attempts hold wakers too: ask only when none is under way. A combinator such as `FuturesUnordered` gives what is
     /// inside it wakers of its own: behind those nobody can be told apart, so there may be a stranger.
     fn may_have_stranger(&self, state: &BoardState) -> bool {
+        state.leaves.values().all(|leaf| leaf.waker.is_none()) || self.has_stranger(state)
+    }
+
+    /// As [`may_have_stranger`](Self::may_have_stranger), where it is known why no leaf is there.
+    fn has_stranger(&self, state: &BoardState) -> bool {
         let mut leaves = state.leaves.values().filter_map(|leaf| leaf.waker.as_ref());
-        let own = leaves.clone().count();
-        own == 0
-            || self.waker.clones_elsewhere() > own
+        self.waker.clones_elsewhere() > leaves.clone().count()
             || leaves.any(|waker| !waker.will_wake(self.waker.waker()))
     }
 }

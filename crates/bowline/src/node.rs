@@ -7,7 +7,7 @@ use std::{
 };
 
 use bowline_client::Vault;
-use bowline_dashboard::{Admin, Commands, alerts::ApiAlerts};
+use bowline_dashboard::{Admin, Commands, alerts::ApiAlerts, commands::Poke};
 use bowline_engine::{Engine, EngineOptions};
 use bowline_ingress::{Door, Intake, TriggerBoard, schedule::run_schedules};
 use bowline_model::{BuildId, Clock, FlowRules, Progress, Recall};
@@ -163,6 +163,7 @@ impl Node {
             Arc::new(progress),
             Arc::new(move || poked.poke()),
         )
+        .poke_pauses_with(self.poke_pauses())
         .app(&self.app)
         .flow_rules(self.rules.clone())
         .cancel_with(cancel::with_engine(self.engine.clone()))
@@ -176,11 +177,17 @@ impl Node {
         }
     }
 
+    fn poke_pauses(&self) -> Poke {
+        let poked = self.engine.clone();
+        Arc::new(move || poked.poke_pauses())
+    }
+
     /// What operators can say to runs.
     pub(crate) fn commands(&self) -> Commands {
         let poked = self.engine.clone();
         let poke = Arc::new(move || poked.poke());
         Commands::new(self.store.clone(), self.clock.clone(), self.build.clone(), poke)
+            .poke_pauses_with(self.poke_pauses())
             .flow_rules(self.rules.clone())
             .cancel_with(cancel::with_engine(self.engine.clone()))
     }

@@ -1,7 +1,7 @@
 //! Pause and resume: an operator keeps the runs of a workflow from being driven, and lets them go on.
 //!
-//! Events are accepted meanwhile, whatever brings them. A run that is running goes on to its next rest, and stays there:
-//! runs that wait and become due stay too.
+//! Events are accepted meanwhile, whatever brings them. A run that is running goes on to its next rest, and stays there;
+//! in a loop, to the end of the items that are under way. Runs that wait and become due stay too.
 
 use bowline_model::WorkflowName;
 use bowline_store::{Paused, Store};
@@ -65,6 +65,7 @@ impl Commands {
         let why = Some(operator.note("paused"));
         let pause = Paused { workflow: workflow.clone(), since: self.clock.now(), why };
         let is_new = self.store.pause(pause).await?;
+        (self.poke_pauses)();
         tracing::warn!(%workflow, note = operator.note("paused"), "paused");
         Ok(Pausing { workflow, is_paused: true, was_so: !is_new })
     }
@@ -79,7 +80,7 @@ impl Commands {
     pub async fn resume(&self, workflow: WorkflowName, operator: &Operator) -> Result<Pausing, Error> {
         let was_paused = self.store.resume(workflow.clone()).await?;
         tracing::info!(%workflow, note = operator.note("resumed"), "resumed");
-        (self.poke)();
+        (self.poke_pauses)();
         Ok(Pausing { workflow, is_paused: false, was_so: !was_paused })
     }
 }

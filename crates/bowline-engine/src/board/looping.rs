@@ -11,6 +11,7 @@ use crate::{
     leaf::{Leaf, LeafId, Phase, Work},
     loops::progress::{DeadItem, Progress},
     machine::left_over,
+    pauses::Paused,
     wait::Wait,
 };
 
@@ -112,6 +113,21 @@ impl Board {
     /// Whether what happens now is new, and not recorded before.
     pub(crate) fn is_live(&self) -> bool {
         self.lock().is_live
+    }
+
+    /// Whether the run's workflow is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.as_ref().is_some_and(Paused::is_so)
+    }
+
+    /// Whether a loop must not go on to its next item: its workflow is paused. What was under way at a crash is found first.
+    pub(crate) fn holds_back(&self) -> bool {
+        if !self.is_paused() {
+            return false;
+        }
+        let mut state = self.lock();
+        state.is_held_back |= state.is_live;
+        state.is_held_back
     }
 
     /// Whether that page of a loop is recorded.

@@ -429,7 +429,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
 
     fn begin_items(&mut self) -> bool {
         let before = self.queue.len();
-        while self.may_begin() {
+        while !self.queue.is_empty() && self.may_begin() && !self.board().holds_back() {
             let Some(queued) = self.queue.pop_front() else { break };
             self.run_queued(queued);
         }
@@ -477,9 +477,10 @@ impl<'a, T: Send + 'a> Going<'a, T> {
         let to_read = match self.again.pop_front() {
             Some(again) => again,
             None => {
+                let board = self.spec.cx.board();
                 let wanted = |next: &mut ToRead| {
-                    self.failed.is_none() && self.queue.is_empty()
-                        || self.spec.cx.board().has_page(&self.begun.scope, next.page)
+                    self.failed.is_none() && self.queue.is_empty() && !board.holds_back()
+                        || board.has_page(&self.begun.scope, next.page)
                 };
                 match self.next.take_if(wanted) {
                     Some(next) => next,
