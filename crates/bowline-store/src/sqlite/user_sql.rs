@@ -212,7 +212,7 @@ impl<'c> Session<'c> {
         values: &[SqlValue],
         wants: Wants,
     ) -> Result<Rows, statement::Problem> {
-        let mut prepared = self.conn.prepare(sql)?;
+        let mut prepared = statement::prepare(self.conn, sql)?;
         if self.armed.changes_schema() && self.before.is_none() {
             self.before = Some(self.armed.disarmed(Schema::read)?);
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bowline_model::Failure;
 use rusqlite::{
-    ErrorCode, Row, Statement, ToSql, ffi,
+    Batch, Connection, ErrorCode, Row, Statement, ToSql,
+    fallible_iterator::FallibleIterator,
+    ffi,
     types::{ToSqlOutput, ValueRef},
 };
 
@@ -45,10 +47,25 @@ impl From<rusqlite::Error> for Problem {
     }
 }
 
+/// The one statement of a text. What follows it is looked at no further than to the next one: the texts of whole files are
+/// given by mistake.
+pub(super) fn prepare<'c>(conn: &'c Connection, sql: &str) -> rusqlite::Result<Statement<'c>> {
+    let mut statements = Batch::new(conn, sql);
+    let first = statements.next()?.ok_or(rusqlite::Error::InvalidQuery)?;
+    match statements.next()? {
+        None => Ok(first),
+        Some(_) => Err(rusqlite::Error::MultipleStatement),
+    }
+}
+
 /// Runs it to its end.
 pub(super) fn run(prepared: &mut Statement<'_>, values: &[SqlValue], wants: Wants) -> Result<Rows, Problem> {
     let values = rusqlite::params_from_iter(values.iter().map(Bound));
     match wants {
+        // Its first row comes after all of its changes.
+        Wants::Count if prepared.column_count() > 0 && !prepared.readonly() => {
+            Err(rusqlite::Error::ExecuteReturnedResults.into())
+        }
         Wants::Count => {
             let changed = prepared.execute(values)?;
             Ok(Rows { changed: changed as u64, rows: vec![] })
@@ -152,6 +169,7 @@ pub(super) fn failure(error: &rusqlite::Error) -> Failure {
         rusqlite::Error::MultipleStatement => {
             "several statements in one text; give each to a call of its own".to_owned()
         }
+        rusqlite::Error::InvalidQuery => "the text holds no statement".to_owned(),
         rusqlite::Error::ExecuteReturnedResults => {
             "the statement yields rows; use query instead of execute".to_owned()
         }

@@ -166,8 +166,8 @@ async fn fails_what_cannot_be_run() {
         ("SELEC secret-value-7", "syntax error"),
         ("SELECT * FROM nowhere", "no such table: nowhere"),
         ("SELECT zeroblob(20000000)", "too big"),
-        ("", ""),
-        ("-- nothing", ""),
+        ("", "holds no statement"),
+        ("-- nothing", "holds no statement"),
     ] {
         let sql_of = sql.to_owned();
         let write = write_of(&run, 1, LONG, move |tx| tx.query(&sql_of, &[]).map(|_| 0));
@@ -447,4 +447,42 @@ async fn is_alone_in_its_transaction_though_others_wait_with_it() {
     after.await.unwrap();
     failure(fails.await.unwrap());
     assert_eq!(calls.load(Ordering::SeqCst), 1, "it was not done again after a batch that failed");
+}
+
+/// A file of SQL, handed over whole.
+#[tokio::test]
+async fn a_text_of_ever_so_many_statements_is_an_error_and_not_the_end_of_the_process() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    let run = running(&store, "1").await;
+    let write = write_of(&run, 1, LONG, |sql| {
+        let file = "SELECT 1;\n".repeat(100_000);
+        let refused = sql.execute(&file, &[]).unwrap_err().to_string();
+        assert!(refused.contains("several statements in one text"), "{refused}");
+        sql.query("-- a comment\nSELECT 1; -- and another\n ;; /* third */", &[])
+            .map(|rows| rows.len() as i64)
+    });
+    match store.write(write).await.unwrap().answer {
+        Some(Answered::Value(_)) => {}
+        other => panic!("{other:?}"),
+    }
+    goes_on(&store, &run).await;
+}
+
+#[tokio::test]
+async fn a_statement_that_was_given_to_the_wrong_method_does_nothing() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    let run = running(&store, "1").await;
+    let write = write_of(&run, 1, LONG, |sql| {
+        sql.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)", &[])?;
+        let refused =
+            sql.execute("INSERT INTO orders VALUES (1), (2) RETURNING id", &[]).unwrap_err().to_string();
+        assert!(refused.contains("use query instead of execute"), "{refused}");
+        let rows = sql.query("SELECT count(*) AS n FROM orders", &[])?;
+        rows[0].get("n")
+    });
+    store.write(write).await.unwrap();
+    assert_eq!(ask(&path, "SELECT count(*) FROM orders"), 0, "what failed was not done");
+    goes_on(&store, &run).await;
 }
