@@ -195,7 +195,7 @@ fn insert_all(
     for (run, batch) in event.runs.iter().zip(batches) {
         runs.push(match batch {
             Some(batch) => {
-                gather::join(tx, batch, EventId(id), bytes, event.received_at)?;
+                gather::join(tx, batch, EventId(id), run, bytes, event.received_at)?;
                 batch
             }
             None => insert_run(tx, EventId(id), run, bytes, event.received_at, ended)?,

@@ -108,20 +108,20 @@ impl Write for GiveBack {
 fn promote(tx: &mut Tx<'_>, now: Timestamp) -> rusqlite::Result<()> {
     let is_any = tx.conn.prepare_cached(IS_ANY_DUE)?.exists([nanos(now)])?;
     if is_any {
-        let waiting: Vec<(Option<String>, i64)> = tx
+        let waiting: Vec<(Option<String>, i64, Option<i64>)> = tx
             .conn
             .prepare_cached(&format!(
-                "UPDATE run SET ready = iif(rate IS NULL, 1, 2) WHERE id IN ({DUE}) RETURNING rate, workflow"
+                "UPDATE run SET ready = iif(rate IS NULL, 1, 2) WHERE id IN ({DUE}) RETURNING rate, workflow, rate_every"
             ))?
             .query_map((nanos(now), PROMOTED_MAX), |row| row.try_into())?
             .collect::<Result<_, _>>()?;
-        for (bucket, workflow) in waiting {
-            if let Some(bucket) = bucket {
-                rate::wait(tx, &bucket, workflow, now)?;
+        for (bucket, workflow, every) in waiting {
+            if let (Some(bucket), Some(every)) = (bucket, every) {
+                rate::wait(tx, &bucket, workflow, every, now)?;
             }
         }
     }
-    Ok(())
+    rate::keep_within(tx, now)
 }
 
 fn usual(tx: &mut Tx<'_>, claim: &Claim) -> rusqlite::Result<Vec<Candidate>> {
@@ -258,6 +258,7 @@ mod tests {
             (SUSPECTS, "SEARCH run USING INDEX run_suspect (crashes>?)"),
             (rate::OPEN_BUCKETS, "SEARCH rate USING COVERING INDEX rate_next (workflow=? AND next_at<?)"),
             (rate::NEXT_RUNS, "SEARCH run USING INDEX run_rated (rate=?)"),
+            (rate::AHEAD, "SEARCH rate USING INDEX bowline_rate_begun (<expr>>?)"),
             (rate::NEXT_WORKFLOW, "SEARCH rate USING COVERING INDEX rate_next (workflow>?)"),
         ];
         for (sql, plan) in plans {

@@ -74,28 +74,34 @@ fn open_batch(tx: &Tx<'_>, run: &NewRun) -> rusqlite::Result<Option<RunId>> {
     }
 }
 
-/// An event joins a batch, which goes if that fills it.
+/// An event joins a batch, which goes if that fills it. The batch waits no longer than if it had begun with it: the clock
+/// may have been set back since.
 pub(super) fn join(
     tx: &Tx<'_>,
-    run: RunId,
+    batch: RunId,
     event: EventId,
+    run: &NewRun,
     bytes: usize,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    note_taken(tx, run, event)?;
+    note_taken(tx, batch, event)?;
+    let due = match &run.flow.gather {
+        Some(Gather::Batch { wait, .. }) => after(now, *wait).max(run.due.unwrap_or(now)),
+        Some(Gather::Debounce { .. }) | None => now,
+    };
     let (left, bytes, is_timed): (i64, i64, bool) = tx
         .conn
         .prepare_cached(
-            "UPDATE run SET gather_left = gather_left - 1, gather_bytes = gather_bytes + ?2 WHERE id = ?1 \
-             RETURNING gather_left, gather_bytes, ready IS 0",
+            "UPDATE run SET gather_left = gather_left - 1, gather_bytes = gather_bytes + ?2, due = min(due, ?3) \
+             WHERE id = ?1 RETURNING gather_left, gather_bytes, ready IS 0",
         )?
-        .query_row((run.0, i64::try_from(bytes).unwrap_or(i64::MAX / 2)), |row| row.try_into())?;
+        .query_row((batch.0, i64::try_from(bytes).unwrap_or(i64::MAX / 2), nanos(due)), |row| row.try_into())?;
     if left > 0 && bytes < max_bytes() {
         return Ok(());
     }
-    tx.conn.prepare_cached("UPDATE run SET gather = NULL, due = NULL WHERE id = ?1")?.execute([run.0])?;
+    tx.conn.prepare_cached("UPDATE run SET gather = NULL, due = NULL WHERE id = ?1")?.execute([batch.0])?;
     // One that is held back goes when its turn comes.
-    if is_timed { rate::let_go(tx, run.0, now) } else { Ok(()) }
+    if is_timed { rate::let_go(tx, batch.0, now) } else { Ok(()) }
 }
 
 fn max_bytes() -> i64 {

@@ -2,7 +2,7 @@
 //!
 //! What comes in: a run that could begin, but for its pace. What goes out: a bucket that says when the next one may; a
 //! claim takes from it, in the claim's transaction. Only first starts are counted: a run that was begun waits for no
-//! bucket. What must never happen here: a look at all that wait, or a bucket that nobody looks at again.
+//! bucket. What must never happen here: a look at all that wait, or a bucket that nobody looks at again, as when the clock was set back.
 
 use std::time::Duration;
 
@@ -28,6 +28,13 @@ pub(super) const NEXT_RUNS: &str = "SELECT priority, id, rate_every FROM run IND
 pub(super) const NEXT_WORKFLOW: &str = "SELECT workflow FROM rate INDEXED BY rate_next \
      WHERE waits = 1 AND workflow > ?1 ORDER BY workflow LIMIT 1";
 
+/// Buckets whose last run began after now: the clock was set back since.
+pub(super) const AHEAD: &str = "SELECT bucket FROM rate INDEXED BY bowline_rate_begun \
+     WHERE waits = 1 AND next_at - every > ?1 LIMIT ?2";
+
+/// Buckets that one claim looks at after the clock was set back.
+const AHEAD_MAX: i64 = 10_000;
+
 /// How long between two starts, as tables have it.
 pub(super) fn every(rate: &Rate) -> i64 {
     i64::try_from(rate.every.as_nanos()).unwrap_or(i64::MAX).max(1)
@@ -35,29 +42,48 @@ pub(super) fn every(rate: &Rate) -> i64 {
 
 /// A run may begin, as far as its key goes: now, at its time, or when its bucket lets it.
 pub(super) fn let_go(tx: &Tx<'_>, run: i64, now: Timestamp) -> rusqlite::Result<()> {
-    let waits: Option<(String, i64)> = tx
+    let waits: Option<(String, i64, i64)> = tx
         .conn
         .prepare_cached(
             "UPDATE run SET ready = CASE WHEN due > ?2 THEN 0 WHEN rate IS NULL THEN 1 ELSE 2 END WHERE id = ?1 \
-             RETURNING iif(ready = 2, rate, NULL), workflow",
+             RETURNING iif(ready = 2, rate, NULL), workflow, rate_every",
         )?
-        .query_row((run, nanos(now)), |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?)))
+        .query_row((run, nanos(now)), |row| {
+            Ok((row.get::<_, Option<String>>(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?))
+        })
         .optional()?
-        .and_then(|(bucket, workflow)| Some((bucket?, workflow)));
+        .and_then(|(bucket, workflow, every)| Some((bucket?, workflow, every?)));
     match waits {
-        Some((bucket, workflow)) => wait(tx, &bucket, workflow, now),
+        Some((bucket, workflow, every)) => wait(tx, &bucket, workflow, every, now),
         None => Ok(()),
     }
 }
 
-/// A run waits for its bucket.
-pub(super) fn wait(tx: &Tx<'_>, bucket: &str, workflow: i64, now: Timestamp) -> rusqlite::Result<()> {
+/// A run waits for its bucket: never longer than its own rule says.
+pub(super) fn wait(
+    tx: &Tx<'_>,
+    bucket: &str,
+    workflow: i64,
+    every: i64,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     tx.conn
         .prepare_cached(
-            "INSERT INTO rate (bucket, workflow, next_at, waits) VALUES (?1, ?2, ?3, 1) \
-             ON CONFLICT DO UPDATE SET waits = 1 WHERE waits = 0",
+            "INSERT INTO rate (bucket, workflow, next_at, waits, every) VALUES (?1, ?2, ?3, 1, ?4) \
+             ON CONFLICT DO UPDATE SET waits = 1, every = ?4, next_at = min(next_at, ?3 + ?4) \
+             WHERE waits = 0 OR next_at > ?3 + ?4",
         )?
-        .execute((bucket, workflow, nanos(now)))?;
+        .execute((bucket, workflow, nanos(now), every))?;
+    Ok(())
+}
+
+/// Where the clock was set back, who waits waits no longer than from now on.
+pub(super) fn keep_within(tx: &Tx<'_>, now: Timestamp) -> rusqlite::Result<()> {
+    if tx.conn.prepare_cached(AHEAD)?.exists((nanos(now), 1))? {
+        tx.conn
+            .prepare_cached(&format!("UPDATE rate SET next_at = ?1 + every WHERE bucket IN ({AHEAD})"))?
+            .execute((nanos(now), AHEAD_MAX))?;
+    }
     Ok(())
 }
 
@@ -98,7 +124,7 @@ pub(super) fn next_of(
 /// A run begins: its bucket lets the next one begin later. The run is out of it already.
 pub(super) fn begin(tx: &Tx<'_>, bucket: &str, every: i64, now: Timestamp) -> rusqlite::Result<()> {
     tx.conn
-        .prepare_cached("UPDATE rate SET next_at = max(next_at, ?2) + ?3 WHERE bucket = ?1")?
+        .prepare_cached("UPDATE rate SET next_at = max(next_at, ?2) + ?3, every = ?3 WHERE bucket = ?1")?
         .execute((bucket, nanos(now).saturating_sub(slack(every)), every))?;
     let more = tx.conn.prepare_cached(NEXT_RUNS)?.exists((bucket, 1))?;
     if more { Ok(()) } else { stop_waiting(tx, bucket) }

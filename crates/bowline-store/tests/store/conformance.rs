@@ -76,6 +76,9 @@ macro_rules! promises {
                     runs_begin_at_their_pace_and_only_their_first_start_counts
                     a_quick_pace_goes_several_at_a_time
                     a_keyed_run_waits_for_its_turn_and_then_for_its_pace
+                    a_pace_outlives_a_clock_that_is_set_back
+                    a_batch_outlives_a_clock_that_is_set_back
+                    a_new_rule_of_pace_holds_for_those_that_come_under_it
                 }
                 writing {
                     appends_entries_in_order

@@ -251,3 +251,38 @@ pub(crate) async fn a_keyed_run_waits_for_its_turn_and_then_for_its_pace(bench: 
     assert!(bench.claim("w", at(19)).await.is_empty());
     assert_eq!(bench.claim_one("w", at(20)).await.id, second);
 }
+
+pub(crate) async fn a_pace_outlives_a_clock_that_is_set_back(bench: &mut Bench) {
+    const YEAR: i64 = 366 * 86_400;
+    let every = Duration::from_secs(10);
+    // The machine woke with a clock that was a year ahead.
+    accept_at(bench, "1", paced("p", every), YEAR).await;
+    accept_at(bench, "2", paced("p", every), YEAR).await;
+    accept_at(bench, "3", paced("q", every), YEAR).await;
+    assert_eq!(bench.claim("w", at(YEAR)).await.len(), 2);
+    bench.crash_and_restart(at(0)).await;
+    bench.claim("w", at(0)).await;
+    let next = bench.store().next_due(at(0)).await.unwrap();
+    assert!(next.is_some_and(|next| next <= at(10)), "it waits until {next:?}");
+    assert_eq!(bench.claim_one("w", at(10)).await.id, RunId(2), "who waited at that time");
+    accept_at(bench, "4", paced("q", every), 20).await;
+    assert_eq!(bench.claim("w", at(30)).await.len(), 1, "and who comes later");
+}
+
+pub(crate) async fn a_batch_outlives_a_clock_that_is_set_back(bench: &mut Bench) {
+    let run = accept_at(bench, "1", batched("a", 10, 60), 366 * 86_400).await;
+    assert_eq!(accept_at(bench, "2", batched("a", 10, 60), 0).await, run);
+    assert!(bench.claim("w", at(59)).await.is_empty());
+    assert_eq!(
+        bench.claim_one("w", at(60)).await.id,
+        run,
+        "a minute after the next event, and not in a year"
+    );
+}
+
+pub(crate) async fn a_new_rule_of_pace_holds_for_those_that_come_under_it(bench: &mut Bench) {
+    accept_at(bench, "1", paced("p", Duration::from_secs(86_400)), 0).await;
+    assert_eq!(bench.claim("w", at(0)).await.len(), 1);
+    accept_at(bench, "2", paced("p", Duration::from_secs(10)), 1).await;
+    assert_eq!(bench.claim("w", at(11)).await.len(), 1, "the slower rule of before holds it up no more");
+}

@@ -10,7 +10,7 @@ use super::{ask, open, options, place};
 use crate::bench::{TestClock, at, event, run_of};
 
 /// The version of this build's tables.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 
 #[tokio::test]
 async fn refuses_a_second_server_and_says_who_has_the_store() {
