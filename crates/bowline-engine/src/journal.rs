@@ -12,6 +12,7 @@ use std::{
 
 use bowline_model::{
     BuildId, Entry, EntryKey, EntryKind, Family, Fingerprint, ScopePath, Seq,
+    entry::Role,
     generation::{Generations, Key},
 };
 use jiff::Timestamp;
@@ -86,61 +87,53 @@ impl Journal {
                 continue;
             }
             journal.generations.add(&entry);
-            match entry.kind {
-                EntryKind::AttemptFailed => journal.note_attempt(&entry),
-                EntryKind::Dropped => {
-                    journal.awaited.remove(&entry.key);
-                    journal.note_attempt(&entry);
-                }
-                EntryKind::Awaited => {
-                    let Entry { key, meta, build, .. } = entry;
-                    journal.awaited.insert(key, Awaited { due: meta.next_at, why: meta.note, build });
-                }
-                EntryKind::OperatorRetry => {
-                    journal.retried_at = Some(entry.at);
-                    journal.forget(&entry);
-                }
-                EntryKind::Settled => journal.settle(entry),
-                EntryKind::DeadLettered => {
-                    journal.in_flight_since = earliest(journal.in_flight_since, entry.meta.unknown_since);
-                }
-                EntryKind::Undoing => {
-                    journal.in_flight_since = earliest(journal.in_flight_since, entry.meta.unknown_since);
-                }
-                // From here on the steps' own notes say it.
-                EntryKind::InFlight => {
-                    let whole_run = entry.key.family == Family::Run;
-                    if !whole_run || entry.meta.unknown_since.is_some() {
-                        journal.in_flight_since = entry.meta.unknown_since.filter(|_| whole_run);
-                    }
-                }
-                EntryKind::StepDone
-                | EntryKind::StepRefused
-                | EntryKind::StepUnknown
-                | EntryKind::Value
-                | EntryKind::Timer
-                | EntryKind::Message
-                | EntryKind::Child
-                | EntryKind::Race
-                | EntryKind::State
-                | EntryKind::Changed
-                | EntryKind::Transaction
-                | EntryKind::Looped => journal.record(entry),
-                EntryKind::Started => journal.begin(&entry),
-                EntryKind::Undo => {
-                    journal.undos.insert(EntryKey { family: Family::Step, ..entry.key });
-                }
-                // Notes and ends that recovery does not look at: they are for people.
-                EntryKind::Inherited
-                | EntryKind::Items
-                | EntryKind::ItemDead
-                | EntryKind::Misfit
-                | EntryKind::Completed
-                | EntryKind::Cancelled
-                | EntryKind::Continued => {}
-            }
+            journal.read_entry(entry);
         }
         journal
+    }
+
+    fn read_entry(&mut self, entry: Entry) {
+        match entry.kind.role() {
+            Role::Outcome | Role::Answer | Role::Waited | Role::Work => self.record(entry),
+            Role::Attempt => self.attempt(&entry),
+            Role::Operator if entry.kind == EntryKind::Settled => self.settle(entry),
+            Role::Operator => {
+                self.retried_at = Some(entry.at);
+                self.forget(&entry);
+            }
+            Role::Undo if entry.kind == EntryKind::Undo => {
+                self.undos.insert(EntryKey { family: Family::Step, ..entry.key });
+            }
+            // The run was given up without a look at what was in flight.
+            Role::Undo | Role::End => {
+                self.in_flight_since = earliest(self.in_flight_since, entry.meta.unknown_since);
+            }
+            Role::Waiting if entry.kind == EntryKind::Awaited => {
+                let Entry { key, meta, build, .. } = entry;
+                self.awaited.insert(key, Awaited { due: meta.next_at, why: meta.note, build });
+            }
+            // For people, and for loops, which read theirs by themselves.
+            Role::Waiting | Role::Progress | Role::Inherited => {}
+        }
+    }
+
+    /// What is known of a step without its outcome.
+    fn attempt(&mut self, entry: &Entry) {
+        if entry.kind == EntryKind::Started {
+            return self.begin(entry);
+        }
+        if entry.kind == EntryKind::InFlight {
+            // From here on the steps' own notes say it.
+            let whole_run = entry.key.family == Family::Run;
+            if !whole_run || entry.meta.unknown_since.is_some() {
+                self.in_flight_since = entry.meta.unknown_since.filter(|_| whole_run);
+            }
+            return;
+        }
+        if entry.kind == EntryKind::Dropped {
+            self.awaited.remove(&entry.key);
+        }
+        self.note_attempt(entry);
     }
 
     fn record(&mut self, entry: Entry) {

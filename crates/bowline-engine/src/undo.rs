@@ -13,7 +13,7 @@ use std::{
 
 use bowline_model::{
     DeadReason, Entry, EntryKey, EntryKind, Error, Event, Failure, Family, Payload, Recall, Result,
-    RetryPolicy, Run, Seq, Verdict,
+    RetryPolicy, Run, Seq, Verdict, entry::Role,
 };
 
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) fn may_be_needed(run: &Run, entries: &[Entry]) -> bool {
 
 /// Whether an undo belongs to the step of that entry.
 pub(crate) fn is_about_undo(entry: &Entry) -> bool {
-    entry.meta.reversible || matches!(entry.kind, EntryKind::Undo | EntryKind::Undoing)
+    entry.meta.reversible || entry.kind.role() == Role::Undo
 }
 
 /// The machine of a run that is undone: of its first part, or of its second if this build has no code for the first.
@@ -90,7 +90,14 @@ pub(crate) fn undoing(
     let counts = |entry: &Entry| match entry.key.family {
         Family::Run => true,
         Family::Undo => !done.contains(&entry.key),
-        _ => false,
+        Family::Step
+        | Family::Value
+        | Family::Timer
+        | Family::Message
+        | Family::Child
+        | Family::Branch
+        | Family::State
+        | Family::Transaction => false,
     };
     let board = board(shared, run, event, Journal::read_where(entries, counts));
     let code = undo_all(board.clone(), shared.recall.clone(), steps);
@@ -107,11 +114,7 @@ fn board(shared: &Shared, run: &Run, event: &Arc<Event>, journal: Journal) -> Ar
 /// Undos that were made, or that a person says were.
 fn done(entries: &[Entry]) -> HashSet<EntryKey> {
     let undos = entries.iter().filter(|entry| entry.key.family == Family::Undo);
-    let made = undos.filter(|entry| match entry.kind {
-        EntryKind::StepDone => true,
-        EntryKind::Settled => entry.payload.is_some(),
-        _ => false,
-    });
+    let made = undos.filter(|entry| entry.kind == EntryKind::StepDone || entry.is_settled_as_done());
     made.map(|entry| entry.key.clone()).collect()
 }
 
@@ -132,11 +135,22 @@ fn steps(entries: &[Entry], done: &HashSet<EntryKey>) -> Vec<(EntryKey, Payload)
 pub(crate) fn unknown(entries: &[Entry]) -> Vec<EntryKey> {
     let mut unknown: Vec<&EntryKey> = vec![];
     for entry in entries.iter().filter(|entry| entry.key.family == Family::Step) {
-        let is_unknown = match entry.kind {
-            EntryKind::StepDone | EntryKind::StepRefused | EntryKind::Settled => false,
-            EntryKind::StepUnknown | EntryKind::Started | EntryKind::InFlight => true,
-            EntryKind::AttemptFailed | EntryKind::Dropped => entry.meta.unknown_since.is_some(),
-            _ => continue,
+        let is_unknown = match (entry.kind.role(), entry.kind) {
+            (Role::Outcome, kind) => kind == EntryKind::StepUnknown,
+            (Role::Attempt, EntryKind::Started | EntryKind::InFlight) => true,
+            (Role::Attempt, _) => entry.meta.unknown_since.is_some(),
+            (Role::Operator, _) => false,
+            (
+                Role::Answer
+                | Role::Waited
+                | Role::Work
+                | Role::Progress
+                | Role::Waiting
+                | Role::Undo
+                | Role::Inherited
+                | Role::End,
+                _,
+            ) => continue,
         };
         unknown.retain(|key| **key != entry.key);
         if is_unknown && entry.meta.reversible {

@@ -5,12 +5,15 @@
 //! happened on the way (a failed attempt, a start, a dropped branch, an operator's retry) and are never handed to
 //! user code.
 
+mod role;
+
 use std::fmt;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::role::Role;
 use crate::{BuildId, Failure, MessageId, Seq};
 
 /// The format this build writes. A reader refuses entries of a higher one.
@@ -129,16 +132,6 @@ impl EntryKind {
     /// The kind with that number on disk.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-
-    /// Whether recovery hands the entry to user code.
-    pub const fn is_delivered(self) -> bool {
-        self.code() < 32
-    }
-
-    /// Whether it is a step's failure: what an operator's retry may forget.
-    pub const fn is_failure(self) -> bool {
-        matches!(self, Self::StepRefused | Self::StepUnknown)
     }
 }
 

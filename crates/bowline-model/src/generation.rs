@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{DeadReason, Entry, EntryKey, EntryKind, Seq};
+use crate::{DeadReason, Entry, EntryKey, EntryKind, Seq, entry::Role};
 
 /// What is known of the keys of a run's steps: the ones that are not in generation 0 with nothing unknown.
 #[derive(Debug, Clone, Default)]
@@ -54,55 +54,46 @@ impl Generations {
 
     /// Takes the next entry of the journal into account.
     pub fn add(&mut self, entry: &Entry) {
-        match entry.kind {
-            EntryKind::AttemptFailed | EntryKind::Dropped | EntryKind::InFlight => self.unknown(entry),
-            EntryKind::StepUnknown | EntryKind::StepRefused => {
-                self.unknown(entry);
-                self.failed.insert(entry.seq, (entry.key.clone(), entry.kind, entry.meta.unknown_since));
-            }
-            EntryKind::StepDone => {
-                // It is known now. The generation stays: a replay under the same keys needs it.
-                if let Some(key) = self.keys.get_mut(&entry.key) {
-                    key.unknown_since = None;
-                }
-            }
-            EntryKind::DeadLettered => {
-                let stale = entry.meta.note.as_deref() == Some(DeadReason::Stale.as_str());
-                self.stale = entry.meta.caused_by.clone().filter(|_| stale);
-            }
-            EntryKind::OperatorRetry => {
+        match entry.kind.role() {
+            Role::Outcome => self.ended(entry),
+            Role::Attempt if entry.kind == EntryKind::Started => self.begun_again(&entry.key),
+            Role::Attempt => self.unknown(entry),
+            Role::Operator if entry.kind == EntryKind::Settled => self.settled(entry),
+            Role::Operator => {
                 self.take_back(&entry.meta.forgets);
                 if let Some(key) = self.stale.take() {
                     self.keys.entry(key).or_default().consented = true;
                 }
             }
-            EntryKind::Settled => self.settled(entry),
-            EntryKind::Inherited => self.inherit(entry),
-            EntryKind::Started => {
-                // Sent again by an operator's will: that covers what was unknown before, and nothing after.
-                let key = self.keys.get_mut(&entry.key).filter(|key| key.consented);
-                if let Some(key) = key {
-                    *key = Key { generation: key.generation, ..Key::default() };
-                }
+            Role::Inherited => self.inherit(entry),
+            Role::End if entry.kind == EntryKind::DeadLettered => {
+                let stale = entry.meta.note.as_deref() == Some(DeadReason::Stale.as_str());
+                self.stale = entry.meta.caused_by.clone().filter(|_| stale);
             }
-            EntryKind::Value
-            | EntryKind::Timer
-            | EntryKind::Message
-            | EntryKind::Child
-            | EntryKind::Race
-            | EntryKind::State
-            | EntryKind::Changed
-            | EntryKind::Transaction
-            | EntryKind::Looped
-            | EntryKind::Undo
-            | EntryKind::Items
-            | EntryKind::Misfit
-            | EntryKind::Undoing
-            | EntryKind::ItemDead
-            | EntryKind::Awaited
-            | EntryKind::Completed
-            | EntryKind::Cancelled
-            | EntryKind::Continued => {}
+            Role::End
+            | Role::Answer
+            | Role::Waited
+            | Role::Work
+            | Role::Progress
+            | Role::Waiting
+            | Role::Undo => {}
+        }
+    }
+
+    fn ended(&mut self, entry: &Entry) {
+        if entry.kind.is_failure() {
+            self.unknown(entry);
+            self.failed.insert(entry.seq, (entry.key.clone(), entry.kind, entry.meta.unknown_since));
+        } else if let Some(key) = self.keys.get_mut(&entry.key) {
+            // It is known now. The generation stays: a replay under the same keys needs it.
+            key.unknown_since = None;
+        }
+    }
+
+    /// Sent again by an operator's will: that covers what was unknown before, and nothing after.
+    fn begun_again(&mut self, key: &EntryKey) {
+        if let Some(key) = self.keys.get_mut(key).filter(|key| key.consented) {
+            *key = Key { generation: key.generation, ..Key::default() };
         }
     }
 

@@ -92,13 +92,7 @@ fn replay<S: Send + Sync + 'static>(app: &TestApp<S>, fixture: &Fixture) -> Stri
 
 /// The journal without the end that the run had.
 fn without_end(mut journal: Vec<Entry>) -> Vec<Entry> {
-    let is_end = |entry: &Entry| {
-        matches!(
-            entry.kind,
-            EntryKind::Completed | EntryKind::DeadLettered | EntryKind::Cancelled | EntryKind::Continued
-        )
-    };
-    if journal.last().is_some_and(is_end) {
+    if journal.last().is_some_and(|entry| entry.kind.is_end()) {
         journal.pop();
     }
     journal

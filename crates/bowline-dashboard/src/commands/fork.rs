@@ -1,14 +1,17 @@
 //! Fork: a new run that takes what an ended one recorded before a step, and goes on from there by itself.
 
-use std::collections::{BTreeMap, HashSet};
+mod obstacles;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bowline_ingress::accept::{accept_replay, draw_key_seed};
 use bowline_model::{
     Entry, EntryKey, EntryKind, EntryMeta, EventId, Family, KeySeed, NewRun, Payload, Run, RunId, RunState,
-    Seq,
+    Seq, entry::Role,
 };
 use serde::{Deserialize, Serialize};
 
+use self::obstacles::Obstacles;
 use super::{Commands, Error, Moment, Operator, replay::Repeat, replay::repeats};
 use crate::view::step_name;
 
@@ -60,7 +63,9 @@ pub fn decide(
     }
     let cut = cut(run, journal, from)?;
     let (before, after): (Vec<&Entry>, Vec<&Entry>) = journal.iter().partition(|entry| entry.seq < cut);
-    if let Some(why) = obstacle(run, journal, &before) {
+    let mut obstacles = Obstacles::of(run, journal);
+    before.iter().for_each(|entry| obstacles.pass(entry));
+    if let Some(why) = obstacles.why() {
         return Err(Error::not_forkable(run, from, &why));
     }
     let entries = taken(&before, note, moment);
@@ -91,79 +96,47 @@ fn cut(run: &Run, journal: &[Entry], from: &str) -> Result<Seq, Error> {
     outcome.or_else(|| of_step().next()).map(|entry| entry.seq).ok_or_else(|| Error::no_such_step(run, from))
 }
 
-/// Why what comes before the step cannot be taken, if so.
-fn obstacle(run: &Run, journal: &[Entry], before: &[&Entry]) -> Option<String> {
-    // That a step can be undone is no undo.
-    if journal.iter().any(|entry| entry.kind == EntryKind::Undoing) {
-        return Some(format!("run {} was undone: what it recorded is true no more; `replay` it", run.id));
-    }
-    let forgotten: HashSet<Seq> =
-        before.iter().flat_map(|entry| entry.meta.forgets.iter().copied()).collect();
-    let mut unknown: BTreeMap<&EntryKey, Seq> = BTreeMap::new();
-    let mut loops: BTreeMap<&EntryKey, Seq> = BTreeMap::new();
-    for entry in before.iter().filter(|entry| !forgotten.contains(&entry.seq)) {
-        match entry.kind {
-            EntryKind::StepUnknown => {
-                unknown.insert(&entry.key, entry.seq);
-            }
-            EntryKind::Dropped | EntryKind::Started if entry.meta.unknown_since.is_some() => {
-                unknown.insert(&entry.key, entry.seq);
-            }
-            EntryKind::StepDone | EntryKind::StepRefused | EntryKind::Settled => {
-                unknown.remove(&entry.key);
-            }
-            EntryKind::Items => {
-                loops.insert(&entry.key, entry.seq);
-            }
-            EntryKind::Looped => {
-                loops.remove(&entry.key);
-            }
-            EntryKind::Value if is_callback(&entry.key) => {
-                return Some(format!(
-                    "before it the run made the address of a {}, and a new run has another one",
-                    entry.key.name
-                ));
-            }
-            EntryKind::Value
-            | EntryKind::Timer
-            | EntryKind::Message
-            | EntryKind::Child
-            | EntryKind::Race
-            | EntryKind::State
-            | EntryKind::Changed
-            | EntryKind::Transaction
-            | EntryKind::AttemptFailed
-            | EntryKind::Started
-            | EntryKind::Dropped
-            | EntryKind::OperatorRetry
-            | EntryKind::Undo
-            | EntryKind::Awaited
-            | EntryKind::Inherited
-            | EntryKind::InFlight
-            | EntryKind::Misfit
-            | EntryKind::Undoing
-            | EntryKind::ItemDead
-            | EntryKind::Completed
-            | EntryKind::DeadLettered
-            | EntryKind::Cancelled
-            | EntryKind::Continued => {}
-        }
-    }
-    if let Some((step, _)) = unknown.first_key_value() {
-        return Some(format!(
-            "before it the step {} may have happened, and that is not known",
-            step_name(step)
-        ));
-    }
-    let (looped, _) = loops.first_key_value()?;
-    Some(format!(
-        "it is inside the loop {}: fork from a step before the loop, or after it",
-        step_name(looped)
-    ))
+/// Where a run can be forked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForkPlace {
+    /// The step, as people read it.
+    pub step: String,
+    /// Why it cannot be forked from there, if so.
+    pub why_not: Option<String>,
 }
 
-fn is_callback(key: &EntryKey) -> bool {
-    key.family == Family::Value && key.name.starts_with("callback ")
+/// Every step of a run that has ended, in the order of the journal, and whether the run can be forked from there. Of one
+/// that has not: none.
+pub fn places(run: &Run, journal: &[Entry]) -> Vec<ForkPlace> {
+    if run.state.is_open() {
+        return vec![];
+    }
+    let mut begins: HashMap<String, Seq> = HashMap::new();
+    for entry in journal.iter().filter(|entry| is_of_step(&entry.key)) {
+        begins.entry(step_name(&entry.key)).or_insert(entry.seq);
+    }
+    let mut delivered: HashSet<String> = HashSet::new();
+    for entry in journal.iter().filter(|entry| is_of_step(&entry.key) && entry.kind.is_delivered()) {
+        let step = step_name(&entry.key);
+        if delivered.insert(step.clone()) {
+            begins.insert(step, entry.seq);
+        }
+    }
+    let mut steps: HashMap<Seq, String> = begins.into_iter().map(|(step, seq)| (seq, step)).collect();
+    let mut obstacles = Obstacles::of(run, journal);
+    let mut places = vec![];
+    for entry in journal {
+        if let Some(step) = steps.remove(&entry.seq) {
+            places.push(ForkPlace { step, why_not: obstacles.why() });
+        }
+        obstacles.pass(entry);
+    }
+    places
+}
+
+/// An undo is no step of the code.
+fn is_of_step(key: &EntryKey) -> bool {
+    key.family != Family::Run && key.family != Family::Undo
 }
 
 /// The records of the new run: what was delivered, and what decides which of it counts; with a note that says whose they are.
@@ -191,37 +164,10 @@ fn taken(before: &[&Entry], note: String, moment: &Moment) -> Vec<Entry> {
 }
 
 fn is_taken(kind: EntryKind) -> bool {
-    match kind {
-        EntryKind::StepDone
-        | EntryKind::StepRefused
-        | EntryKind::StepUnknown
-        | EntryKind::Value
-        | EntryKind::Timer
-        | EntryKind::Message
-        | EntryKind::Child
-        | EntryKind::Race
-        | EntryKind::State
-        | EntryKind::Changed
-        | EntryKind::Transaction
-        | EntryKind::Looped
-        | EntryKind::OperatorRetry
-        | EntryKind::Settled
-        | EntryKind::Items
-        | EntryKind::ItemDead => true,
+    match kind.role() {
+        Role::Outcome | Role::Answer | Role::Waited | Role::Work | Role::Operator | Role::Progress => true,
         // The old run's own: its attempts, its waits, what would undo it, its end.
-        EntryKind::AttemptFailed
-        | EntryKind::Started
-        | EntryKind::Dropped
-        | EntryKind::Undo
-        | EntryKind::Awaited
-        | EntryKind::Inherited
-        | EntryKind::InFlight
-        | EntryKind::Misfit
-        | EntryKind::Undoing
-        | EntryKind::Completed
-        | EntryKind::DeadLettered
-        | EntryKind::Cancelled
-        | EntryKind::Continued => false,
+        Role::Attempt | Role::Waiting | Role::Undo | Role::Inherited | Role::End => false,
     }
 }
 

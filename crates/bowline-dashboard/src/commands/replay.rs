@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bowline_ingress::accept::{accept_replay, draw_key_seed};
 use bowline_model::{
     Entry, EntryKey, EntryKind, EntryMeta, EventId, KeySeed, NewRun, Payload, Run, RunId, RunState, Seq,
-    generation::Generations,
+    entry::Role, generation::Generations,
 };
 use serde::{Deserialize, Serialize};
 
@@ -147,36 +147,12 @@ enum Happened {
 /// What an entry says of an effect that may have been; `None` if it says nothing of it. (A refusal says nothing of the
 /// attempts before an earlier retry.)
 fn happened(entry: &Entry) -> Option<Happened> {
-    match entry.kind {
-        EntryKind::StepDone | EntryKind::Child | EntryKind::Transaction | EntryKind::Looped => {
-            Some(Happened::Surely)
-        }
-        EntryKind::StepUnknown => Some(Happened::Perhaps),
-        EntryKind::Settled if entry.payload.is_some() => Some(Happened::Surely),
-        EntryKind::Settled => Some(Happened::Never),
-        EntryKind::StepRefused
-        | EntryKind::Value
-        | EntryKind::Timer
-        | EntryKind::Message
-        | EntryKind::Race
-        | EntryKind::State
-        | EntryKind::Changed
-        | EntryKind::AttemptFailed
-        | EntryKind::Started
-        | EntryKind::Dropped
-        | EntryKind::OperatorRetry
-        | EntryKind::Undo
-        | EntryKind::Items
-        | EntryKind::Misfit
-        | EntryKind::Undoing
-        | EntryKind::ItemDead
-        | EntryKind::Awaited
-        | EntryKind::Inherited
-        | EntryKind::InFlight
-        | EntryKind::Completed
-        | EntryKind::DeadLettered
-        | EntryKind::Cancelled
-        | EntryKind::Continued => None,
+    if entry.kind == EntryKind::StepDone || entry.kind.role() == Role::Work || entry.is_settled_as_done() {
+        Some(Happened::Surely)
+    } else if entry.kind == EntryKind::StepUnknown {
+        Some(Happened::Perhaps)
+    } else {
+        (entry.kind == EntryKind::Settled).then_some(Happened::Never)
     }
 }
 

@@ -127,7 +127,7 @@ fn of_steps(run: &Run, journal: &[Entry], counting: &[&Entry]) -> Vec<Seq> {
     let after = match cause {
         Some(cause) => Seq(cause.seq.0 - 1),
         None if errs_in_code(run.dead_reason) => {
-            counting.iter().rfind(|entry| is_success(entry)).map_or(Seq(0), |success| success.seq)
+            counting.iter().rfind(|entry| entry.is_success()).map_or(Seq(0), |success| success.seq)
         }
         // Nothing of what was recorded led here: forgetting a handled failure could only change the path.
         None => return vec![],
@@ -144,7 +144,7 @@ fn is_failure(entry: &Entry) -> bool {
 pub(super) fn forgotten(journal: &[Entry]) -> HashSet<Seq> {
     journal
         .iter()
-        .filter(|entry| matches!(entry.kind, EntryKind::OperatorRetry | EntryKind::Settled))
+        .filter(|entry| entry.kind.is_operators())
         .flat_map(|entry| entry.meta.forgets.iter().copied())
         .collect()
 }
@@ -164,42 +164,6 @@ fn errs_in_code(reason: Option<DeadReason>) -> bool {
             | DeadReason::Undo
             | DeadReason::Deadline,
         ) => false,
-    }
-}
-
-/// Whether something went well there. Recorded values and decisions are no work: code may ask for the time between a
-/// failure and its error.
-fn is_success(entry: &Entry) -> bool {
-    match entry.kind {
-        EntryKind::Settled => entry.payload.is_some(),
-        EntryKind::StepDone
-        | EntryKind::Timer
-        | EntryKind::Message
-        | EntryKind::Child
-        | EntryKind::Transaction => true,
-        EntryKind::Looped => entry.meta.failure.is_none(),
-        EntryKind::StepRefused
-        | EntryKind::StepUnknown
-        | EntryKind::Value
-        | EntryKind::Race
-        | EntryKind::State
-        | EntryKind::Changed
-        | EntryKind::AttemptFailed
-        | EntryKind::Started
-        | EntryKind::Dropped
-        | EntryKind::OperatorRetry
-        | EntryKind::Undo
-        | EntryKind::Items
-        | EntryKind::Misfit
-        | EntryKind::Undoing
-        | EntryKind::ItemDead
-        | EntryKind::Awaited
-        | EntryKind::Inherited
-        | EntryKind::InFlight
-        | EntryKind::Completed
-        | EntryKind::DeadLettered
-        | EntryKind::Cancelled
-        | EntryKind::Continued => false,
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
-use bowline_model::{Entry, EntryKey, EntryKind, EntryMeta, Family, Payload, Run, RunId, RunState, Seq};
+use bowline_model::{
+    Entry, EntryKey, EntryKind, EntryMeta, Family, Payload, Run, RunId, RunState, Seq, entry::Role,
+};
 use bowline_store::Operation;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -130,50 +132,38 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
     let mut standing: HashMap<&EntryKey, Standing> = HashMap::new();
     for entry in journal.iter().filter(|entry| matches!(entry.key.family, Family::Step | Family::Undo)) {
         let counts = !gone.contains(&entry.seq);
-        let is = match entry.kind {
-            EntryKind::StepDone | EntryKind::StepRefused if counts => Standing::Known,
+        let is = match entry.kind.role() {
             // What the code received and went on with is its history.
-            EntryKind::StepUnknown if must_know(entry) => Standing::Open(entry.seq),
-            EntryKind::StepUnknown if counts && !taken_back.contains(&entry.seq) => Standing::Known,
-            EntryKind::StepUnknown => Standing::Open(entry.seq),
-            EntryKind::Settled if counts && entry.payload.is_some() => match is_last(journal, entry.seq) {
-                true => Standing::Replaced(entry.seq),
-                false => Standing::Known,
-            },
-            EntryKind::Settled => Standing::Known,
-            EntryKind::Started => Standing::Open(entry.seq),
-            EntryKind::AttemptFailed | EntryKind::InFlight if entry.meta.unknown_since.is_some() => {
-                Standing::Open(entry.seq)
+            Role::Outcome if entry.kind == EntryKind::StepUnknown => {
+                let is_history = counts && !taken_back.contains(&entry.seq) && !must_know(entry);
+                if is_history { Standing::Known } else { Standing::Open(entry.seq) }
             }
-            EntryKind::Dropped if must_know(entry) && entry.meta.unknown_since.is_some() => {
-                Standing::Open(entry.seq)
+            Role::Outcome if counts => Standing::Known,
+            Role::Operator if entry.kind == EntryKind::Settled => {
+                match counts && entry.payload.is_some() && is_last(journal, entry.seq) {
+                    true => Standing::Replaced(entry.seq),
+                    false => Standing::Known,
+                }
             }
-            EntryKind::Dropped => Standing::Known,
-            EntryKind::AttemptFailed
-            | EntryKind::InFlight
-            | EntryKind::StepDone
-            | EntryKind::StepRefused
-            | EntryKind::Value
-            | EntryKind::Timer
-            | EntryKind::Message
-            | EntryKind::Child
-            | EntryKind::Race
-            | EntryKind::State
-            | EntryKind::Changed
-            | EntryKind::Transaction
-            | EntryKind::Looped
-            | EntryKind::OperatorRetry
-            | EntryKind::Undo
-            | EntryKind::Items
-            | EntryKind::Misfit
-            | EntryKind::Undoing
-            | EntryKind::ItemDead
-            | EntryKind::Awaited
-            | EntryKind::Inherited
-            | EntryKind::Completed
-            | EntryKind::DeadLettered
-            | EntryKind::Cancelled
-            | EntryKind::Continued => continue,
+            Role::Attempt if entry.kind == EntryKind::Started => Standing::Open(entry.seq),
+            Role::Attempt if entry.kind == EntryKind::Dropped => {
+                match must_know(entry) && entry.meta.unknown_since.is_some() {
+                    true => Standing::Open(entry.seq),
+                    false => Standing::Known,
+                }
+            }
+            Role::Attempt if entry.meta.unknown_since.is_some() => Standing::Open(entry.seq),
+            Role::Outcome
+            | Role::Operator
+            | Role::Attempt
+            | Role::Answer
+            | Role::Waited
+            | Role::Work
+            | Role::Progress
+            | Role::Waiting
+            | Role::Undo
+            | Role::Inherited
+            | Role::End => continue,
         };
         standing.insert(&entry.key, is);
     }

@@ -55,10 +55,8 @@ impl CancelAtRest {
                     let operation =
                         operation(&*self.store, &found, reason, &*self.clock, &self.build).await?;
                     let Some(operation) = operation else { return Ok(Cancel::Undoing) };
-                    let cancel = match operation.to {
-                        RunState::Cancelled => Cancel::Cancelled,
-                        _ => Cancel::Undoing,
-                    };
+                    let is_over = operation.to == RunState::Cancelled;
+                    let cancel = if is_over { Cancel::Cancelled } else { Cancel::Undoing };
                     match self.store.operate(operation).await {
                         Ok(()) => return Ok(cancel),
                         Err(error) if error.kind() == StoreErrorKind::Conflict => {}

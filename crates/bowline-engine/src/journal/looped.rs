@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use bowline_model::{Entry, EntryKey, EntryKind, Failure, Family, Payload, Position, ScopePath, Seq};
+use bowline_model::{
+    Entry, EntryKey, EntryKind, Failure, Family, Payload, Position, ScopePath, Seq, entry::Role,
+};
 
 /// An entry inside a loop that is on disk.
 #[derive(Debug)]
@@ -58,10 +60,10 @@ impl Looped {
         let mut looped = Self::default();
         let forgotten: HashSet<Seq> = entries.iter().flat_map(|entry| &entry.meta.forgets).copied().collect();
         for entry in entries {
-            match entry.kind {
-                EntryKind::Items | EntryKind::Looped => looped.open(entry.key.loop_scope()),
-                EntryKind::ItemDead => looped.dies(entry, forgotten.contains(&entry.seq)),
-                _ => {}
+            if matches!(entry.kind, EntryKind::Items | EntryKind::Looped) {
+                looped.open(entry.key.loop_scope());
+            } else if entry.kind == EntryKind::ItemDead {
+                looped.dies(entry, forgotten.contains(&entry.seq));
             }
         }
         // A refusal that was taken back raised its key's generation: who asks under that key again must find it.
@@ -216,37 +218,11 @@ fn around(scope: &ScopePath) -> impl Iterator<Item = ScopePath> + '_ {
 fn removable(logged: &[Logged]) -> Vec<Seq> {
     let done: HashSet<&EntryKey> =
         logged.iter().filter(|entry| entry.kind == EntryKind::StepDone).map(|entry| &entry.key).collect();
-    let goes = |entry: &&Logged| match entry.kind {
-        EntryKind::AttemptFailed | EntryKind::InFlight | EntryKind::Dropped => {
-            !entry.is_unknown || done.contains(&entry.key)
-        }
+    let goes = |entry: &&Logged| match entry.kind.role() {
+        Role::Attempt => entry.kind == EntryKind::Started || !entry.is_unknown || done.contains(&entry.key),
         // What of it is unknown was noted when the item ended.
-        EntryKind::StepUnknown
-        | EntryKind::StepDone
-        | EntryKind::StepRefused
-        | EntryKind::Value
-        | EntryKind::Timer
-        | EntryKind::Message
-        | EntryKind::Child
-        | EntryKind::Race
-        | EntryKind::State
-        | EntryKind::Changed
-        | EntryKind::Transaction
-        | EntryKind::Looped
-        | EntryKind::Started
-        | EntryKind::Items
-        | EntryKind::ItemDead
-        | EntryKind::Awaited
-        | EntryKind::Misfit => true,
-        EntryKind::OperatorRetry
-        | EntryKind::Undo
-        | EntryKind::Undoing
-        | EntryKind::Settled
-        | EntryKind::Inherited
-        | EntryKind::Completed
-        | EntryKind::DeadLettered
-        | EntryKind::Cancelled
-        | EntryKind::Continued => false,
+        Role::Outcome | Role::Answer | Role::Waited | Role::Work | Role::Progress | Role::Waiting => true,
+        Role::Operator | Role::Undo | Role::Inherited | Role::End => false,
     };
     logged.iter().filter(goes).map(|entry| entry.seq).collect()
 }

@@ -1,6 +1,8 @@
 //! The machine of a run that is undone: it settles what is unknown, and goes nowhere else.
 
-use bowline_model::{DeadReason, EntryKey, EntryKind, EntryMeta, Error, Failure, Payload, Result};
+use bowline_model::{
+    DeadReason, EntryKey, EntryKind, EntryMeta, Error, Failure, Payload, Result, entry::Role,
+};
 use bowline_store::Also;
 use jiff::Timestamp;
 
@@ -191,18 +193,17 @@ impl BoardState {
     fn strip(&mut self) {
         let before = self.unwritten.entries.len();
         let Some(first) = self.unwritten.entries.first().map(|entry| entry.seq.0) else { return };
-        self.unwritten.entries.retain(|entry| {
-            matches!(
-                entry.kind,
-                EntryKind::StepDone
-                    | EntryKind::StepRefused
-                    | EntryKind::StepUnknown
-                    | EntryKind::Undo
-                    | EntryKind::AttemptFailed
-                    | EntryKind::Started
-                    | EntryKind::Dropped
-                    | EntryKind::InFlight
-            )
+        self.unwritten.entries.retain(|entry| match entry.kind.role() {
+            Role::Outcome | Role::Attempt => true,
+            Role::Undo => entry.kind == EntryKind::Undo,
+            Role::Answer
+            | Role::Waited
+            | Role::Work
+            | Role::Progress
+            | Role::Waiting
+            | Role::Operator
+            | Role::Inherited
+            | Role::End => false,
         });
         for (at, entry) in (first..).zip(&mut self.unwritten.entries) {
             entry.seq.0 = at;

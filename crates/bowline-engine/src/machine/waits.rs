@@ -262,10 +262,8 @@ fn child_outcome(key: &EntryKey, body: &Payload) -> Outcome {
         let output = end.output.map_or("null", |output| output.get());
         return Outcome::Done(Payload::from_stored(output.to_owned()));
     }
-    let how = match end.state {
-        bowline_model::RunState::DeadLettered => "became a dead letter",
-        _ => "was cancelled",
-    };
+    let is_dead = end.state == bowline_model::RunState::DeadLettered;
+    let how = if is_dead { "became a dead letter" } else { "was cancelled" };
     let why = end.why.unwrap_or_default();
     let message = match end.run {
         Some(run) => format!("child run {run} {how}: {why}"),

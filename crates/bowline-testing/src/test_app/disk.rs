@@ -453,14 +453,7 @@ pub(crate) fn is_step(step: &str, name: &str) -> bool {
 }
 
 fn is_outcome(kind: EntryKind) -> bool {
-    matches!(
-        kind,
-        EntryKind::StepDone
-            | EntryKind::StepRefused
-            | EntryKind::StepUnknown
-            | EntryKind::State
-            | EntryKind::Transaction
-    )
+    kind.is_outcome() || matches!(kind, EntryKind::State | EntryKind::Transaction)
 }
 
 /// A step as people read it.

@@ -94,12 +94,5 @@ impl Mocks {
 
 /// Whether it says what came of an attempt.
 fn is_outcome(kind: EntryKind) -> bool {
-    matches!(
-        kind,
-        EntryKind::StepDone
-            | EntryKind::StepRefused
-            | EntryKind::StepUnknown
-            | EntryKind::AttemptFailed
-            | EntryKind::Dropped
-    )
+    kind.is_outcome() || matches!(kind, EntryKind::AttemptFailed | EntryKind::Dropped)
 }
