@@ -40,6 +40,8 @@ pub(crate) struct Sending {
     pub(crate) attempts: u32,
     /// Whether an entry says that it may have been in flight at the last crash.
     pub(crate) in_flight_noted: bool,
+    /// Whether an entry says that the attempt under way began, written before something beside it was decided.
+    pub(crate) under_way_noted: bool,
     /// When the schedule of attempts began.
     pub(crate) since: Option<Timestamp>,
     /// When the first attempt started.
@@ -72,6 +74,7 @@ impl Sending {
         let since = *self.since.get_or_insert(now);
         self.first_sent.get_or_insert(now);
         self.attempts += 1;
+        self.under_way_noted = false;
         self.rechecks = self.must_recheck();
         if !self.rechecks {
             self.started = Some(now);

@@ -188,6 +188,7 @@ impl BoardState {
             idempotency_key,
             attempts: tried.map_or(0, |tried| tried.attempts),
             in_flight_noted: false,
+            under_way_noted: false,
             since: tried.map(|tried| tried.first_sent),
             first_sent: tried.map(|tried| tried.first_sent),
             started: None,

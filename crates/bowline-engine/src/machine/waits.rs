@@ -16,8 +16,8 @@ pub(super) struct Deciding {
     leaf: LeafId,
     /// What was to be written before the decision: written again if it was refused.
     before: Unwritten,
-    /// How many entries the decision added to that.
-    entries: usize,
+    /// The attempts that it notes as under way: one entry each.
+    noted: Vec<LeafId>,
 }
 
 /// What came of a decision.
@@ -161,24 +161,24 @@ impl Machine {
             if stays_open { &mut also.expects_none } else { &mut also.closes }.push(mailbox);
         }
         unwritten.also.ask = ask;
-        self.deciding = Some(Deciding { leaf: id, before, entries: noted + 1 });
+        self.deciding = Some(Deciding { leaf: id, before, noted });
         Some(Next::Decide(unwritten))
     }
 
     /// The code sees a decision only after its commit: until then it may drop a step that is under way, and nothing would
-    /// tell a later life of it.
-    fn note_under_way(&self, state: &mut BoardState) -> usize {
-        let under_way = state.leaves.values().filter(|leaf| leaf.is_under_way());
-        let notes: Vec<_> = under_way
-            .map(|leaf| {
-                let (key, mut meta) = leaf.note();
-                meta.unknown_since =
-                    meta.unknown_since.or(leaf.sending().and_then(|sending| sending.started));
-                (key, meta)
-            })
-            .collect();
-        let noted = notes.len();
-        for (key, meta) in notes {
+    /// tell a later life of it. One note tells of an attempt, however much is decided while it is under way.
+    fn note_under_way(&self, state: &mut BoardState) -> Vec<LeafId> {
+        let under_way = state.leaves.iter_mut().filter(|(_, leaf)| leaf.is_under_way());
+        let mut notes = Vec::new();
+        for (id, leaf) in under_way {
+            let Some(sending) = leaf.sending_mut().filter(|sending| !sending.under_way_noted) else { continue };
+            sending.under_way_noted = true;
+            let since = sending.unknown_since.or(sending.started);
+            let (key, meta) = leaf.note();
+            notes.push((*id, key, EntryMeta { unknown_since: since, ..meta }));
+        }
+        let noted = notes.iter().map(|(id, ..)| *id).collect();
+        for (_, key, meta) in notes {
             self.board.append(state, EntryKind::InFlight, key, meta, None);
         }
         noted
@@ -186,15 +186,14 @@ impl Machine {
 
     /// What came of a [`Next::Decide`].
     pub(crate) fn decided(&mut self, decided: Decided) {
-        let Some(Deciding { leaf: id, before, entries }) = self.deciding.take() else { return };
+        let Some(Deciding { leaf: id, before, noted }) = self.deciding.take() else { return };
         let board = self.board.clone();
         let mut state = board.lock();
         let outcome = match decided {
             Decided::Made(Some(value)) => Outcome::Done(value),
             Decided::Made(None) => Outcome::TimedOut,
             Decided::Failed(failure) => {
-                state.journal.take_back(entries);
-                state.unwritten = before;
+                state.take_back_decision(before, &noted);
                 let Some(leaf) = state.leaves.get(&id) else { return };
                 let (key, mut meta) = leaf.note();
                 meta.failure = Some(failure.clone());
@@ -202,8 +201,7 @@ impl Machine {
                 Outcome::Failed(failure)
             }
             Decided::Overtaken => {
-                state.journal.take_back(entries);
-                state.unwritten = before;
+                state.take_back_decision(before, &noted);
                 return;
             }
         };
@@ -273,6 +271,17 @@ fn child_outcome(key: &EntryKey, body: &Payload) -> Outcome {
 }
 
 impl BoardState {
+    /// A decision was not written, and neither were the notes that went with it.
+    fn take_back_decision(&mut self, before: Unwritten, noted: &[LeafId]) {
+        self.journal.take_back(noted.len() + 1);
+        self.unwritten = before;
+        for id in noted {
+            if let Some(sending) = self.leaves.get_mut(id).and_then(Leaf::sending_mut) {
+                sending.under_way_noted = false;
+            }
+        }
+    }
+
     /// The oldest message that a leaf waits for, with the leaf that asked for it first.
     fn take_message(&mut self) -> Option<(LeafId, Message)> {
         let found = self.mail.iter().enumerate().find_map(|(at, message)| {

@@ -237,3 +237,40 @@ fn nothing_is_sent_beside_what_is_parked() {
     assert_eq!(host.end(run).dead_reason, Some(DeadReason::Stale), "the other one was never shown");
     assert_eq!((remote.keys("/a").len(), remote.keys("/b").len()), (1, 1));
 }
+
+/// A workflow of one slow call, beside which a counter is raised so often.
+fn counts_beside(remote: &Arc<Remote>, times: usize) -> Workflow {
+    let remote = remote.clone();
+    Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = remote.clone();
+        async move {
+            let counted = async {
+                cx.step("other", remote.post("/other")).await?;
+                for _ in 0..times {
+                    cx.state("n").add(1).await?;
+                }
+                cx.step("last", remote.post("/last")).await
+            };
+            let charge = cx.step("charge", remote.post("/charge"));
+            let timeout = Duration::from_secs(7 * 86_400);
+            tokio::try_join!(charge.attempt_timeout(timeout).into_future(), counted)
+        }
+    })
+}
+
+#[test]
+fn a_call_under_way_is_noted_once_whatever_is_decided_beside_it() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/charge", [Reply::Gate]);
+    remote.script("/last", [Reply::RetryAfter(Duration::from_secs(120))]);
+    let run = host.accept(&["flow"], "null")[0];
+    let node = host.start(vec![counts_beside(&remote, 50)]);
+    host.block_on("the last call", remote.arrival_at("/last"));
+    let notes = || host.kinds(run).into_iter().filter(|kind| *kind == EntryKind::InFlight).count();
+    host.wait(run, "all counted", |run| run.journal_len >= 52);
+    assert_eq!(notes(), 1, "{:?}", host.kinds(run));
+    node.kill();
+    host.clock.advance(WEEKEND);
+    let _node = host.start(vec![counts_beside(&remote, 50)]);
+    parked(&host, &remote, run, 1);
+}
