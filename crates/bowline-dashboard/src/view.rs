@@ -250,7 +250,12 @@ pub fn step_name(key: &EntryKey) -> String {
 
 /// What a mailbox is for, as people read it: `paid` of `signal:paid`, `items/7/refund#2` of an approval's.
 pub fn mailbox_title(mailbox: &str) -> String {
-    let (_, name) = mailbox.split_once(':').unwrap_or(("", mailbox));
+    let (kind, name) = mailbox.split_once(':').unwrap_or(("", mailbox));
+    // What tells an approval apart comes before its key, which begins with a scope or a quote.
+    let name = match name.split_once(':') {
+        Some((_, key)) if kind == "approval" && !name.starts_with(['/', '"']) => key,
+        _ => name,
+    };
     // A key as the engine writes it: `/items/7"refund"#2`.
     let Some((scope, rest)) = name.split_once('"') else { return name.to_owned() };
     let Some((name, position)) = rest.rsplit_once('"') else { return name.to_owned() };

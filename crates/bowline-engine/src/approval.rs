@@ -16,6 +16,16 @@ use crate::{
     waiting::{fits, untimed},
 };
 
+/// Longest part of a mailbox's name that is for people.
+const TITLE_BYTES_MAX: usize = 1024;
+
+/// The mailbox of that approval: what tells it apart, then its key as people read it. Two keys can read alike.
+fn mailbox(opened: &Opened<'_>) -> String {
+    let title = opened.key.to_string();
+    let title = &title[..title.floor_char_boundary(TITLE_BYTES_MAX)];
+    format!("approval:{}:{title}", opened.idempotency_key(0))
+}
+
 impl Context {
     /// Asks a person, and waits for the answer: it is shown on the dashboard's page of approvals, by the command line
     /// (`approvals`, `approve RUN`, `reject RUN`), and told to chats where alerts go.
@@ -66,7 +76,7 @@ impl<'a> Approval<'a> {
         };
         let why = at_most(why, until);
         let make = move |opened: &Opened<'_>| {
-            let mailbox = format!("approval:{}", opened.key);
+            let mailbox = mailbox(opened);
             let opens =
                 NewMailbox { about: Some(about), ..NewMailbox::new(mailbox.clone(), MailboxKind::Approval) };
             let mail = MailWait {

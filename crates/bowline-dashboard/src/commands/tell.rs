@@ -124,7 +124,13 @@ impl Commands {
         match name {
             Some(name) => {
                 let is_it = |mailbox: &&Mailbox| mailbox.name == name || mailbox_title(&mailbox.name) == name;
-                let it = all.iter().find(|mailbox| is_it(mailbox) && open(mailbox));
+                let mut asked = all.iter().filter(|mailbox| is_it(mailbox) && open(mailbox));
+                let it = asked.next();
+                if let (Some(one), Some(other)) = (it, asked.next()) {
+                    // Their keys read alike: only their whole names tell them apart.
+                    let alike: Vec<_> = [one, other].iter().map(|mailbox| mailbox.name.clone()).collect();
+                    return Err(Error::no_such_approval(run, None, &alike));
+                }
                 let it = it.or_else(|| all.iter().find(is_it));
                 it.cloned().ok_or_else(|| Error::no_such_approval(run, Some(&shown(name)), &names()))
             }

@@ -24,9 +24,14 @@ fn refund() -> Question {
         .field("told", Field::checkbox("The customer was told"))
 }
 
+/// As the engine names it.
+fn named(name: &str) -> String {
+    format!("approval:102414c2-125d-8690-a7c1-266c493a90e5:\"{name}\"")
+}
+
 fn mailbox(name: &str, question: &Question) -> NewMailbox {
     let about = Some(Payload::encode(question).unwrap());
-    NewMailbox { about, ..NewMailbox::new(format!("approval:\"{name}\""), MailboxKind::Approval) }
+    NewMailbox { about, ..NewMailbox::new(named(name), MailboxKind::Approval) }
 }
 
 async fn asked(server: &Server) -> RunId {
@@ -50,7 +55,7 @@ async fn an_approval_is_listed_with_its_question_and_answered_once() {
     assert_eq!((reply.status, reply.json["status"].clone()), (202, json!("kept")), "{reply:?}");
     let message = json!({ "approved": true, "by": "kim", "why": "it was",
                           "values": { "reason": "late", "amount": 12, "told": false } });
-    assert_eq!(server.read(run).await, [("approval:\"refund\"".to_owned(), message)]);
+    assert_eq!(server.read(run).await, [(named("refund"), message)]);
     let again = server.post(&path, r#"{"approved":false,"approval":"refund"}"#).await;
     assert_eq!(again.status, 409, "{again:?}");
     assert_eq!(server.get("/api/approvals").await.json["approvals"], json!([]));
@@ -97,6 +102,23 @@ async fn which_approval_is_meant_must_be_clear() {
     assert_eq!(server.post(&path, r#"{"approved":true,"approval":"ship"}"#).await.status, 202);
     assert_eq!(server.post(&path, r#"{"approved":true,"approval":"pack"}"#).await.status, 404);
     assert_eq!(server.post(&format!("/api/runs/{ended}/decide"), r#"{"approved":true}"#).await.status, 410);
+}
+
+#[tokio::test]
+async fn approvals_that_read_alike_are_told_apart_by_their_whole_names() {
+    let server = Server::start().await;
+    let one = mailbox("refund", &Question::new("One?"));
+    let two = NewMailbox { name: one.name.replace("1024", "2048"), ..one.clone() };
+    let run = server.waits("w", "awaited refund", vec![one.clone(), two.clone()]).await;
+    let path = format!("/api/runs/{run}/decide");
+    let unclear = server.post(&path, r#"{"approved":true,"approval":"refund"}"#).await;
+    assert_eq!(unclear.status, 404);
+    let hint = unclear.json["hint"].as_str().unwrap();
+    let shown = |name: &str| hint.contains(&format!("{name:?}"));
+    assert!(shown(&one.name) && shown(&two.name), "{hint}");
+    let body = json!({ "approved": true, "approval": two.name });
+    assert_eq!(server.post(&path, &body.to_string()).await.status, 202);
+    assert_eq!(server.read(run).await.len(), 1);
 }
 
 #[tokio::test]

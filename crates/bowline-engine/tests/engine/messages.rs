@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use bowline_engine::{Context, EngineOptions, Workflow};
-use bowline_model::{Payload, RunId, RunState};
-use bowline_store::{Address, Post, Posted, Store};
+use bowline_model::{
+    Payload, RunId, RunState,
+    approval::{Decision, Question},
+};
+use bowline_store::{Address, MailboxFilter, Post, Posted, Store};
 use serde_json::Value;
 
 use crate::node::{Host, until};
@@ -91,4 +94,44 @@ fn a_signal_wakes_a_run_at_once_and_a_late_one_is_refused() {
     });
     assert_eq!(host.output(in_time), serde_json::json!(1));
     assert_eq!(host.output(late), Value::Null);
+}
+
+/// Asks a person in two items whose keys and names read alike, put together.
+fn asks_alike() -> Workflow {
+    Workflow::new("flow", |cx: Context, _: Value| async move {
+        let list = vec![("x\"y", "z"), ("x", "y\"z")];
+        let ask = async |cx: Context, (key, name): (&str, &str)| {
+            let decision = cx.approval(name, Question::new(key)).await?;
+            let told = (key.len() as u64 * 10) + u64::from(decision.approved);
+            cx.state("told").add(told as i64).await.map(drop)
+        };
+        cx.for_each("list", list, 2, ask).keyed(|(key, _)| *key).await?;
+        cx.state("told").get::<i64>().await
+    })
+}
+
+#[test]
+fn approvals_of_odd_keys_are_answered_each_by_its_own_decision() {
+    let host = Host::new();
+    let node = host.start(vec![asks_alike()]);
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    let filter = MailboxFilter { run: Some(run), ..MailboxFilter::default() };
+    let asked = host.block_on("the list", host.store.mailboxes(filter)).unwrap();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    for mailbox in asked {
+        let question: Question = mailbox.about.as_ref().unwrap().decode().unwrap();
+        let approved = question.question == "x";
+        let decision = if approved { Decision::approved() } else { Decision::rejected("no") };
+        let post = Post {
+            to: Address::Mailbox { run, name: mailbox.name },
+            id: None,
+            body: Payload::encode(&decision).unwrap(),
+            now: host.clock.time(),
+        };
+        assert!(matches!(host.block_on("the post", host.store.post(post)).unwrap(), Posted::Kept { .. }));
+    }
+    host.wait_for(run, RunState::Completed);
+    assert_eq!(host.output(run), serde_json::json!(30 + 10 + 1), "the yes was to the question of item x");
 }
