@@ -171,7 +171,9 @@ impl Machine {
         let under_way = state.leaves.iter_mut().filter(|(_, leaf)| leaf.is_under_way());
         let mut notes = Vec::new();
         for (id, leaf) in under_way {
-            let Some(sending) = leaf.sending_mut().filter(|sending| !sending.under_way_noted) else { continue };
+            let Some(sending) = leaf.sending_mut().filter(|sending| !sending.under_way_noted) else {
+                continue;
+            };
             sending.under_way_noted = true;
             let since = sending.unknown_since.or(sending.started);
             let (key, meta) = leaf.note();

@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, params};
 use super::{
     accept,
     fault::{Fault, refused},
-    journal, mail, mailbox, period,
+    journal, line, mail, mailbox, period,
     progress::{ended, standing},
     row::entry_ids,
     transaction::Tx,
@@ -28,11 +28,8 @@ const KNOWN: &str = "SELECT run FROM child WHERE parent = ?1 AND source = ?2 AND
 const TOLD: &str =
     "SELECT parent, mailbox FROM child INDEXED BY child_told WHERE run = ?1 AND mailbox IS NOT NULL";
 
-/// Whether a run has that key, and lets none of it go beside it.
-const HAS_KEY: &str = "SELECT 1 FROM run WHERE id = ?1 AND key = ?2 AND together_max = 1";
-
 /// Children of children that wait for each other, at most: a workflow that starts itself without end is found out.
-const DEPTH_MAX: usize = 100;
+pub(super) const DEPTH_MAX: usize = 100;
 
 /// The newest output in a run's journal.
 fn output_query(home: i64) -> String {
@@ -84,7 +81,7 @@ pub(super) fn start(
         return Ok(Some(attached));
     }
     if let Some(name) = &start.tells
-        && let Some(why) = unending(tx, parent, start)?
+        && let Some(why) = unending(tx, parent)?
     {
         let end = serde_json::json!({"state": RunState::Cancelled, "why": why});
         put(tx, parent, name, &Payload::from_stored(end.to_string()), now)?;
@@ -103,26 +100,19 @@ pub(super) fn start(
             .execute((parent.0, run.0))?;
         mail::hand_over(tx, parent, run)?;
     }
+    let key = start.event.runs.iter().find_map(|run| run.key.as_deref());
+    line::go_beside(tx, key, run, now)?;
     Ok(Some(run))
 }
 
 /// Why a child could never come to its end, if so: who waits for whom is followed upwards.
-fn unending(tx: &Tx<'_>, parent: RunId, start: &NewStart) -> Result<Option<String>, Fault> {
-    let key = start.event.runs.first().and_then(|run| run.key.as_deref());
+fn unending(tx: &Tx<'_>, parent: RunId) -> Result<Option<String>, Fault> {
     let mut waiting = parent;
     for _ in 0..DEPTH_MAX {
         let mut above = tx.conn.prepare_cached(TOLD)?;
         let Some(run) = above.query_row([waiting.0], |row| row.get(0).map(RunId)).optional()? else {
             return Ok(None);
         };
-        if let Some(key) = key
-            && tx.conn.prepare_cached(HAS_KEY)?.exists((run.0, key))?
-        {
-            return Ok(Some(format!(
-                "it would wait for run {run}, which has the same key, and which waits for it; give one of their workflows \
-                 another key"
-            )));
-        }
         waiting = run;
     }
     Ok(Some(format!("{DEPTH_MAX} runs wait for each other already, each for its child; use a loop")))
@@ -324,7 +314,6 @@ mod tests {
         let plans = [
             (KNOWN, "SEARCH child USING PRIMARY KEY (parent=? AND source=? AND key=?)"),
             (TOLD, "SEARCH child USING INDEX child_told (run=?)"),
-            (HAS_KEY, "SEARCH run USING INTEGER PRIMARY KEY (rowid=?)"),
             (&output, "SEARCH entry_1 USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         ];
         for (sql, plan) in plans {

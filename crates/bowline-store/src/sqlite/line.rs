@@ -11,7 +11,7 @@ use bowline_model::{Line, OnDead, RunId};
 use jiff::Timestamp;
 use rusqlite::OptionalExtension;
 
-use super::{rate, transaction::Tx};
+use super::{child::DEPTH_MAX, rate, transaction::Tx};
 
 /// Runs of that key that are let go, so many at most. Codes of states: 0 queued, 1 running, 2 waiting, 5 dead letter.
 const COUNT_FRONT: &str = "SELECT count(*) FROM (SELECT 1 FROM run INDEXED BY run_front WHERE key = ?1 AND \
@@ -25,10 +25,13 @@ const NEXT: &str = "SELECT id, together_max, dead_blocks FROM run INDEXED BY run
 const IS_DEAD_BEFORE: &str =
     "SELECT 1 FROM run INDEXED BY run_dead WHERE key = ?1 AND state = 5 AND id < ?2 LIMIT 1";
 
-/// Whether a run that is let go, of that key, waits for the end of this one.
-const WAITED_FOR: &str = "SELECT 1 FROM child INDEXED BY child_told JOIN run AS parent ON parent.id = child.parent \
-     WHERE child.run = ?1 AND child.mailbox IS NOT NULL AND parent.key = ?2 AND \
-     (parent.state = 1 OR parent.state = 2 OR (parent.state = 0 AND parent.ready IS NOT NULL)) LIMIT 1";
+/// Who waits for the end of a run, and whether that one is of that key and let go.
+const WAITS_FOR: &str = "SELECT child.parent, coalesce(parent.key = ?2, 0) AND (parent.state = 1 OR parent.state = 2 OR \
+     (parent.state = 0 AND parent.ready IS NOT NULL)) FROM child INDEXED BY child_told \
+     JOIN run AS parent ON parent.id = child.parent WHERE child.run = ?1 AND child.mailbox IS NOT NULL LIMIT 1";
+
+/// Whether a run is held back.
+const IS_HELD: &str = "SELECT 1 FROM run WHERE id = ?1 AND state = 0 AND ready IS NULL";
 
 /// Whether a dead letter blocks, as the table has it.
 pub(super) fn dead_blocks(line: Line) -> bool {
@@ -56,10 +59,30 @@ pub(super) fn is_of_parent(tx: &Tx<'_>, key: Option<&str>, parent: Option<RunId>
     }
 }
 
-/// Whether a run of the same key that is let go waits for this one: behind it this one would wait for ever.
+/// Whether a run of the same key that is let go waits for this one, for one that waits for it, and so on: behind it this
+/// one would wait for ever.
 pub(super) fn is_waited_for(tx: &Tx<'_>, key: Option<&str>, run: RunId) -> rusqlite::Result<bool> {
     let Some(key) = key else { return Ok(false) };
-    tx.conn.prepare_cached(WAITED_FOR)?.exists((run.0, key))
+    let mut waited_for = run;
+    for _ in 0..DEPTH_MAX {
+        let mut waits = tx.conn.prepare_cached(WAITS_FOR)?;
+        let found: Option<(i64, bool)> =
+            waits.query_row((waited_for.0, key), |row| row.try_into()).optional()?;
+        match found {
+            None => return Ok(false),
+            Some((_, true)) => return Ok(true),
+            Some((parent, false)) => waited_for = RunId(parent),
+        }
+    }
+    Ok(false)
+}
+
+/// A run goes beside those of its key that wait for it: nobody who comes between them could make them end.
+pub(super) fn go_beside(tx: &Tx<'_>, key: Option<&str>, run: RunId, now: Timestamp) -> rusqlite::Result<()> {
+    if key.is_some() && tx.conn.prepare_cached(IS_HELD)?.exists([run.0])? && is_waited_for(tx, key, run)? {
+        rate::let_go(tx, run.0, now)?;
+    }
+    Ok(())
 }
 
 /// A run that was queued again waits for its turn, which may be now.
@@ -106,7 +129,8 @@ mod tests {
         let plans = [
             (COUNT_FRONT, "SEARCH run USING INDEX run_front (key=?)"),
             (NEXT, "SEARCH run USING INDEX run_held (key=?)"),
-            (WAITED_FOR, "SEARCH child USING INDEX child_told (run=?)"),
+            (WAITS_FOR, "SEARCH child USING INDEX child_told (run=?)"),
+            (IS_HELD, "SEARCH run USING INTEGER PRIMARY KEY (rowid=?)"),
             (IS_DEAD_BEFORE, "SEARCH run USING COVERING INDEX run_dead (key=? AND id<?)"),
         ];
         for (sql, plan) in plans {

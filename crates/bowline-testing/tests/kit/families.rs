@@ -3,7 +3,7 @@
 
 use bowline::{Workflow, prelude::*};
 use bowline_model::RunState;
-use bowline_testing::{Answer, TestApp};
+use bowline_testing::{Answer, Match, TestApp};
 use serde_json::{Value, json};
 
 struct Desk {
@@ -74,6 +74,27 @@ async fn wait_for_counter(_: Arc<Desk>, cx: Context, n: u32) -> Result<u32> {
     cx.child(&counter(), &n).await
 }
 
+/// One of an account that starts, by way of another workflow, one more of the account; and then calls.
+async fn outer(desk: Arc<Desk>, cx: Context, deep: u32) -> Result<u32> {
+    if deep > 0 {
+        cx.child(&middle_of(), &(deep - 1)).await?;
+    }
+    desk.say(&cx, "account").await?;
+    Ok(deep)
+}
+
+async fn middle(_: Arc<Desk>, cx: Context, deep: u32) -> Result<u32> {
+    cx.child(&outer_of(1), &deep).await
+}
+
+fn outer_of(together: u32) -> Workflow<Desk, u32, u32> {
+    workflow("outer", outer).key(|_| "account").key_concurrency(together)
+}
+
+fn middle_of() -> Workflow<Desk, u32, u32> {
+    workflow("middle", middle)
+}
+
 async fn one(_: Arc<Desk>, _: Context, n: u32) -> Result<u32> {
     Ok(n)
 }
@@ -124,6 +145,45 @@ fn a_retried_child_does_not_wait_behind_the_parent_that_waits_for_it() {
     app.advance(minutes(5));
     assert_eq!(child.state(), RunState::Completed, "{}", app.timelines());
     assert_eq!(run.state(), RunState::Completed, "{}", app.timelines());
+}
+
+fn accounts(together: u32) -> impl Fn() -> App<Desk> + Sync {
+    move || app().workflow(outer_of(together)).workflow(middle_of())
+}
+
+#[test]
+fn a_run_goes_beside_those_of_its_key_that_wait_for_it_however_far_above() {
+    for together in [1, 2, 3] {
+        let app = TestApp::new(accounts(together)());
+        answers(&app);
+        let runs: Vec<_> = (0..5).map(|_| app.start(&outer_of(together), &3)).collect();
+        app.advance(minutes(10));
+        for run in runs {
+            assert_eq!(run.state(), RunState::Completed, "{together} together: {}", app.timelines());
+        }
+        assert_eq!(app.mock("crm").count(), 5 * 4);
+    }
+}
+
+#[test]
+fn a_retried_run_goes_beside_those_of_its_key_that_wait_for_it_however_far_above() {
+    for together in [1, 2] {
+        let app = TestApp::new(accounts(together)());
+        app.mock("crm")
+            .when(Match::call("POST", "/account"))
+            .times(together as usize)
+            .answer(Answer::status(422));
+        answers(&app);
+        let runs: Vec<_> = (0..3).map(|_| app.start(&outer_of(together), &1)).collect();
+        app.advance(minutes(1));
+        for dead in app.dead() {
+            app.retry(dead.id());
+        }
+        app.advance(minutes(10));
+        for run in runs {
+            assert_eq!(run.state(), RunState::Completed, "{together} together: {}", app.timelines());
+        }
+    }
 }
 
 #[test]

@@ -166,23 +166,6 @@ fn nested() -> bowline::Workflow<Shop, u64, u64> {
     workflow("nested", endless)
 }
 
-/// One of an account that starts one of another workflow, which starts one of the account again.
-async fn outer(_: Arc<Shop>, cx: Context, n: u64) -> Result<u64> {
-    if n == 0 { cx.child(&middle_of(), &1).await } else { Ok(n) }
-}
-
-async fn middle(_: Arc<Shop>, cx: Context, n: u64) -> Result<u64> {
-    cx.child(&outer_of(), &n).await
-}
-
-fn outer_of() -> bowline::Workflow<Shop, u64, u64> {
-    workflow("outer", outer).key(|_| "account")
-}
-
-fn middle_of() -> bowline::Workflow<Shop, u64, u64> {
-    workflow("middle", middle)
-}
-
 /// Counts to three in runs that follow each other, an hour each.
 async fn relay(shop: Arc<Shop>, cx: Context, (who, n): (String, u64)) -> Result<u64> {
     shop.call(&cx, &format!("{who} {n}")).await?;
@@ -214,8 +197,6 @@ fn app() -> App<Shop> {
         .workflow(workflow("many", many))
         .workflow(idle())
         .workflow(nested())
-        .workflow(outer_of())
-        .workflow(middle_of())
         .workflow(relay_of())
         .workflow(workflow("parent", Shop::parent))
         .workflow(workflow("starts", Shop::starts))
@@ -456,15 +437,6 @@ fn a_workflow_that_starts_itself_without_end_fails_with_words() {
     let summary = deepest.summary().unwrap();
     assert!(summary.contains("100 runs wait for each other already"), "{summary}");
     assert_eq!(app.runs().len(), 101);
-}
-
-#[test]
-fn a_child_that_would_wait_for_a_run_that_waits_for_it_is_refused() {
-    let app = TestApp::new(app());
-    app.start(&outer_of(), &0);
-    app.settle();
-    let summary = app.dead().pop().expect("the one between them fails").summary().unwrap();
-    assert!(summary.contains("it would wait for run 1, which has the same key"), "{summary}");
 }
 
 #[test]
