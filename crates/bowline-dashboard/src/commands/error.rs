@@ -131,12 +131,16 @@ impl Error {
         }
     }
 
-    pub(super) fn no_such_step(run: &Run, step: &str) -> Self {
+    pub(super) fn no_such_step(run: &Run, step: &str, namesakes: &[String]) -> Self {
         let step = crate::wording::cut(&crate::wording::clean(step), 200);
+        let hint = match namesakes {
+            [] => format!("`show {}` names what it recorded", run.id),
+            steps => format!("say which: {}", steps.join(", ")),
+        };
         Self {
             kind: ErrorKind::NotFound,
             message: format!("run {} recorded nothing of a step {step:?}", run.id),
-            hint: Some(format!("`show {}` names what it recorded", run.id)),
+            hint: Some(hint),
             retry_after: None,
             wrong: vec![],
         }
@@ -147,6 +151,13 @@ impl Error {
         Self::wrong_state(
             format!("run {} cannot be forked from {step:?}: {why}", run.id),
             format!("`fork` it from an earlier step, or `replay {}` as a whole", run.id),
+        )
+    }
+
+    pub(super) fn undone(run: &Run) -> Self {
+        Self::wrong_state(
+            format!("run {} was undone: what it recorded is true no more", run.id),
+            format!("`replay {}` does all of it again", run.id),
         )
     }
 

@@ -15,6 +15,9 @@ use self::obstacles::Obstacles;
 use super::{Commands, Error, Moment, Operator, replay::Repeat, replay::repeats};
 use crate::view::step_name;
 
+/// Most steps that an error names.
+const NAMED_MAX: usize = 5;
+
 /// What a fork did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forked {
@@ -61,6 +64,10 @@ pub fn decide(
         RunState::Completed | RunState::Cancelled | RunState::DeadLettered => {}
         RunState::Queued | RunState::Running | RunState::Waiting => return Err(Error::not_ended(run)),
     }
+    // That a step can be undone is no undo.
+    if journal.iter().any(|entry| entry.kind == EntryKind::Undoing) {
+        return Err(Error::undone(run));
+    }
     let cut = cut(run, journal, from)?;
     let (before, after): (Vec<&Entry>, Vec<&Entry>) = journal.iter().partition(|entry| entry.seq < cut);
     let mut obstacles = Obstacles::of(run, journal);
@@ -89,11 +96,23 @@ pub fn decide(
 /// Where the records of that step begin: at its first outcome, or else at the first that was tried of it.
 fn cut(run: &Run, journal: &[Entry], from: &str) -> Result<Seq, Error> {
     let from = from.trim();
-    let is_asked =
-        |key: &EntryKey| key.family != Family::Run && (step_name(key) == from || key.to_string() == from);
+    let is_asked = |key: &EntryKey| is_of_step(key) && (step_name(key) == from || key.to_string() == from);
     let of_step = || journal.iter().filter(|entry| is_asked(&entry.key));
     let outcome = of_step().find(|entry| entry.kind.is_delivered());
-    outcome.or_else(|| of_step().next()).map(|entry| entry.seq).ok_or_else(|| Error::no_such_step(run, from))
+    let first = outcome.or_else(|| of_step().next());
+    first.map(|entry| entry.seq).ok_or_else(|| Error::no_such_step(run, from, &namesakes(journal, from)))
+}
+
+/// Steps of that name in branches and items, each once, in order.
+fn namesakes(journal: &[Entry], name: &str) -> Vec<String> {
+    let mut found = vec![];
+    for entry in journal.iter().filter(|entry| is_of_step(&entry.key) && entry.key.name == name) {
+        let step = step_name(&entry.key);
+        if found.len() < NAMED_MAX && !found.contains(&step) {
+            found.push(step);
+        }
+    }
+    found
 }
 
 /// Where a run can be forked.
@@ -139,7 +158,8 @@ fn is_of_step(key: &EntryKey) -> bool {
     key.family != Family::Run && key.family != Family::Undo
 }
 
-/// The records of the new run: what was delivered, and what decides which of it counts; with a note that says whose they are.
+/// The records of the new run: what was delivered, what decides which of it counts, and what undoes it, should the new run be
+/// undone; with a note that says whose they are.
 fn taken(before: &[&Entry], note: String, moment: &Moment) -> Vec<Entry> {
     let mut entries = vec![Entry {
         seq: Seq(1),
@@ -166,8 +186,9 @@ fn taken(before: &[&Entry], note: String, moment: &Moment) -> Vec<Entry> {
 fn is_taken(kind: EntryKind) -> bool {
     match kind.role() {
         Role::Outcome | Role::Answer | Role::Waited | Role::Work | Role::Operator | Role::Progress => true,
-        // The old run's own: its attempts, its waits, what would undo it, its end.
-        Role::Attempt | Role::Waiting | Role::Undo | Role::Inherited | Role::End => false,
+        Role::Undo => kind == EntryKind::Undo,
+        // The old run's own: its attempts, its waits, its end.
+        Role::Attempt | Role::Waiting | Role::Inherited | Role::End => false,
     }
 }
 

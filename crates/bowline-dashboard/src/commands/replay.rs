@@ -41,7 +41,7 @@ pub struct Replayed {
 pub struct Repeat {
     /// The step.
     pub step: String,
-    /// What it called; `None` for closures.
+    /// What it called, or what else it is; `None` for closures.
     pub call: Option<String>,
     /// Whether the old run knows that it happened; else it may have.
     pub happened: bool,
@@ -129,11 +129,22 @@ pub(super) fn repeats(journal: &[Entry]) -> Vec<Repeat> {
             call.body.clear();
             call.to_string()
         });
+        let call = call.or_else(|| other_than_a_step(entry.kind).map(str::to_owned));
         let happened = happened == Happened::Surely;
         repeats.push(Repeat { step: step_name(&entry.key), call, happened });
     }
     repeats.reverse();
     repeats
+}
+
+/// What an effect that is no step is called.
+fn other_than_a_step(kind: EntryKind) -> Option<&'static str> {
+    let others = [
+        (EntryKind::Child, "child run"),
+        (EntryKind::Transaction, "transaction"),
+        (EntryKind::Looped, "loop"),
+    ];
+    others.into_iter().find(|(other, _)| *other == kind).map(|(_, words)| words)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,7 +168,7 @@ fn happened(entry: &Entry) -> Option<Happened> {
 }
 
 /// Whether the call only reads (RFC 9110 § 9.2.1): repeating it changes nothing.
-fn is_read(entry: &Entry) -> bool {
+pub(super) fn is_read(entry: &Entry) -> bool {
     let method = entry.meta.fingerprint.as_ref().map(|call| call.method.as_str());
     matches!(method, Some("GET" | "HEAD" | "OPTIONS"))
 }

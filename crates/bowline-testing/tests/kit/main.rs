@@ -8,6 +8,7 @@ mod doors;
 mod families;
 mod fixtures;
 mod flow;
+mod forks;
 mod inboxes;
 mod language;
 mod loops;

@@ -213,13 +213,14 @@ pub struct CancelArgs {
 
 /// `settle RUN STEP --done JSON | --not-done`
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[command(group = clap::ArgGroup::new("outcome").args(["done", "not_done"]).required(true))]
 pub struct SettleArgs {
     /// The run's number
     pub run: RunId,
     /// The step, by the name that `show` gives it
     pub step: String,
     /// It happened, and yielded this: JSON, or @FILE, or - for the standard input
-    #[arg(long, value_name = "JSON", required_unless_present = "not_done", conflicts_with = "not_done")]
+    #[arg(long, value_name = "JSON")]
     pub done: Option<String>,
     /// It did not happen: send it again, under a new idempotency key
     #[arg(long)]
@@ -266,6 +267,9 @@ pub struct DecideArgs {
     /// Fill a field in; say it once for each
     #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
+    /// Who decides; without it the name that this machine knows you by
+    #[arg(long, value_name = "WHO")]
+    pub by: Option<String>,
     /// Why, in your words
     #[arg(long, alias = "reason")]
     pub why: Option<String>,
@@ -448,7 +452,7 @@ mod tests {
         assert_eq!((args.step.as_str(), args.done.as_deref()), ("create", Some("{\"id\":1}")));
         let Command::Settle(args) = parsed("settle 7 create --not-done").unwrap() else { panic!() };
         assert!(args.not_done);
-        check_refused("settle 7 create", "--done");
+        check_refused("settle 7 create", "<--done <JSON>|--not-done>");
         check_refused("settle 7 create --done 1 --not-done", "cannot be used with");
     }
 
@@ -461,6 +465,8 @@ mod tests {
         };
         assert_eq!(args.set, [("note".to_owned(), "a=b".to_owned()), ("told".to_owned(), "yes".to_owned())]);
         check_refused("reject 7 --set note", "is not FIELD=VALUE");
+        let Command::Reject(args) = parsed("reject 7 --by kim").unwrap() else { panic!() };
+        assert_eq!(args.by.as_deref(), Some("kim"));
     }
 
     #[test]

@@ -57,7 +57,7 @@ async fn say(
     args: DecideArgs,
     approved: bool,
 ) -> Result<bowline_dashboard::commands::Told> {
-    let DecideArgs { run, name, set, why } = args;
+    let DecideArgs { run, name, set, by: said, why } = args;
     let open = control.approvals(Some(run)).await?.approvals;
     let is_it = |view: &&bowline_dashboard::approvals::ApprovalView| {
         name.as_ref().map_or(open.len() == 1, |name| view.name == *name)
@@ -68,7 +68,8 @@ async fn say(
         // The answer says which there are.
         None => set.into_iter().map(|(field, text)| (field, text.into())).collect(),
     };
-    let Operator { who: by, why } = operator(why);
+    let Operator { who, why } = operator(why);
+    let by = said.or(who);
     control.decide(run, DecideRequest { approval: name, approved, values, by, why }).await
 }
 

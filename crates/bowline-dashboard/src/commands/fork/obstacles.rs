@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bowline_model::{Entry, EntryKey, EntryKind, Family, Run, Seq, entry::Role};
 
-use crate::{commands::retry::forgotten, view::step_name};
+use crate::{
+    commands::{replay::is_read, retry::forgotten},
+    view::step_name,
+};
 
 /// What stands in the way of a fork from where a walk along the journal is.
 pub(super) struct Obstacles<'a> {
@@ -70,6 +73,8 @@ impl<'a> Obstacles<'a> {
         }
         match entry.kind.role() {
             Role::Outcome | Role::Operator if says_what_became(entry) => self.steps.say(entry, false),
+            // What only reads changed nothing, whether it arrived or not.
+            Role::Outcome | Role::Attempt if is_read(entry) => {}
             Role::Outcome => self.steps.say(entry, true),
             // What of it comes later is named among what the new run repeats.
             Role::Attempt if entry.meta.unknown_since.is_some() && !self.known.contains(&entry.key) => {
