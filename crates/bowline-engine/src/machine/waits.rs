@@ -8,7 +8,7 @@ use super::{Machine, Next, attempts::hand_out};
 use crate::{
     board::{BoardState, Unwritten},
     leaf::{Leaf, LeafId, Outcome, Phase, Work},
-    wait::{From, StaysOpen},
+    wait::{From, StaysOpen, Wait},
 };
 
 /// A write whose outcome decides what the code receives.
@@ -55,7 +55,11 @@ impl Machine {
                 }
             }
         }
-        let Some(id) = state.due_timer(now) else { return false };
+        let Some((due, id)) = state.due_timer(now) else { return false };
+        // Where several times passed unseen, the earlier counts first; that of a message the store decides.
+        if state.due_message_wait(now).is_some_and(|(earlier, _)| earlier < due) {
+            return false;
+        }
         let (key, meta) = state.leaves[&id].note();
         board.append(&mut state, EntryKind::Timer, key, meta, None);
         hand_out(&mut state, id, Outcome::Done(Payload::from_stored("null")));
@@ -126,18 +130,16 @@ impl Machine {
     /// What the store must decide now, if anything: a wait whose time came before its message, or what the code asks
     /// the store for. What is not yet written goes with it.
     pub(super) fn decide(&mut self, state: &mut BoardState, now: Timestamp) -> Option<Next> {
-        let asks = |leaf: &Leaf| match (&leaf.phase, &leaf.work) {
-            (Phase::Asked, Work::Ask(_)) => true,
-            (Phase::Waiting { due: Some(due) }, Work::Wait(_)) => *due <= now,
-            _ => false,
-        };
-        let (id, leaf) = state.leaves.iter().find(|(_, leaf)| asks(leaf))?;
+        let asks = |leaf: &Leaf| matches!((&leaf.phase, &leaf.work), (Phase::Asked, Work::Ask(_)));
+        let asked = state.leaves.iter().find(|(_, leaf)| asks(leaf)).map(|(id, _)| *id);
+        let id = asked.or_else(|| state.due_message_wait(now).map(|(_, id)| id))?;
+        let leaf = &state.leaves[&id];
         if state.journal.looped.is_used() && !state.unwritten.is_empty() {
             // What a loop has compacted cannot be taken back.
             self.must_poll = state.unwritten.urgent;
             return Some(Next::Write(state.hand_over()));
         }
-        let (id, before) = (*id, state.unwritten.clone());
+        let before = state.unwritten.clone();
         // Committed before the code sees the outcome: what is under way then is known of, should this be the last write.
         let (key, mut meta) = leaf.note();
         let (kind, closes, ask) = match &leaf.work {
@@ -322,13 +324,25 @@ impl BoardState {
     }
 
     /// The timer whose time came first.
-    fn due_timer(&self, now: Timestamp) -> Option<LeafId> {
-        let timers = self.leaves.iter().filter_map(|(id, leaf)| match (&leaf.phase, &leaf.work) {
-            (Phase::Waiting { due: Some(due) }, Work::Wait(wait)) if wait.mail.is_none() && *due <= now => {
+    fn due_timer(&self, now: Timestamp) -> Option<(Timestamp, LeafId)> {
+        self.due_waits(now, |wait| wait.mail.is_none()).min()
+    }
+
+    /// The wait for a message whose time came first.
+    fn due_message_wait(&self, now: Timestamp) -> Option<(Timestamp, LeafId)> {
+        self.due_waits(now, |wait| wait.mail.is_some()).min()
+    }
+
+    fn due_waits(
+        &self,
+        now: Timestamp,
+        is_such: fn(&Wait) -> bool,
+    ) -> impl Iterator<Item = (Timestamp, LeafId)> {
+        self.leaves.iter().filter_map(move |(id, leaf)| match (&leaf.phase, &leaf.work) {
+            (Phase::Waiting { due: Some(due) }, Work::Wait(wait)) if *due <= now && is_such(wait) => {
                 Some((*due, *id))
             }
             _ => None,
-        });
-        timers.min().map(|(_, id)| id)
+        })
     }
 }

@@ -103,3 +103,40 @@ fn branches_have_scopes_of_their_own_and_all_waits_for_each() {
     host.wait_for(run, RunState::Completed);
     assert_eq!(host.output(run), serde_json::json!([[11, 33], "the second fails"]));
 }
+
+/// After a stop in which several times passed, they end in the order in which they were due.
+#[test]
+fn what_was_due_first_ends_first_after_a_long_stop() {
+    let flow = |sleep: Duration, paid: Duration, packed: Duration| {
+        Workflow::new("flow", move |cx: Context, _: Value| async move {
+            let raced = cx.race((
+                async {
+                    cx.sleep(sleep).await;
+                    "slept"
+                },
+                async { cx.signal::<u64>("paid").timeout(paid).await.map_or("failed", |_| "not paid") },
+                async { cx.signal::<u64>("packed").timeout(packed).await.map_or("failed", |_| "not packed") },
+            ));
+            Ok(raced.await.output)
+        })
+    };
+    let cases = [
+        ((HOUR, HOUR * 2, HOUR * 3), "slept"),
+        ((HOUR * 2, HOUR, HOUR * 3), "not paid"),
+        ((HOUR * 3, HOUR * 2, HOUR), "not packed"),
+        ((HOUR, HOUR, HOUR), "slept"),
+    ];
+    for ((sleep, paid, packed), first) in cases {
+        let host = Host::new();
+        let node = host.start(vec![flow(sleep, paid, packed)]);
+        let run = host.accept(&["flow"], "null")[0];
+        node.engine.poke();
+        host.wait_for(run, RunState::Waiting);
+        node.kill();
+        host.clock.advance(HOUR * 4);
+        let node = host.start(vec![flow(sleep, paid, packed)]);
+        host.wait_for(run, RunState::Completed);
+        assert_eq!(host.output(run), serde_json::json!(first));
+        drop(node);
+    }
+}
