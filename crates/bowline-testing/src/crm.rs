@@ -6,14 +6,24 @@
 //!
 //! | Request | Answer |
 //! |---|---|
-//! | `POST /api/contacts` with `X-Api-Key` | 201 `{"id":N,"email":…}`; 401 without the key |
-//! | `POST /_control` `{"mode":"up"}` | or `"down"`, `"reset"`, `"slow"` (with `"latency_ms":N`); `{"fail_next":N}`; `{"fail_email":{"email":…,"times":N,"status":503}}` |
-//! | `GET /_control` | `{"mode":…,"requests":N,"created":N}` |
+//! | `POST /api/contacts` with `X-Api-Key` | 201 `{"id":N,"email":…}`; 401 without the key. What is created is counted, and not listed |
+//! | `GET /api/contacts?limit=100&after=CURSOR`, as above | 200 `{"contacts":[{"id":N,"email":…,"name":…,"total_spent_pence":…}],"next":CURSOR}`; `next` is null on the last page |
+//! | `PATCH /api/contacts/ID`, as above | 200 with the contact; 404 if it is not there |
+//! | `POST /_control` `{"mode":"up"}` | or `"down"`, `"reset"`, `"slow"` (with `"latency_ms":N`); `{"fail_next":N}`; `{"fail_email":{"email":…,"times":N,"status":503}}`; `{"contacts":N,"changing":{"every":N,"most":N,"seed":N}}` lists anew |
+//! | `GET /_control` | `{"mode":…,"requests":N,"created":N,"contacts":N,"patches":N}` |
+//!
+//! | Module | Story |
+//! |---|---|
+//! | `state` | how it behaves at the moment, and what it was told to |
+//! | `listing` | the contacts that are listed, and change by themselves |
+//! | `record` | the log |
+
+mod listing;
+mod record;
+mod state;
 
 use std::{
-    collections::HashMap,
-    fs::{File, OpenOptions},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -23,14 +33,26 @@ use bowline_model::{Clock, SystemClock};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+pub use self::{
+    listing::{CHANGES_MAX, CONTACTS_MAX, CrmChanges, CrmChanging, PAGE_CONTACTS_MAX},
+    record::CrmRecord,
+    state::CrmMode,
+};
+use self::{
+    record::Log,
+    state::{Control, State, Treated},
+};
 use crate::server::{Answered, Closed, Server};
 
 /// How long a slow CRM takes if the control request does not say.
 pub const LATENCY_SLOW_DEFAULT: Duration = Duration::from_secs(1);
+
+/// Where contacts are.
+const CONTACTS: &str = "/api/contacts";
 
 /// How a [`MockCrm`] starts.
 #[derive(Debug, Clone, Default)]
@@ -42,48 +64,14 @@ pub struct MockCrmOptions {
     pub log: Option<PathBuf>,
     /// The one key it accepts; any key if absent.
     pub api_key: Option<String>,
-    /// How long each contact takes, unless the CRM is slow.
+    /// How long each request for contacts takes, unless the CRM is slow.
     pub latency: Duration,
     /// How many requests are answered 503 at first.
     pub fail_first: u64,
-}
-
-/// How a [`MockCrm`] behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CrmMode {
-    /// Creates contacts.
-    Up,
-    /// Answers 503 and creates nothing.
-    Down,
-    /// Creates the contact, then closes the connection without an answer.
-    Reset,
-    /// Creates the contact, and answers after `latency_ms` (1 s unless told).
-    Slow,
-}
-
-/// One line of the log: one request for a contact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct CrmRecord {
-    /// Its place in the order of arrival, from 1.
-    pub nth: u64,
-    /// When it came, in microseconds since 1970.
-    pub at_us: i64,
-    /// Its idempotency key.
-    pub key: Option<String>,
-    /// The contact's e-mail address.
-    pub email: Option<String>,
-    /// The contact's name.
-    pub name: Option<String>,
-    /// The contact's `total_spent_pence`.
-    pub total: Option<i64>,
-    /// The status it was answered with; 0 if the connection was closed instead.
-    pub status: u16,
-    /// Whether a contact was created.
-    pub created: bool,
-    /// SHA-256 of the body, in hex.
-    pub body_sha256: String,
+    /// How many contacts it lists, with the ids from 1; at most [`CONTACTS_MAX`].
+    pub contacts: u64,
+    /// How that listing changes by itself; not at all if absent.
+    pub changing: Option<CrmChanging>,
 }
 
 /// The CRM, on a thread of its own. Dropping it closes its port.
@@ -93,36 +81,9 @@ pub struct MockCrm {
 }
 
 struct Crm {
-    log: Option<File>,
+    log: Log,
     api_key: Option<String>,
     state: Mutex<State>,
-}
-
-struct State {
-    mode: CrmMode,
-    latency: Duration,
-    latency_slow: Duration,
-    requests: u64,
-    created: u64,
-    fail_next: u64,
-    fail_emails: HashMap<String, FailEmail>,
-}
-
-#[derive(Deserialize)]
-struct FailEmail {
-    email: String,
-    /// For good if absent.
-    times: Option<u64>,
-    status: u16,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Control {
-    mode: Option<CrmMode>,
-    latency_ms: Option<u64>,
-    fail_next: Option<u64>,
-    fail_email: Option<FailEmail>,
 }
 
 #[derive(Default, Deserialize)]
@@ -139,19 +100,7 @@ impl MockCrm {
     /// # Errors
     /// If the port is taken or the log cannot be opened.
     pub fn start(options: MockCrmOptions) -> io::Result<Self> {
-        let log = match &options.log {
-            Some(path) => Some(OpenOptions::new().create(true).append(true).open(path)?),
-            None => None,
-        };
-        let state = Mutex::new(State {
-            mode: CrmMode::Up,
-            latency: options.latency,
-            latency_slow: LATENCY_SLOW_DEFAULT,
-            requests: 0,
-            created: 0,
-            fail_next: options.fail_first,
-            fail_emails: HashMap::new(),
-        });
+        let (log, state) = (Log::open(options.log.as_deref())?, Mutex::new(State::new(&options)));
         let crm = Arc::new(Crm { log, api_key: options.api_key, state });
         let server = Server::start(options.port, {
             let crm = crm.clone();
@@ -185,14 +134,33 @@ impl MockCrm {
         self.crm.lock().created
     }
 
+    /// The ids of the contacts that are listed now, the lower first.
+    pub fn contacts(&self) -> Vec<u64> {
+        self.crm.lock().listing.ids()
+    }
+
+    /// How many `PATCH`es were carried out, those of contacts that are not there included.
+    pub fn patches(&self) -> u64 {
+        self.crm.lock().listing.patches()
+    }
+
+    /// How many `PATCH`es are under way now, and the most that ever were at once.
+    pub fn patches_under_way(&self) -> (usize, usize) {
+        let state = self.crm.lock();
+        (state.patching, state.patching_most)
+    }
+
+    /// How often the listing has changed by itself.
+    pub fn changes(&self) -> CrmChanges {
+        self.crm.lock().listing.changes()
+    }
+
     /// The records of a log, in the order of writing. A last line that was cut off is left out.
     ///
     /// # Errors
     /// If the file cannot be read, or a whole line is not a record.
     pub fn read_log(path: impl AsRef<Path>) -> io::Result<Vec<CrmRecord>> {
-        let text = std::fs::read_to_string(path)?;
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| serde_json::from_str(line).map_err(io::Error::other)).collect()
+        record::read(path.as_ref())
     }
 }
 
@@ -202,11 +170,19 @@ impl std::fmt::Debug for MockCrm {
     }
 }
 
-/// What becomes of one request for a contact.
+/// What a request for contacts asks.
+enum Asked<'r> {
+    Create,
+    Page(&'r str),
+    Change(u64),
+}
+
+/// What becomes of it.
 struct Decision {
     nth: u64,
     status: u16,
-    created: Option<u64>,
+    answer: Option<Value>,
+    created: bool,
     latency: Duration,
 }
 
@@ -216,115 +192,123 @@ impl Crm {
     }
 
     async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Answered {
-        match (request.method(), request.uri().path()) {
-            (&Method::POST, "/api/contacts") => self.contact(&request).await,
-            (&Method::POST, "/_control") => Ok(self.control(request.body())),
-            (&Method::GET, "/_control") => Ok(self.status()),
+        let path = request.uri().path();
+        let id = path.strip_prefix(CONTACTS).and_then(|id| id.strip_prefix('/')?.parse().ok());
+        match (request.method(), path, id) {
+            (&Method::POST, CONTACTS, _) => self.contacts(&request, Asked::Create).await,
+            (&Method::GET, CONTACTS, _) => {
+                self.contacts(&request, Asked::Page(request.uri().query().unwrap_or(""))).await
+            }
+            (&Method::PATCH, _, Some(id)) => {
+                let _under_way = Patching::begin(&self);
+                self.contacts(&request, Asked::Change(id)).await
+            }
+            (&Method::POST, "/_control", _) => Ok(self.control(request.body())),
+            (&Method::GET, "/_control", _) => Ok(self.status()),
             _ => Ok(respond(StatusCode::NOT_FOUND, &json!({ "error": "no such page" }))),
         }
     }
 
-    async fn contact(&self, request: &Request<Bytes>) -> Answered {
+    async fn contacts(&self, request: &Request<Bytes>, asked: Asked<'_>) -> Answered {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         let contact: Option<Contact> = serde_json::from_slice(request.body()).ok();
-        let decision = self.decide(header("x-api-key"), contact.as_ref());
+        let decision = self.decide(header("x-api-key"), &asked, contact.as_ref());
         let contact = contact.unwrap_or_default();
-        let record = CrmRecord {
+        self.log.write(&CrmRecord {
             nth: decision.nth,
             at_us: SystemClock.now().as_microsecond(),
+            method: request.method().to_string(),
+            contact: if let Asked::Change(id) = asked { Some(id) } else { None },
             key: header("idempotency-key").map(str::to_owned),
             email: contact.email,
             name: contact.name,
             total: contact.total_spent_pence,
             status: decision.status,
-            created: decision.created.is_some(),
+            created: decision.created,
             body_sha256: hex::encode(Sha256::digest(request.body())),
-        };
-        self.write(&record);
+        });
         if !decision.latency.is_zero() {
             SystemClock.sleep(decision.latency).await;
         }
         let Ok(status) = StatusCode::from_u16(decision.status) else { return Err(Closed) };
-        let answer = match decision.created {
-            Some(id) => json!({ "id": id, "email": record.email }),
-            None => json!({ "error": status.canonical_reason() }),
-        };
+        let answer = decision.answer.unwrap_or_else(|| json!({ "error": status.canonical_reason() }));
         Ok(respond(status, &answer))
     }
 
-    fn decide(&self, key: Option<&str>, contact: Option<&Contact>) -> Decision {
+    fn decide(&self, key: Option<&str>, asked: &Asked<'_>, contact: Option<&Contact>) -> Decision {
         let mut state = self.lock();
         state.requests += 1;
-        let nth = state.requests;
+        let (nth, created) = (state.requests, state.created);
         let may_enter = key.is_some_and(|key| self.api_key.as_deref().is_none_or(|right| right == key));
-        let (status, creates) = match (may_enter, contact) {
-            (false, _) => (401, false),
-            (true, None) => (400, false),
-            (true, Some(contact)) => state.treat(contact.email.as_deref()),
+        let treated = match may_enter {
+            true => state.treat(contact.and_then(|contact| contact.email.as_deref())),
+            false => Treated::Refuses(401),
         };
-        state.created += u64::from(creates);
-        let latency = match state.mode {
-            CrmMode::Slow => state.latency_slow,
-            CrmMode::Up | CrmMode::Down | CrmMode::Reset => state.latency,
+        let (status, answer) = match treated {
+            Treated::Refuses(status) => (status, None),
+            Treated::Acts => state.act(asked, contact),
+            Treated::ActsAndCloses => (0, state.act(asked, contact).1),
         };
-        Decision { nth, status, created: creates.then_some(state.created), latency }
-    }
-
-    /// One write on a file opened for appending: whole lines, whoever else writes, and there before the answer.
-    fn write(&self, record: &CrmRecord) {
-        let Some(mut log) = self.log.as_ref() else { return };
-        let mut line = serde_json::to_vec(record).expect("a record is JSON");
-        line.push(b'\n');
-        log.write_all(&line).expect("the CRM's log can be written; without it no test may go on");
+        Decision { nth, status, answer, created: state.created > created, latency: state.latency() }
     }
 
     fn control(&self, body: &[u8]) -> Response<Full<Bytes>> {
-        let control: Control = match serde_json::from_slice(body) {
-            Ok(control) => control,
+        match serde_json::from_slice::<Control>(body) {
+            Ok(control) => self.lock().obey(control),
             Err(error) => return respond(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
-        };
-        let mut state = self.lock();
-        if let Some(mode) = control.mode {
-            state.mode = mode;
         }
-        if let Some(latency) = control.latency_ms {
-            state.latency_slow = Duration::from_millis(latency);
-        }
-        if let Some(times) = control.fail_next {
-            state.fail_next = times;
-        }
-        if let Some(fail) = control.fail_email {
-            state.fail_emails.insert(fail.email.clone(), fail);
-        }
-        drop(state);
         self.status()
     }
 
     fn status(&self) -> Response<Full<Bytes>> {
         let state = self.lock();
-        let status = json!({ "mode": state.mode, "requests": state.requests, "created": state.created });
+        let status = json!({
+            "mode": state.mode,
+            "requests": state.requests,
+            "created": state.created,
+            "contacts": state.listing.len(),
+            "patches": state.listing.patches(),
+        });
         respond(StatusCode::OK, &status)
     }
 }
 
 impl State {
-    /// The status for an admitted request, 0 for a closed connection, and whether it creates a contact.
-    fn treat(&mut self, email: Option<&str>) -> (u16, bool) {
-        if self.fail_next > 0 {
-            self.fail_next -= 1;
-            return (503, false);
+    /// Does what is asked: the status, and what is answered with it.
+    fn act(&mut self, asked: &Asked<'_>, contact: Option<&Contact>) -> (u16, Option<Value>) {
+        match (asked, contact) {
+            (Asked::Page(query), _) => match self.listing.page(query) {
+                Ok(page) => (200, Some(page)),
+                Err(why) => (400, Some(json!({ "error": why }))),
+            },
+            (Asked::Create | Asked::Change(_), None) => (400, None),
+            (Asked::Create, Some(contact)) => {
+                self.created += 1;
+                (201, Some(json!({ "id": self.created, "email": contact.email })))
+            }
+            (Asked::Change(id), Some(contact)) => match self.listing.patch(*id, contact) {
+                Some(contact) => (200, Some(contact)),
+                None => (404, None),
+            },
         }
-        if let Some(fail) = email.and_then(|email| self.fail_emails.get_mut(email))
-            && fail.times != Some(0)
-        {
-            fail.times = fail.times.map(|times| times - 1);
-            return (fail.status, false);
-        }
-        match self.mode {
-            CrmMode::Up | CrmMode::Slow => (201, true),
-            CrmMode::Down => (503, false),
-            CrmMode::Reset => (0, true),
-        }
+    }
+}
+
+/// Counts a `PATCH` until it is answered, or whoever asks is gone.
+struct Patching<'c>(&'c Crm);
+
+impl<'c> Patching<'c> {
+    fn begin(crm: &'c Crm) -> Self {
+        let mut state = crm.lock();
+        state.patching += 1;
+        state.patching_most = state.patching_most.max(state.patching);
+        Self(crm)
+    }
+}
+
+impl Drop for Patching<'_> {
+    fn drop(&mut self) {
+        self.0.lock().patching -= 1;
     }
 }
 

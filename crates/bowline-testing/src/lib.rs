@@ -31,7 +31,7 @@ pub mod skip;
 pub mod test_app;
 
 pub use crash_points::{CrashPoints, every_crash_point};
-pub use crm::{CrmMode, MockCrm, MockCrmOptions};
+pub use crm::{CrmChanging, CrmMode, MockCrm, MockCrmOptions};
 pub use fixture::replay_fixture;
 pub use lost_writes::{LostWrites, LostWritesError};
 pub use mock::{Answer, Match, MockSystem, Recorded};

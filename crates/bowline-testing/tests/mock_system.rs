@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline_testing::{Answer, CrmMode, Match, MockCrm, MockCrmOptions, MockSystem};
+use bowline_testing::{Answer, CrmChanging, CrmMode, Match, MockCrm, MockCrmOptions, MockSystem};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -159,4 +159,41 @@ async fn the_crm_obeys_its_control_endpoint() {
     assert_eq!(post(&crm.url(), "b@example.com").await.unwrap().0, 422);
     assert_eq!(post(&crm.url(), "b@example.com").await.unwrap().0, 201);
     assert!(control(json!({ "mode": "sideways" })).await["error"].is_string());
+}
+
+#[tokio::test]
+async fn the_crm_lists_changes_and_logs_contacts_that_change_by_themselves_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("crm.log");
+    let mut options = MockCrmOptions::default();
+    options.log = Some(log.clone());
+    options.contacts = 5;
+    options.changing = Some(CrmChanging { every: 1, most: 2, seed: 1 });
+    let crm = MockCrm::start(options).unwrap();
+    let ask = async |method: &str, path: &str, key: Option<&str>| {
+        let request = Client::new().request(method.parse().unwrap(), format!("{}{path}", crm.url()));
+        let request = request.header("idempotency-key", format!("k {path}")).body("{}");
+        let request = key.into_iter().fold(request, |request, key| request.header("x-api-key", key));
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let (status, page) = ask("GET", "/api/contacts?limit=3", Some("k")).await;
+    assert_eq!((status, &page["next"], page["contacts"].as_array().unwrap().len()), (200, &json!("3"), 3));
+    assert_eq!(ask("GET", "/api/contacts?limit=3&after=3", Some("k")).await.1["next"], json!(null));
+    assert_eq!(ask("GET", "/api/contacts?limit=0", Some("k")).await.0, 400);
+    assert_eq!(ask("GET", "/api/contacts", None).await.0, 401);
+
+    assert_eq!(ask("PATCH", "/api/contacts/1", None).await.0, 401);
+    assert_eq!((crm.patches(), crm.changes().total()), (0, 0));
+    assert_eq!(ask("PATCH", "/api/contacts/1", Some("k")).await.1["email"], "contact-1@example.com");
+    for _ in 0..3 {
+        assert_eq!(ask("PATCH", "/api/contacts/99", Some("k")).await.0, 404);
+    }
+    assert_eq!((crm.patches(), crm.changes().total(), crm.patches_under_way()), (4, 2, (0, 1)));
+
+    let records = MockCrm::read_log(&log).unwrap();
+    let last = records.last().unwrap();
+    assert_eq!((&*last.method, last.contact, last.status), ("PATCH", Some(99), 404));
+    assert_eq!(last.key.as_deref(), Some("k /api/contacts/99"));
+    assert_eq!(records.iter().filter(|record| record.method == "GET").count(), 4);
 }

@@ -9,7 +9,7 @@ use std::{
 use bowline_testing::{MockCrm, MockCrmOptions};
 use clap::Parser;
 
-/// A CRM stand-in: POST /api/contacts (needs X-Api-Key). It never deduplicates.
+/// A CRM stand-in: POST and GET /api/contacts, PATCH /api/contacts/ID (each needs X-Api-Key). It never deduplicates.
 #[derive(Parser)]
 #[command(name = "mock-crm")]
 struct Arguments {
@@ -22,12 +22,15 @@ struct Arguments {
     /// The one key to accept; without it, any.
     #[arg(long, env = "CRM_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// How long each contact takes, in milliseconds.
+    /// How long each request for contacts takes, in milliseconds.
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
     /// Answers the first N requests with 503.
     #[arg(long, default_value_t = 0)]
     fail_first: u64,
+    /// Lists so many contacts.
+    #[arg(long, default_value_t = 0)]
+    contacts: u64,
 }
 
 fn main() -> io::Result<()> {
@@ -38,6 +41,7 @@ fn main() -> io::Result<()> {
     options.api_key = arguments.api_key;
     options.latency = Duration::from_millis(arguments.latency_ms);
     options.fail_first = arguments.fail_first;
+    options.contacts = arguments.contacts;
 
     let crm = MockCrm::start(options)?;
     let mut out = io::stdout();
