@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use bowline_testing::crm::CONTACTS_MAX;
 use clap::{Parser, Subcommand};
 
 const EVENTS_QUICK: usize = 2_000;
@@ -54,6 +55,11 @@ pub(crate) enum Role {
     Keys(KeysArgs),
     /// What `keys` starts and kills: the app, in the folder that DIR says.
     KeysApp(KeysArgs),
+    /// Checks that a loop over records misses none and sends each under one key, in a process that is killed; and measures its
+    /// memory.
+    Records(RecordsArgs),
+    /// The app that `records` starts and kills; configured by BOWLINE_LISTEN and the like.
+    RecordsServer,
     /// The floor without durability; listens on LISTEN.
     Bare,
     /// The floor with a group commit before the answer; listens on LISTEN, writes floor.db.
@@ -101,6 +107,32 @@ pub(crate) struct KeysArgs {
     pub(crate) seed: u64,
 }
 
+/// How many, and what goes wrong.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RecordsArgs {
+    /// Records that the loop goes over. Its memory is compared with that of a loop over a tenth.
+    #[arg(long, default_value_t = 5_000, value_parser = ten_to_most)]
+    pub(crate) records: usize,
+    /// Records of a page.
+    #[arg(long, default_value_t = 100, value_parser = at_least_one)]
+    pub(crate) page: usize,
+    /// Records under way at a time.
+    #[arg(long, default_value_t = 16, value_parser = at_least_one)]
+    pub(crate) in_flight: usize,
+    /// How often the process is killed (SIGKILL) on the way.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) kills: usize,
+    /// How long the CRM takes for a request, in milliseconds.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) crm_latency_ms: u64,
+    /// Rounds in which memory is measured; none if 0.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) memory_rounds: usize,
+    /// Of when it is killed, and how the records change.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
 impl Args {
     pub(crate) fn events(&self) -> usize {
         if self.quick { EVENTS_QUICK } else { self.events }
@@ -112,6 +144,15 @@ impl Args {
 
     pub(crate) fn crm_latency(&self) -> Duration {
         Duration::from_millis(self.crm_latency_ms)
+    }
+}
+
+/// So many that a tenth of them are some, and that the CRM lists them.
+fn ten_to_most(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(records) if (10..=CONTACTS_MAX as usize).contains(&records) => Ok(records),
+        Ok(_) => Err(format!("must be from 10 to {CONTACTS_MAX}")),
+        Err(error) => Err(format!("{error}")),
     }
 }
 

@@ -15,6 +15,7 @@ mod keys;
 mod load;
 mod machine;
 mod overload;
+mod records;
 mod round;
 mod run;
 mod sleepers;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
     if sleepers::is_server(std::env::args_os().next()) {
         return sleepers::app().main();
     }
+    if records::app::is_server(std::env::args_os().next()) {
+        return records::app::app().main();
+    }
     let args = Args::parse();
     let outcome = match &args.role {
         None => run::all(&args),
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
         Some(Role::SleepersServer) => Err(sleepers::become_server()),
         Some(Role::Keys(keys)) => keys::run(&args, keys),
         Some(Role::KeysApp(keys)) => keys::app::serve(keys),
+        Some(Role::Records(records)) => records::run(&args, records),
+        Some(Role::RecordsServer) => Err(records::app::become_server()),
         Some(Role::Bare) => floor::serve(floor::bare::router),
         Some(Role::Durable) => floor::serve(floor::durable::router),
         Some(Role::Bowline) => Err(contender::become_bowline()),

@@ -167,3 +167,20 @@ fn runs_of_a_key_keep_their_order_through_failures_and_kills() {
     assert!(done.status.success(), "{table}{errors}");
     assert!(table.contains("| out of order within a key | 0 |"), "{table}");
 }
+
+/// The short form of a long measurement: a loop over a listing that changes, and real kills.
+#[test]
+fn a_loop_misses_no_record_and_sends_each_under_one_key_through_changes_and_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = std::process::Command::new(BENCH)
+        .args(["--data-dir", folder.path().to_str().unwrap(), "records", "--records", "300", "--page", "20"])
+        .args(["--memory-rounds", "0", "--seed", "7"])
+        .output()
+        .unwrap();
+    let (table, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{table}{errors}");
+    for none in ["there all the time, and missed", "contacts under several keys"] {
+        assert!(table.contains(&format!("| {none} | 0 |")), "{table}");
+    }
+    assert!(table.contains("(SIGKILL) 3 times"), "{table}");
+}
