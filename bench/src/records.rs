@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How much more memory ten times as many contacts may take.
-const GROWTH_BYTES_MAX: u64 = 20 << 20;
+const GROWTH_BYTES_MAX: u64 = 20_000_000;
 /// The run that the other one's memory is compared with has so many times fewer contacts.
 const FEWER_TIMES: usize = 10;
 
