@@ -35,7 +35,7 @@ pub(crate) struct Flow {
     pub(crate) headers: HeaderMap,
     url: Url,
     /// The connection, and the right to use it. Both are given back when the body is over.
-    body: Option<(Incoming, Permit)>,
+    body: Option<(Incoming, Option<Permit>)>,
     /// What people are shown of the body.
     start: BytesMut,
     /// How many bytes came.
@@ -85,11 +85,19 @@ impl Flow {
             url,
             start: BytesMut::new(),
             read: 0,
-            body: Some((body, permit)),
+            body: Some((body, Some(permit))),
         };
         match flow.body.as_ref().and_then(|(body, _)| body.unasked()) {
             Some(what) => Err(Verdict::Unknown(flow.failure(&format!(", but its body {what}")).permanent())),
             None => Ok(flow),
+        }
+    }
+
+    /// Counts no longer among the calls under way: whoever reads it makes further calls meanwhile, and they must not wait
+    /// for its end.
+    pub(crate) fn is_read_among_calls(&mut self) {
+        if let Some((_, permit)) = &mut self.body {
+            *permit = None;
         }
     }
 

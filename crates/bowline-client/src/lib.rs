@@ -38,6 +38,7 @@
 //! | `policy` | whether a request may go now: limits, budget, breaker |
 //! | `flow` | an answer's body, chunk by chunk |
 //! | `streamed` | the items of an answer, as a call's own stream |
+//! | `streaming` | the same, described for a loop in a run |
 //! | `upload`, `multipart` | bodies that are larger than memory, and forms with files |
 //! | `download` | an answer into a file, resumed where it broke off |
 //! | `recall` | calls as data, for undos |
@@ -96,6 +97,7 @@ mod send;
 mod settings;
 mod sign;
 mod streamed;
+mod streaming;
 mod transport;
 mod upload;
 mod vault;
@@ -119,4 +121,5 @@ pub use response::Response;
 pub use sign::SigV4;
 pub use sign::{HmacSigning, Sign, Signable, SigningSetup, StandardWebhooksSigning};
 pub use streamed::Streamed;
+pub use streaming::Flowing;
 pub use vault::{Begun, Callback, Connected, Connection, Consent, SealKeys, Standing, Vault};

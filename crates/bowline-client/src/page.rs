@@ -196,24 +196,15 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
     /// One page, as a call.
     ///
     /// # Durability
-    /// In a run, give each page a step with the cursor as its key: page and next cursor are recorded together, and a run
-    /// that crashes goes on at the page that was not recorded.
+    /// In a run, `cx.for_each("sync", contacts, 16, ..).keyed(..)` goes over the items of all pages, and records each page with
+    /// the next cursor: a run that crashes goes on at its items. This is for a single page: a step that yields it.
     ///
-    /// # A loop in a run
+    /// # The page after one that was kept
     /// ```no_run
-    /// # use bowline_client::{Cursor, Page, Pages};
-    /// # use bowline_model::{Error, Recorded};
-    /// # struct Context;
-    /// # struct Step;
-    /// # impl Step { async fn key(self, _: &Cursor) -> Result<Page<u8>, Error> { Err(Error::permanent("")) } }
-    /// # impl Context { fn step(&self, _: &str, _: bowline_client::Call<Page<u8>>) -> Step { Step } }
-    /// # async fn sync(cx: Context, contacts: Pages<u8>) -> Result<(), Error> {
-    /// let mut cursor = Some(Cursor::first());
-    /// while let Some(at) = cursor {
-    ///     let page = cx.step("page of contacts", contacts.page(&at)).key(&at).await?;
-    ///     // ... cx.for_each("contact", page.items, ..)
-    ///     cursor = page.next;
-    /// }
+    /// # use bowline_client::{Cursor, Pages};
+    /// # async fn newest(contacts: Pages<serde_json::Value>, kept: Cursor) -> Result<(), bowline_model::Error> {
+    /// let page = contacts.page(&kept).send().await?;
+    /// println!("{} contacts, {}", page.items.len(), if page.next.is_some() { "and more" } else { "the last" });
     /// # Ok(()) }
     /// ```
     pub fn page(&self, cursor: &Cursor) -> Call<Page<T>> {

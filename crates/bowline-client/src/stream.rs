@@ -15,8 +15,8 @@
 //!
 //! Calls have them too: [`Call::stream_json`](crate::Call::stream_json) and those beside it.
 //!
-//! These are for use alone. Inside a run nothing records which item was the last: a run that crashes reads from the
-//! beginning.
+//! These are for use alone, where nothing records which item was the last. Inside a run a loop goes over
+//! [`Call::streaming`](crate::Call::streaming).
 
 mod csv;
 mod error;

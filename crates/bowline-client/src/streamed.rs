@@ -61,7 +61,7 @@ impl<U> Call<U> {
     /// ([`JsonItems`]). See [`stream_with`](Call::stream_with) for the rest.
     ///
     /// # Durability
-    /// None: a crash forgets which item was the last. For steps there are pages.
+    /// None: a crash forgets which item was the last. In a run: [`streaming`](Call::streaming).
     ///
     /// # Errors
     /// The path is not one, or the last attempt's failure.
@@ -241,7 +241,7 @@ enum Source {
 
 impl<T: DeserializeOwned, P: Split> Streamed<T, P> {
     /// One attempt, up to its first item.
-    async fn open<U>(call: &Call<U>, attempt: &Attempt, splitter: P) -> Verdict<Self> {
+    pub(crate) async fn open<U>(call: &Call<U>, attempt: &Attempt, splitter: P) -> Verdict<Self> {
         let good = |status| (200..300).contains(&status);
         let flow = match Flow::open(call.api(), call.request(), attempt, good).await {
             Ok(flow) => Box::new(flow),
@@ -346,6 +346,13 @@ impl<T: DeserializeOwned, P: Split> Streamed<T, P> {
 }
 
 impl<T, P> Streamed<T, P> {
+    /// See [`Flow::is_read_among_calls`].
+    pub(crate) fn is_read_among_calls(&mut self) {
+        if let Source::Idle(flow) = &mut self.source {
+            flow.is_read_among_calls();
+        }
+    }
+
     /// Whether nothing follows any more: all items were read, or an error ended the stream.
     ///
     /// # An error that ends a stream

@@ -2,7 +2,7 @@
 //!
 //! | Module | Story |
 //! |---|---|
-//! | `source`, `list` | what a loop goes over: a list, or pages |
+//! | `source`, `list`, `stream` | what a loop goes over: a list, pages, a stream |
 //! | `going` | the loop under way: which items run, what happens when one ends |
 //! | `progress` | how far it is, as the journal has it |
 
@@ -10,18 +10,23 @@ mod going;
 mod list;
 pub(crate) mod progress;
 mod source;
+mod stream;
 
 use std::{
     fmt,
     future::{Future, IntoFuture},
     marker::PhantomData,
+    sync::Arc,
 };
 
 use bowline_model::{BoxFuture, Result};
 use serde::{Deserialize, Serialize};
 
 use self::going::going;
-pub use self::source::{IntoSource, Source, ViaList, ViaPages};
+pub use self::{
+    source::{IntoSource, Source, ViaList, ViaPages, ViaStream},
+    stream::{FromPlace, FromStart, stream, stream_from},
+};
 use crate::Context;
 
 /// Most items of a loop side by side.
@@ -81,13 +86,13 @@ pub struct FailedItem {
 }
 
 impl Context {
-    /// Goes over `items`, at most `limit` of them side by side (1 to 1,000), begun in their order: a `Vec`, or pages that a
-    /// client reads. Each item runs `item` with a `cx` of its own, in a scope of its own: steps of two items do not meet.
+    /// Goes over `items`, at most `limit` of them side by side (1 to 1,000), begun in their order: a `Vec`, pages or a
+    /// stream that a client reads, or any [`stream`]. Each item runs `item` with a `cx` of its own, in a scope of its own: steps of two items do not meet.
     ///
     /// An item that fails is a dead letter by itself: [`ForEach::on_dead`] says what becomes of the loop. A run that leaves
     /// dead items becomes a dead letter when its code has ended; an operator's retry runs just those items again.
     ///
-    /// Items of a list are told apart by their places, unless they are [`keyed`](ForEach::keyed); those of pages have to be.
+    /// Items of a list are told apart by their places, unless they are [`keyed`](ForEach::keyed); those of pages and streams have to be.
     /// A key that comes twice is left out the second time while the first is there; later it runs again, and its steps
     /// send the same idempotency keys as the first time.
     ///
@@ -140,7 +145,7 @@ impl Context {
 }
 
 type ItemCode<'a, T> = Box<dyn Fn(Context, T) -> BoxFuture<'a, Result<()>> + Send + 'a>;
-type KeyOf<'a, T> = Box<dyn Fn(&T) -> String + Send + 'a>;
+type KeyOf<'a, T> = Arc<dyn Fn(&T) -> String + Send + Sync + 'a>;
 
 /// A loop as it was written.
 struct Spec<'a, T> {
@@ -183,8 +188,8 @@ impl TellsApart for ByKey {}
 impl<'a, T, Keys> ForEach<'a, T, Keys> {
     /// Tells items apart by what they are, such as a record's id (at most 512 bytes), instead of by their places: the same
     /// item has the same idempotency keys wherever it is listed.
-    pub fn keyed<K: fmt::Display>(mut self, key: impl Fn(&T) -> K + Send + 'a) -> ForEach<'a, T, ByKey> {
-        self.spec.key = Some(Box::new(move |item| key(item).to_string()));
+    pub fn keyed<K: fmt::Display>(mut self, key: impl Fn(&T) -> K + Send + Sync + 'a) -> ForEach<'a, T, ByKey> {
+        self.spec.key = Some(Arc::new(move |item| key(item).to_string()));
         ForEach { spec: self.spec, source: self.source, keys: PhantomData }
     }
 

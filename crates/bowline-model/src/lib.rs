@@ -14,7 +14,7 @@
 //! | [`generation`] | under which key a step sends, after operators' retries |
 //! | [`effect`] | the port between engine and client: one attempt, one verdict |
 //! | [`undo`] | the port of undoing: a call as data, and data as a call again |
-//! | [`listing`] | the port between loops and what they go over |
+//! | [`listing`], [`streaming`] | the ports between loops and what they go over |
 //! | [`retry`] | the one retry schedule, decided purely |
 //! | [`progress`] | whether the engine makes progress, as readiness asks |
 //! | [`error`] | failures as data |
@@ -44,6 +44,7 @@ pub mod progress;
 pub mod retry;
 pub mod run;
 pub mod secret;
+pub mod streaming;
 pub mod undo;
 pub mod variables;
 
@@ -61,5 +62,6 @@ pub use progress::Progress;
 pub use retry::RetryPolicy;
 pub use run::{DeadReason, KeySeed, NewRun, Run, RunState};
 pub use secret::Secret;
+pub use streaming::{Opened, Streaming};
 pub use undo::{Recall, Recalled, Reversible};
 pub use variables::Variables;

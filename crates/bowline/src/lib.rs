@@ -51,7 +51,7 @@ pub use bowline_dashboard::{
     Admin,
     commands::{Told, ToldStatus},
 };
-pub use bowline_engine::loops::{DeadItems, FailedItem, ForEach, Summary};
+pub use bowline_engine::loops::{DeadItems, FailedItem, ForEach, Summary, stream, stream_from};
 pub use bowline_engine::{
     Approval, Branches, Callback, Child, Context, Raced, Racing, Signal, Startable, State, Step, Transaction,
     Tx, Versioned, WaitUntil,

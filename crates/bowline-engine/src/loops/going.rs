@@ -160,6 +160,8 @@ struct Going<'a, T> {
     again: VecDeque<ToRead>,
     next: Option<ToRead>,
     reading: Option<Reading<'a, T>>,
+    /// The page that could not be read: a retry reads it again.
+    broken: Option<ToRead>,
     /// Keys of dead items, and of those that run again.
     set_apart: HashSet<String>,
     failed_items: Vec<FailedItem>,
@@ -182,6 +184,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             again: VecDeque::new(),
             next: None,
             reading: None,
+            broken: None,
             set_apart: HashSet::new(),
             failed_items: Vec::new(),
             unnoted: 0,
@@ -381,8 +384,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             Ok(read) => self.take_page(to_read, read),
             Err(error) => {
                 self.failed.get_or_insert(error);
-                self.next = None;
-                self.again.clear();
+                self.broken = Some(to_read);
             }
         }
         true
@@ -474,21 +476,14 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             return false;
         }
         let Some(pages) = &self.pages else { return false };
-        let to_read = match self.again.pop_front() {
-            Some(again) => again,
-            None => {
-                let board = self.spec.cx.board();
-                let wanted = |next: &mut ToRead| {
-                    self.failed.is_none() && self.queue.is_empty() && !board.holds_back()
-                        || board.has_page(&self.begun.scope, next.page)
-                };
-                match self.next.take_if(wanted) {
-                    Some(next) => next,
-                    None => return false,
-                }
-            }
-        };
-        let read = (pages.read)(to_read.page, to_read.cursor.clone());
+        let board = self.spec.cx.board();
+        let is_recorded = |to_read: &ToRead| board.has_page(&self.begun.scope, to_read.page);
+        let may_read = self.failed.is_none() && !board.holds_back();
+        let again = self.again.pop_front_if(|again| may_read || is_recorded(again));
+        let is_wanted = |next: &mut ToRead| may_read && self.queue.is_empty() || is_recorded(next);
+        let Some(to_read) = again.or_else(|| self.next.take_if(is_wanted)) else { return false };
+        let Some(key_of) = &self.spec.key else { return false };
+        let read = (pages.read)(to_read.page, to_read.cursor.clone(), key_of);
         let read = Scoped::new(self.spec.cx.board().clone(), self.begun.inside(), read);
         self.reading = Some((to_read, read));
         true
@@ -505,9 +500,9 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             cursor: open.cursor.as_ref().map(raw),
             ended: open.ended.clone(),
         });
-        let (reading, next) = match &self.reading {
-            Some((read, _)) if read.is_next => (None, Some(read)),
-            Some((read, _)) => (Some(read), self.next.as_ref()),
+        let (reading, next) = match self.reading.as_ref().map(|(read, _)| read).or(self.broken.as_ref()) {
+            Some(read) if read.is_next => (None, Some(read)),
+            Some(read) => (Some(read), self.next.as_ref()),
             None => (None, self.next.as_ref()),
         };
         self.progress.pages = open.chain(reading.into_iter().chain(&self.again).map(ToRead::open)).collect();

@@ -59,7 +59,7 @@ impl<T> Listed<T> {
     }
 
     fn by_key(list: Vec<T>, key_of: &super::KeyOf<'_, T>, ended: Ended) -> Self {
-        let mut keys: Vec<String> = list.iter().map(key_of).collect();
+        let mut keys: Vec<String> = list.iter().map(|item| key_of(item)).collect();
         keys.sort_unstable();
         keys.dedup();
         let hash = hash(&keys);

@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use bowline_model::{BoxFuture, DeadReason, Effect, Listing, Payload, Result};
+use bowline_model::{BoxFuture, DeadReason, Effect, Listing, Payload, Recorded, Result, Streaming};
+use serde::de::DeserializeOwned;
 
-use super::{ByPlace, NotKeyed};
+use super::{
+    ByPlace, KeyOf, NotKeyed,
+    stream::{Held, Mark, ReadChunk},
+};
 use crate::{Context, board::PAGE_STEP};
 
-/// What [`Context::for_each`] goes over: a `Vec`, or a [`Listing`], such as the pages that a client reads.
+/// What [`Context::for_each`] goes over: a `Vec`, a [`Listing`] such as the pages that a client reads, or what arrives one by
+/// one ([`Streaming`]).
 ///
 /// `Via` tells them apart for the compiler; it is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing that a loop can go over",
     label = "neither a list, nor pages, nor a stream",
-    note = "a loop takes a `Vec`, or pages as in `self.crm.get(\"/contacts\").pages::<Contact>(\"results\", Paging::link_header())`"
+    note = "a loop takes a `Vec`, or pages as in `self.crm.get(\"/contacts\").pages::<Contact>(\"results\", Paging::link_header())`,",
+    note = "or a stream as in `self.shop.get(\"/prices.csv\").streaming::<Price>(CsvRecords::new())` or `loops::stream(async || ..)`"
 )]
 pub trait IntoSource<'a, Via> {
     /// One item.
@@ -31,6 +37,9 @@ pub struct ViaList;
 /// Marks what is read in pages.
 #[derive(Debug)]
 pub struct ViaPages;
+/// Marks what arrives one by one.
+#[derive(Debug)]
+pub struct ViaStream;
 
 /// What a loop goes over, whatever it is.
 #[doc(hidden)]
@@ -41,7 +50,7 @@ pub(super) enum Kind<'a, T> {
     Pages(Pages<'a, T>),
 }
 
-/// Pages, read by steps.
+/// Pages, or chunks of a stream, read by steps.
 pub(super) struct Pages<'a, T> {
     pub(super) read: ReadPage<'a, T>,
     /// An item as a dead letter keeps it, and back.
@@ -50,7 +59,8 @@ pub(super) struct Pages<'a, T> {
 }
 
 /// Reads the page of that number, at that cursor.
-type ReadPage<'a, T> = Box<dyn Fn(u64, Option<Payload>) -> BoxFuture<'a, Result<PageRead<T>>> + Send + 'a>;
+type ReadPage<'a, T> =
+    Box<dyn Fn(u64, Option<Payload>, &KeyOf<'a, T>) -> BoxFuture<'a, Result<PageRead<T>>> + Send + 'a>;
 
 /// A page that was read.
 pub(super) struct PageRead<T> {
@@ -76,22 +86,51 @@ where
 
     fn into_source(self, cx: &'a Context) -> Source<'a, L::Item> {
         let listing = Arc::new(self);
-        let read: ReadPage<'a, L::Item> = Box::new(move |page, cursor| {
+        let read: ReadPage<'a, L::Item> = Box::new(move |page, cursor, _| {
             let listing = listing.clone();
             Box::pin(async move {
-                let cursor = match cursor.as_ref().map(Payload::decode).transpose() {
-                    Ok(cursor) => cursor,
-                    Err(error) => return Err(stop_at_cursor(cx, page, &error.to_string()).await),
-                };
+                let cursor = read_cursor(cx, page, cursor).await?;
                 let read = cx.step(PAGE_STEP, listing.page(cursor.as_ref())).key(page).await?;
                 page_of::<L>(read)
             })
         });
-        Source(Kind::Pages(Pages {
+        Source(Kind::Pages(Pages::of(read)))
+    }
+}
+
+impl<'a, S> IntoSource<'a, ViaStream> for S
+where
+    S: Streaming<Item: 'a, Items: 'a> + 'a,
+{
+    type Item = S::Item;
+    type Keys = NotKeyed;
+
+    fn into_source(self, cx: &'a Context) -> Source<'a, S::Item> {
+        let held = Arc::new(Held::new(self));
+        let read: ReadPage<'a, S::Item> = Box::new(move |page, cursor, key_of| {
+            let (held, key_of) = (held.clone(), key_of.clone());
+            Box::pin(async move {
+                let mark: Mark = read_cursor(cx, page, cursor).await?.unwrap_or_default();
+                let clock = &*cx.board().clock;
+                let chunk = ReadChunk { held: &held, mark: mark.clone(), key_of: key_of.clone(), clock };
+                let chunk = cx.step(PAGE_STEP, chunk).key(page).await?;
+                let last = chunk.items.last().map(|item| key_of(item)).or(mark.last);
+                let next = Mark { at: mark.at + chunk.items.len() as u64, last };
+                let next = chunk.more.then(|| Payload::encode(&next)).transpose()?;
+                Ok(PageRead { items: chunk.items, next })
+            })
+        });
+        Source(Kind::Pages(Pages::of(read)))
+    }
+}
+
+impl<'a, T: Recorded> Pages<'a, T> {
+    fn of(read: ReadPage<'a, T>) -> Self {
+        Self {
             read,
             encode: |item| Payload::encode(item),
             decode: |item| item.decode().map_err(|error| error.to_string()),
-        }))
+        }
     }
 }
 
@@ -101,8 +140,16 @@ fn page_of<L: Listing>(read: <L::Page as Effect>::Output) -> Result<PageRead<L::
     Ok(PageRead { items, next })
 }
 
-/// A cursor that today's code does not read: the run is parked, and this never returns.
-async fn stop_at_cursor(cx: &Context, page: u64, error: &str) -> bowline_model::Error {
+/// The cursor as it was recorded. One that today's code does not read parks the run: then this never returns.
+async fn read_cursor<C: DeserializeOwned>(
+    cx: &Context,
+    page: u64,
+    cursor: Option<Payload>,
+) -> Result<Option<C>> {
+    let error = match cursor.as_ref().map(Payload::decode).transpose() {
+        Ok(cursor) => return Ok(cursor),
+        Err(error) => error,
+    };
     let message =
         format!("the cursor of page {page} was recorded in a form that today's code does not read: {error}");
     cx.board().stop(DeadReason::Mismatch, message);

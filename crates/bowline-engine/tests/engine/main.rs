@@ -23,6 +23,7 @@ mod shutdown;
 mod sleeping;
 mod steps;
 mod strangers;
+mod streams;
 mod timers;
 mod undoing;
 mod waits;

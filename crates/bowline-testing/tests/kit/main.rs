@@ -5,6 +5,7 @@
 mod correct;
 mod crashes;
 mod doors;
+mod exports;
 mod families;
 mod fixtures;
 mod flow;
