@@ -171,16 +171,14 @@ pub struct ByPlace;
 /// Items are told apart by their keys.
 #[derive(Debug)]
 pub struct ByKey;
-/// Nobody said how items are told apart.
+/// Nobody said how the items are told apart: `.keyed(|item| item.id)` is missing. Pages and streams can change while a run
+/// goes over them, so that places tell nothing.
+///
+/// The compiler names this type where such a loop is awaited: it "is not a future" yet.
 #[derive(Debug)]
-pub struct NotKeyed;
+pub struct NeedsKeyed;
 
 /// How a loop tells its items apart: what must be said before it can be awaited.
-#[diagnostic::on_unimplemented(
-    message = "the items of this loop need keys: `.keyed(|item| item.id)`",
-    label = "`.keyed(..)` is missing",
-    note = "pages and streams can change while a run goes over them: their items are told apart by keys, not by their places"
-)]
 pub trait TellsApart {}
 impl TellsApart for ByPlace {}
 impl TellsApart for ByKey {}
@@ -188,7 +186,10 @@ impl TellsApart for ByKey {}
 impl<'a, T, Keys> ForEach<'a, T, Keys> {
     /// Tells items apart by what they are, such as a record's id (at most 512 bytes), instead of by their places: the same
     /// item has the same idempotency keys wherever it is listed.
-    pub fn keyed<K: fmt::Display>(mut self, key: impl Fn(&T) -> K + Send + Sync + 'a) -> ForEach<'a, T, ByKey> {
+    pub fn keyed<K: fmt::Display>(
+        mut self,
+        key: impl Fn(&T) -> K + Send + Sync + 'a,
+    ) -> ForEach<'a, T, ByKey> {
         self.spec.key = Some(Arc::new(move |item| key(item).to_string()));
         ForEach { spec: self.spec, source: self.source, keys: PhantomData }
     }

@@ -26,11 +26,8 @@ pub trait Streaming: Send + Sync {
     }
 
     /// Opens it, in one attempt. `from` is the place (from 0) of the first item that is needed: who can begin there does.
-    fn open(
-        &self,
-        from: u64,
-        attempt: &Attempt,
-    ) -> impl Future<Output = Verdict<Opened<Self::Items>>> + Send;
+    fn open(&self, from: u64, attempt: &Attempt)
+    -> impl Future<Output = Verdict<Opened<Self::Items>>> + Send;
 }
 
 /// Items on their way.

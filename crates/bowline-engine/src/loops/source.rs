@@ -6,7 +6,7 @@ use bowline_model::{BoxFuture, DeadReason, Effect, Listing, Payload, Recorded, R
 use serde::de::DeserializeOwned;
 
 use super::{
-    ByPlace, KeyOf, NotKeyed,
+    ByPlace, KeyOf, NeedsKeyed,
     stream::{Held, Mark, ReadChunk},
 };
 use crate::{Context, board::PAGE_STEP};
@@ -19,7 +19,7 @@ use crate::{Context, board::PAGE_STEP};
     message = "`{Self}` is nothing that a loop can go over",
     label = "neither a list, nor pages, nor a stream",
     note = "a loop takes a `Vec`, or pages as in `self.crm.get(\"/contacts\").pages::<Contact>(\"results\", Paging::link_header())`,",
-    note = "or a stream as in `self.shop.get(\"/prices.csv\").streaming::<Price>(CsvRecords::new())` or `loops::stream(async || ..)`"
+    note = "or a stream as in `self.shop.get(\"/prices.csv\").streaming::<Price, _>(CsvRecords::new())` or `loops::stream(async || ..)`"
 )]
 pub trait IntoSource<'a, Via> {
     /// One item.
@@ -82,7 +82,7 @@ where
     L: Listing<Item: 'a, Page: 'a> + 'a,
 {
     type Item = L::Item;
-    type Keys = NotKeyed;
+    type Keys = NeedsKeyed;
 
     fn into_source(self, cx: &'a Context) -> Source<'a, L::Item> {
         let listing = Arc::new(self);
@@ -103,7 +103,7 @@ where
     S: Streaming<Item: 'a, Items: 'a> + 'a,
 {
     type Item = S::Item;
-    type Keys = NotKeyed;
+    type Keys = NeedsKeyed;
 
     fn into_source(self, cx: &'a Context) -> Source<'a, S::Item> {
         let held = Arc::new(Held::new(self));

@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{Attempt, Clock, Effect, Error, Opened, Recorded, Repeat, Result, Shape, Streaming, Verdict};
+use bowline_model::{
+    Attempt, Clock, Effect, Error, Opened, Recorded, Repeat, Result, Shape, Streaming, Verdict,
+};
 use futures_util::{FutureExt, Stream, StreamExt, future::Either, future::select};
 use serde::{Deserialize, Serialize};
 
@@ -122,7 +124,9 @@ impl<S: Streaming> ReadChunk<'_, '_, S> {
         let opening = Box::pin(self.held.source.open(from, &attempt));
         let opened = match select(opening, self.clock.sleep(timeout)).await {
             Either::Left((Verdict::Done(opened), _)) => opened,
-            Either::Left((verdict, _)) => return Err(verdict.map(|_| unreachable!("Done was looked at first"))),
+            Either::Left((verdict, _)) => {
+                return Err(verdict.map(|_| unreachable!("Done was looked at first")));
+            }
             Either::Right(_) => {
                 let late = format!("the stream was not open within {} ms", timeout.as_millis());
                 return Err(Err(Error::retryable(late)).into());
@@ -130,7 +134,8 @@ impl<S: Streaming> ReadChunk<'_, '_, S> {
         };
         if opened.begins_at > from {
             let Opened { begins_at, .. } = opened;
-            let skipped = format!("the stream was asked to begin at item {from}, and begins at item {begins_at}");
+            let skipped =
+                format!("the stream was asked to begin at item {from}, and begins at item {begins_at}");
             return Err(Err(Error::permanent(skipped)).into());
         }
         let mut open = Open { items: Box::pin(opened.items), at: opened.begins_at };
