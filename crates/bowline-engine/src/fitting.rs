@@ -16,6 +16,7 @@ use crate::{
     Context, Workflows,
     board::Board,
     machine::{Machine, Rehearsed},
+    undo,
 };
 
 /// Whether a run fits a build.
@@ -60,10 +61,13 @@ impl Rehearsal {
     /// Gives the run's code what is recorded, and looks whether it asks for all of it. Needs a Tokio runtime, as runs do.
     ///
     /// The code runs up to the first thing that is not recorded: its steps begin nothing, and values that it draws are
-    /// forgotten. What it does outside of steps, it does.
+    /// forgotten. What it does outside of steps, it does. A run that is undone, and of which nothing is unknown, needs no code.
     pub fn fits(&self, run: &Run, history: History) -> Fit {
-        let Some(workflow) = self.workflows.get(&run.workflow) else { return unknown_workflow(run) };
         let History { event, journal, .. } = history;
+        if undo::needs_no_code(&journal) {
+            return Fit::Fits;
+        }
+        let Some(workflow) = self.workflows.get(&run.workflow) else { return unknown_workflow(run) };
         let event = Arc::new(event);
         let input = match event.input_text() {
             Ok(input) => input,

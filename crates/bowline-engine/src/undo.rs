@@ -37,6 +37,11 @@ pub(crate) fn reason(entries: &[Entry]) -> Option<String> {
     Some(undoing.meta.note.clone().unwrap_or_default())
 }
 
+/// Whether the run is undone, and all that its code could find out for that is known.
+pub(crate) fn needs_no_code(entries: &[Entry]) -> bool {
+    reason(entries).is_some() && unknown(entries).is_empty()
+}
+
 /// Whether a run with that journal has something to undo, or to find out before.
 pub(crate) fn may_be_needed(run: &Run, entries: &[Entry]) -> bool {
     let in_flight = run.unsure_since.is_some() && run.crashes > 0;

@@ -269,7 +269,7 @@ impl Refusal {
             Self::Encoded => ("the body is compressed".into(), "send it without Content-Encoding"),
             Self::BodyTooLarge { bytes_max } => (
                 format!("the body is larger than {bytes_max} bytes"),
-                "raise the route's limit if it is genuine",
+                "raise the route's limit if it is genuine; a callback's is fixed",
             ),
             Self::BodyTooSlow { limit } => {
                 (format!("the body did not arrive within {} s", limit.as_secs()), "send it again")

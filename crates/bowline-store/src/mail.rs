@@ -7,6 +7,8 @@ use jiff::Timestamp;
 
 /// Most messages of one run that are kept unread.
 pub const MESSAGES_MAX: usize = 1000;
+/// Most bytes of one run's messages that are kept unread: whoever drives it has all of them in memory.
+pub const UNREAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest message that is posted. A child's output may be larger: as large as a result.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Longest id of a message at its sender.
@@ -219,9 +221,9 @@ pub enum Posted {
     NoSuchRun,
     /// The run has no such mailbox, or none has that token (any more).
     NoSuchMailbox,
-    /// So many messages of the run wait to be read already.
+    /// So many messages of the run wait to be read already, or so many bytes of them: [`UNREAD_BYTES_MAX`].
     TooMany {
-        /// The limit.
+        /// The limit to their number.
         limit: usize,
     },
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline_model::{Run, RunId, RunState, WorkflowName, approval::WrongValue};
-use bowline_store::{StoreError, StoreErrorKind};
+use bowline_store::{StoreError, StoreErrorKind, mail::UNREAD_BYTES_MAX};
 
 /// When to send a message again to a run that has too many unread.
 const UNREAD_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -221,7 +221,10 @@ impl Error {
     }
 
     pub(super) fn too_many_messages(run: RunId, limit: usize) -> Self {
-        let message = format!("run {run} has {limit} messages that it has not read: no more are kept");
+        let message = format!(
+            "run {run} has {limit} messages that it has not read, or {} MiB of them: no more are kept",
+            UNREAD_BYTES_MAX / (1024 * 1024)
+        );
         let hint = "send it again when the run has gone on";
         Self { retry_after: Some(UNREAD_RETRY_AFTER), ..Self::of(ErrorKind::TooMany, message, hint) }
     }

@@ -1,16 +1,17 @@
 //! A run is undone: on a cancel, on a discard, when it fails. Nothing of it goes forward then, whatever crashes.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use bowline_engine::{Cancel, Context, EngineOptions, Workflow};
+use bowline_engine::{Cancel, Context, EngineOptions, Fit, Rehearsal, Workflow, Workflows};
 use bowline_model::{
-    DeadReason, Effect, EntryKind, Error, Family, Payload, Recall, Recalled, Result, Reversible, Run, RunId,
-    RunState,
+    BuildId, Clock, DeadReason, Effect, EntryKind, Error, Family, Payload, Recall, Recalled, Result,
+    Reversible, Run, RunId, RunState,
 };
+use bowline_store::Store;
 use serde_json::Value;
 
 use crate::{
-    node::{Host, Node},
+    node::{ClockHandle, Host, Node},
     remote::{Post, Remote, Reply},
 };
 
@@ -287,4 +288,38 @@ fn a_step_that_stays_unknown_after_waits_is_named() {
     let parked = host.end(run);
     assert_eq!(parked.dead_reason, Some(DeadReason::Undo), "a no says nothing of the one before");
     assert_eq!(sent(&remote), [1, 3, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_run_that_is_undone_fits_whatever_its_code_asks_for() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/c", [Reply::RetryAfter(Duration::from_secs(60))]);
+    remote.script("/undo-a", [Reply::RetryAfter(Duration::from_secs(600))]);
+    let node = start(&host, &remote, three(&remote));
+    let run = accept(&host);
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    assert_eq!(cancel(&host, &node, run), Cancel::Undoing);
+    host.wait(run, "an undo that is tried again", |run| {
+        run.state == RunState::Waiting && remote.keys("/undo-a").len() == 1
+    });
+    let history = || {
+        let histories = host.block_on("the history", host.store.histories(&[run])).unwrap();
+        histories.into_iter().next().unwrap().unwrap()
+    };
+    let other = Workflow::new("flow", |cx: Context, _: Value| async move {
+        cx.step("something else", async || Ok(())).await
+    });
+    for (build, flow) in [("build-1", three(&remote)), ("build-2", other)] {
+        let mut workflows = Workflows::default();
+        workflows.insert(flow);
+        let clock: Arc<dyn Clock> = Arc::new(ClockHandle(host.clock.clone()));
+        let rehearsal = Rehearsal::new(workflows, BuildId::from(build), clock, "");
+        let (row, history) = (host.run(run), history());
+        let fits = host.block_on("the look", async { rehearsal.fits(&row, history) });
+        assert_eq!(fits, Fit::Fits, "{build}");
+    }
+    host.clock.advance(Duration::from_secs(700));
+    node.engine.poke();
+    undone(&host, run);
 }

@@ -23,13 +23,17 @@ use crate::{
     Address, MailboxKind, MailboxState, Message, Post, Posted, StoreErrorKind,
     mail::{
         MAILBOX_NAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX, POST_ID_BYTES_MAX, POST_IDS_KEPT_MAX,
-        SIGNAL_PREFIX,
+        SIGNAL_PREFIX, UNREAD_BYTES_MAX,
     },
 };
 
 /// Whether a run has as many unread messages.
 const HAS_MANY: &str =
     "SELECT 1 FROM message INDEXED BY message_unread WHERE run = ?1 AND is_read = 0 LIMIT 1 OFFSET ?2";
+
+/// How many bytes its unread messages have. (The length of a blob is read without the blob.)
+const UNREAD_BYTES: &str = "SELECT coalesce(sum(length(body)), 0) FROM message INDEXED BY message_unread \
+     WHERE run = ?1 AND is_read = 0";
 
 /// Whether a run has an unread message after that one.
 const HAS_LATER: &str =
@@ -127,7 +131,9 @@ impl Post {
             None => return Ok(Some(Posted::NoSuchMailbox)),
         }
         let has_many = tx.conn.prepare_cached(HAS_MANY)?.exists((run.0, rows(MESSAGES_MAX - 1)))?;
-        Ok(has_many.then_some(Posted::TooMany { limit: MESSAGES_MAX }))
+        let bytes: i64 = tx.conn.prepare_cached(UNREAD_BYTES)?.query_row([run.0], |row| row.get(0))?;
+        let has_much = bytes + rows(self.body.as_bytes().len()) > rows(UNREAD_BYTES_MAX);
+        Ok((has_many || has_much).then_some(Posted::TooMany { limit: MESSAGES_MAX }))
     }
 }
 
@@ -323,6 +329,7 @@ mod tests {
             (HAS_MANY, "SEARCH message USING COVERING INDEX message_unread (run=?)"),
             (HAS_LATER, "SEARCH message USING COVERING INDEX message_unread (run=? AND id>?)"),
             (UNREAD, by_run),
+            (UNREAD_BYTES, by_run),
             (UNREAD_IN, by_run),
             (IS_UNREAD, "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
             (

@@ -134,6 +134,7 @@ macro_rules! promises {
                     opens_a_closed_signal_with_its_next_wait
                     keeps_a_message_once_under_its_senders_id
                     refuses_messages_past_the_limits
+                    keeps_no_more_bytes_of_a_runs_messages_than_fit_into_memory
                     reads_a_message_once
                     tells_of_runs_with_new_messages_after_the_commit
                     loses_no_wake_up_between_messages_and_rests

@@ -11,7 +11,7 @@ use bowline_model::{Entry, EntryKind, MessageId, Payload, Run, RunId, RunState};
 use bowline_store::{
     Address, Also, MailboxFilter, MailboxKind, MailboxState, Message, NewMailbox, Post, Posted, RunWrite,
     StoreErrorKind, Transition,
-    mail::{MESSAGE_BYTES_MAX, MESSAGES_MAX, POST_ID_BYTES_MAX, POST_IDS_KEPT_MAX},
+    mail::{MESSAGE_BYTES_MAX, MESSAGES_MAX, POST_ID_BYTES_MAX, POST_IDS_KEPT_MAX, UNREAD_BYTES_MAX},
 };
 use futures_util::{FutureExt, future::join_all};
 use jiff::Timestamp;
@@ -360,6 +360,19 @@ pub(crate) async fn refuses_messages_past_the_limits(bench: &mut Bench) {
     let first = unread(bench, run.id).await[0];
     bench.write_with(&run, vec![delivered(1, "x")], None, consuming(&[first]), at(4)).await.unwrap();
     kept(bench, run.id, GO, "there is room", at(5)).await;
+}
+
+pub(crate) async fn keeps_no_more_bytes_of_a_runs_messages_than_fit_into_memory(bench: &mut Bench) {
+    let (run, other) = (running(bench, "1").await, running(bench, "2").await);
+    let largest = "x".repeat(MESSAGE_BYTES_MAX - 2);
+    for _ in 0..UNREAD_BYTES_MAX / MESSAGE_BYTES_MAX {
+        kept(bench, run.id, GO, &largest, at(2)).await;
+    }
+    assert_eq!(post(bench, to(run.id, GO), "", at(3)).await, Posted::TooMany { limit: MESSAGES_MAX });
+    kept(bench, other.id, GO, &largest, at(3)).await;
+    let first = unread(bench, run.id).await[0];
+    bench.write_with(&run, vec![delivered(1, "x")], None, consuming(&[first]), at(4)).await.unwrap();
+    kept(bench, run.id, GO, &largest, at(5)).await;
 }
 
 pub(crate) async fn reads_a_message_once(bench: &mut Bench) {
