@@ -33,6 +33,11 @@ const WAITS_FOR: &str = "SELECT child.parent, coalesce(parent.key = ?2, 0) AND (
 /// Whether a run is held back.
 const IS_HELD: &str = "SELECT 1 FROM run WHERE id = ?1 AND state = 0 AND ready IS NULL";
 
+/// Runs of that key that are let go, have not begun, and came later; not those that runs start, for they may go beside
+/// others.
+const UNBEGUN_AFTER: &str = "SELECT id FROM run INDEXED BY run_front WHERE key = ?1 AND \
+     (state = 1 OR state = 2 OR (state = 0 AND ready IS NOT NULL)) AND state = 0 AND epoch = 0 AND parent IS NULL AND id > ?2";
+
 /// Whether a dead letter blocks, as the table has it.
 pub(super) fn dead_blocks(line: Line) -> bool {
     match line.on_dead {
@@ -85,10 +90,14 @@ pub(super) fn go_beside(tx: &Tx<'_>, key: Option<&str>, run: RunId, now: Timesta
     Ok(())
 }
 
-/// A run that was queued again waits for its turn, which may be now.
+/// A run that was queued again waits for its turn, which may be now: whoever came later and has not begun (it gathers, or
+/// waits for its pace) steps back.
 pub(super) fn wait_in_line(tx: &Tx<'_>, key: Option<&str>, run: i64, now: Timestamp) -> rusqlite::Result<()> {
-    if key.is_some() {
+    if let Some(key) = key {
         tx.conn.prepare_cached("UPDATE run SET ready = NULL WHERE id = ?1")?.execute([run])?;
+        tx.conn
+            .prepare_cached(&format!("UPDATE run SET ready = NULL WHERE id IN ({UNBEGUN_AFTER})"))?
+            .execute((key, run))?;
     }
     pass_on(tx, key, now)
 }
@@ -129,6 +138,7 @@ mod tests {
         let plans = [
             (COUNT_FRONT, "SEARCH run USING INDEX run_front (key=?)"),
             (NEXT, "SEARCH run USING INDEX run_held (key=?)"),
+            (UNBEGUN_AFTER, "SEARCH run USING INDEX run_front (key=? AND rowid>?)"),
             (WAITS_FOR, "SEARCH child USING INDEX child_told (run=?)"),
             (IS_HELD, "SEARCH run USING INTEGER PRIMARY KEY (rowid=?)"),
             (IS_DEAD_BEFORE, "SEARCH run USING COVERING INDEX run_dead (key=? AND id<?)"),
