@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use bowline_model::{DeadReason, Entry, Event, Failure, NodeId, Run, RunId, event::InputError};
+use bowline_model::{DeadReason, Entry, Event, Failure, NodeId, Run, RunId, WorkflowName, event::InputError};
 use bowline_store::{Claim, History, Message, StoreError};
 use futures_util::{FutureExt, future::select};
 use serde_json::value::RawValue;
@@ -38,7 +38,7 @@ pub(crate) struct Dispatcher {
     shared: Arc<Shared>,
     node: NodeId,
     runs: JoinSet<()>,
-    /// Whether some workflow was at its limit before the last claim.
+    /// Whether the last claim took as many of some workflow as its own limit let it: there may be more.
     limited: bool,
 }
 
@@ -79,7 +79,8 @@ impl Dispatcher {
     /// After crashes, runs that were there at two of them go one at a time, so that the next crash blames no innocent.
     async fn run_suspects_alone(&mut self) {
         while !self.shared.is_stopping() {
-            let claimed = match self.claim(1, SUSPECT_CRASHES).await {
+            let quotas = self.shared.slots.free_per_workflow(&self.shared.workflows, 1);
+            let claimed = match self.claim(1, quotas, SUSPECT_CRASHES).await {
                 Ok(claimed) if claimed.is_empty() => return,
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -106,7 +107,6 @@ impl Dispatcher {
     }
 
     async fn claim_round(&mut self) -> Round {
-        self.limited = self.shared.slots.any_limited(&self.shared.workflows);
         let free = self.shared.slots.free().min(CLAIM_MAX);
         if let Err(error) = self.shared.pauses.learn(&*self.shared.store).await {
             tracing::warn!(%error, "pauses cannot be read");
@@ -115,7 +115,9 @@ impl Dispatcher {
         if free == 0 {
             return Round::Limited;
         }
-        let claimed = self.claim(free, 0).await;
+        let quotas = self.shared.slots.free_per_workflow(&self.shared.workflows, free);
+        let claimed = self.claim(free, quotas.clone(), 0).await;
+        self.limited = is_limited(&quotas, free, claimed.as_deref().unwrap_or_default());
         if self.shared.workflows.any_timed() {
             // What was accepted or claimed may have set a time.
             self.refresh_due().await;
@@ -134,12 +136,17 @@ impl Dispatcher {
         }
     }
 
-    async fn claim(&self, total_max: usize, crashes_min: u32) -> Result<Vec<Run>, StoreError> {
+    async fn claim(
+        &self,
+        total_max: usize,
+        workflows: Vec<(WorkflowName, usize)>,
+        crashes_min: u32,
+    ) -> Result<Vec<Run>, StoreError> {
         let claim = Claim {
             node: self.node,
             now: self.shared.clock.now(),
             total_max,
-            workflows: self.shared.slots.free_per_workflow(&self.shared.workflows, total_max),
+            workflows,
             others_max: total_max,
             crashes_min,
         };
@@ -151,8 +158,8 @@ impl Dispatcher {
     async fn wait(&self, round: Round) {
         let shared = &self.shared;
         let due = *lock(&shared.next_due);
-        // Also if a limit was there before the claim: what was freed while it was on its way may be what it lacked.
-        let limited = round == Round::Limited || self.limited || shared.slots.any_limited(&shared.workflows);
+        // What was freed while the claim was on its way may be what it lacked: that is remembered.
+        let limited = round == Round::Limited || self.limited;
         let retry = if round == Round::Failed { CLAIM_RETRY } else { SWEEP };
         let is_due = shared.activity.idle(async {
             tokio::select! {
@@ -234,6 +241,14 @@ impl Dispatcher {
     }
 }
 
+/// Whether a workflow's own limit, not the total, was the end of what was claimed of it.
+fn is_limited(quotas: &[(WorkflowName, usize)], free: usize, claimed: &[Run]) -> bool {
+    quotas
+        .iter()
+        .filter(|(_, quota)| *quota < free)
+        .any(|(name, quota)| claimed.iter().filter(|run| run.workflow == *name).count() >= *quota)
+}
+
 /// Drives one claimed run to its end, its next wait that is not kept, or the shutdown.
 async fn drive_claimed(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<History, StoreError>) {
     let claimed = run.clone();
@@ -293,7 +308,7 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         }
     };
     // Before its first step: what it did without its key cannot be put in order any more.
-    if journal.is_empty()
+    if !journal.iter().any(|entry| entry.kind.shows_begun())
         && batch.is_empty()
         && let Ok(own) = event.input_text()
         && let Some(failure) = workflow.flow_failure(own)

@@ -62,15 +62,6 @@ impl Slots {
             .collect()
     }
 
-    /// Whether some workflow has runs at its own limit.
-    pub(crate) fn any_limited(&self, workflows: &Workflows) -> bool {
-        let state = self.lock();
-        workflows.iter().any(|workflow| {
-            let taken = state.per_workflow.get(workflow.name()).copied().unwrap_or(0);
-            workflow.concurrency_max().is_some_and(|max| taken >= max)
-        })
-    }
-
     pub(crate) fn take(self: &Arc<Self>, workflow: &WorkflowName) -> SlotGuard {
         let mut state = self.lock();
         state.taken += 1;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bowline_model::{
     BoxFuture, CredentialStore, DeadReason, Entry, Epoch, Event, EventId, MessageId, NewEvent, NewRun,
-    NodeId, Payload, Run, RunId, RunState, WorkflowName,
+    NodeId, Payload, Ruled, Run, RunId, RunState, WorkflowName,
 };
 use jiff::Timestamp;
 
@@ -336,6 +336,8 @@ pub struct Operation {
     /// The state it goes to. `Queued` clears its counts of crashes and its reason; `Cancelled` is as
     /// [`Transition::Cancel`].
     pub to: RunState,
+    /// By which rules it begins from now on, with `Queued`: of a run that has not begun. `None`: as before.
+    pub ruled: Option<Ruled>,
 }
 
 /// Which runs to list.

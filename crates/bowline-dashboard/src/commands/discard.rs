@@ -41,6 +41,7 @@ pub fn decide(run: &Run, operator: &Operator, moment: &Moment) -> Result<Operati
         now: moment.now,
         entries: vec![entry(run, EntryKind::Cancelled, moment, meta)],
         to: RunState::Cancelled,
+        ruled: None,
     })
 }
 

@@ -5,7 +5,8 @@
 use std::collections::HashSet;
 
 use bowline_model::{
-    DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Run, RunId, RunState, ScopePath, Seq, WorkflowName,
+    DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Ruled, Run, RunId, RunState, ScopePath, Seq,
+    WorkflowName,
 };
 use bowline_store::{Operation, RunFilter, store::RUNS_PAGE_MAX};
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,7 @@ pub fn decide(
         now: moment.now,
         entries: vec![entry(run, EntryKind::OperatorRetry, moment, meta)],
         to: RunState::Queued,
+        ruled: None,
     })
 }
 
@@ -194,6 +196,7 @@ impl Commands {
             decisions += 1;
             let (run, journal) = self.load(run).await?;
             let operation = decide(&run, &journal, operator, &self.moment())?;
+            let operation = Operation { ruled: self.ruled_anew(&run, &journal).await?, ..operation };
             let retried = report(run.id, &journal, &operation);
             match self.store.operate(operation).await.map_err(Error::from) {
                 Ok(()) => {
@@ -205,6 +208,20 @@ impl Commands {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// By which rules a run begins that got no key when its event came, as its input could not be read or its key function
+    /// failed: by those of this build, now that nothing of it was done. `None`: it keeps what it has.
+    async fn ruled_anew(&self, run: &Run, journal: &[Entry]) -> Result<Option<Ruled>, Error> {
+        let has_begun = journal.iter().any(|entry| entry.kind.shows_begun());
+        if run.key.is_some() || run.parent.is_some() || has_begun || self.rules.is_empty() {
+            return Ok(None);
+        }
+        let Some(event) = self.store.event(run.event).await? else { return Ok(None) };
+        let mut ruled = self.rules.judge(&run.workflow, &event.body, &event.input_pointer).alone();
+        // An operator's retry waits for no pace.
+        ruled.flow.rate = None;
+        Ok(Some(ruled).filter(|ruled| ruled.key.is_some() || ruled.flow.unique.is_some()))
     }
 
     /// Retries the newest dead letters (of one workflow, if named), at most `limit` and never more than

@@ -118,6 +118,7 @@ pub fn decide(
         now: moment.now,
         entries: vec![entry],
         to: RunState::Queued,
+        ruled: None,
     })
 }
 

@@ -109,6 +109,7 @@ pub(super) async fn operation(
         now,
         entries: vec![entry],
         to,
+        ruled: None,
     }))
 }
 

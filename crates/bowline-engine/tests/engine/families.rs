@@ -127,6 +127,7 @@ fn cancel_only(host: &Host, run: RunId) {
         now: host.clock.time(),
         entries: vec![entry],
         to: RunState::Cancelled,
+        ruled: None,
     };
     host.block_on("the write", host.store.operate(operation)).unwrap();
 }

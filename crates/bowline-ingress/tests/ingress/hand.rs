@@ -48,6 +48,7 @@ impl Hand {
             now: SystemClock.now(),
             entries: vec![],
             to: RunState::Queued,
+            ruled: None,
         };
         self.store.operate(operation).await.expect("sound");
     }

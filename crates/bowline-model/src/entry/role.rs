@@ -78,6 +78,21 @@ impl EntryKind {
         matches!(self.role(), Role::End)
     }
 
+    /// Whether it shows that the run's code began; the others tell what became of the run without it.
+    pub const fn shows_begun(self) -> bool {
+        match self.role() {
+            Role::Outcome
+            | Role::Answer
+            | Role::Waited
+            | Role::Work
+            | Role::Attempt
+            | Role::Progress
+            | Role::Waiting
+            | Role::Undo => true,
+            Role::Operator | Role::Inherited | Role::End => false,
+        }
+    }
+
     /// Whether it is a person's word on the run, which lists in `forgets` what no longer counts.
     pub const fn is_operators(self) -> bool {
         matches!(self.role(), Role::Operator)

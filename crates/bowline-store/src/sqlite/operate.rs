@@ -1,6 +1,7 @@
 //! An operator's write to a run that nobody drives.
 
-use bowline_model::{RunId, RunState};
+use bowline_model::{Ruled, RunFlow, RunId, RunState};
+use rusqlite::params;
 
 use super::{
     also,
@@ -8,6 +9,7 @@ use super::{
     gather, journal, line, mail,
     progress::{Standing, Step, ended, standing},
     queue::{News, Write},
+    rate,
     row::{RUN_COLUMNS, nanos},
     transaction::Tx,
 };
@@ -39,9 +41,7 @@ impl Write for Operation {
                 Step { is_progress: true, ..step }.release(tx)?;
                 forget_reason(tx, self.run)?;
                 step.tell_undoing(tx, &self.entries)?;
-                if !line::is_waited_for(tx, is.key.as_deref(), self.run)? {
-                    line::wait_in_line(tx, is.key.as_deref(), self.run.0, self.now)?;
-                }
+                self.begin_by_its_rules(tx, &is)?;
             }
             RunState::Waiting => {
                 step.wait(tx, None)?;
@@ -93,12 +93,35 @@ impl Operation {
 }
 
 impl Operation {
+    /// It is queued: now, or when its turn and its pace let it.
+    fn begin_by_its_rules(&self, tx: &Tx<'_>, is: &Standing) -> Result<(), Fault> {
+        let key = match &self.ruled {
+            Some(ruled) => {
+                set_rules(tx, self.run, ruled)?;
+                rate::let_go(tx, self.run.0, self.now)?;
+                if is.key != ruled.key {
+                    line::pass_on(tx, is.key.as_deref(), self.now)?;
+                }
+                ruled.key.as_deref()
+            }
+            None => is.key.as_deref(),
+        };
+        if !line::is_waited_for(tx, key, self.run)? {
+            line::wait_in_line(tx, key, self.run.0, self.now)?;
+        }
+        Ok(())
+    }
+
     /// A dead letter that is opened again must not be open beside another one of its unique key.
     fn check_unique(&self, tx: &Tx<'_>, is: &Standing) -> Result<(), Fault> {
         if is.state.is_open() || !self.to.is_open() {
             return Ok(());
         }
-        let Some(open) = gather::open_beside(tx, self.run)? else { return Ok(()) };
+        let open = match &self.ruled {
+            Some(ruled) => gather::open_of_unique(tx, ruled.flow.unique.as_deref())?,
+            None => gather::open_beside(tx, self.run)?,
+        };
+        let Some(open) = open else { return Ok(()) };
         let message = format!(
             "run {} has the unique key of run {open}, which is open; wait for its end, or cancel one of them",
             self.run
@@ -112,6 +135,26 @@ pub(super) fn no_such_run(run: RunId) -> StoreError {
         StoreErrorKind::NotFound,
         format!("no run {run} is stored; it may be older than the retention"),
     )
+}
+
+/// What the rules say of a run that has not begun becomes its own; it gathers no more.
+fn set_rules(tx: &Tx<'_>, run: RunId, ruled: &Ruled) -> rusqlite::Result<()> {
+    let RunFlow { line, unique, rate, gather: _ } = &ruled.flow;
+    tx.conn
+        .prepare_cached(
+            "UPDATE run SET key = ?2, together_max = ?3, dead_blocks = ?4, unique_key = ?5, rate = ?6, rate_every = ?7 \
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            run.0,
+            ruled.key,
+            line.together_max.max(1),
+            line::dead_blocks(*line),
+            unique,
+            rate.as_ref().map(|rate| &rate.bucket),
+            rate.as_ref().map(rate::every),
+        ])?;
+    Ok(())
 }
 
 fn forget_reason(tx: &Tx<'_>, run: RunId) -> rusqlite::Result<()> {

@@ -199,7 +199,15 @@ impl Bench {
         entries: Vec<Entry>,
         now: Timestamp,
     ) -> Operation {
-        Operation { run: run.id, expect: run.state, expect_journal_len: run.journal_len, now, entries, to }
+        Operation {
+            run: run.id,
+            expect: run.state,
+            expect_journal_len: run.journal_len,
+            now,
+            entries,
+            to,
+            ruled: None,
+        }
     }
 
     /// Tidies until there is nothing more to do.

@@ -1,5 +1,6 @@
 //! Flow control under test: keys, paces, and how events gather.
 
+mod attacked;
 mod gathering;
 mod keys;
 mod paces;

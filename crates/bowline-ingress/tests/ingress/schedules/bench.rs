@@ -182,6 +182,7 @@ impl Machine {
                     now: found.changed_at,
                     entries: vec![],
                     to: RunState::Cancelled,
+                    ruled: None,
                 };
                 store.operate(operation).await
             })
