@@ -6,6 +6,8 @@
 //! | `GET /runs/{id}?payloads=true` | a page: one run in time |
 //! | `GET /approvals` | a page: questions to people, each with its form |
 //! | `POST /approvals` | a form of that page |
+//! | `GET /fork?run=7&from=charge` | a page: what a fork takes and repeats, with its form |
+//! | `POST /fork` | a form of that page |
 //! | `GET /triggers` | a page: schedules, polls and inboxes, when each acts next and what goes wrong |
 //! | `GET /connections` | a page: Apis that get tokens, how they stand, what they raised |
 //! | `POST /connect` | a page that leads to a provider's consent; a form of `GET /connections` |
@@ -40,8 +42,8 @@
 //!
 //! There is no login: whoever reaches the address is an operator. So it is meant for a loopback address, and every
 //! request must name a loopback host or one that was allowed; pages of other origins are turned away, and a write
-//! needs `content-type: application/json` and `x-bowline: 1`, which no foreign page can send. The two forms, `POST /connect`
-//! and `POST /approvals`, need an `Origin` that is this very address.
+//! needs `content-type: application/json` and `x-bowline: 1`, which no foreign page can send. The three forms, `POST
+//! /connect`, `/approvals` and `/fork`, need an `Origin` that is this very address.
 
 mod answer;
 pub(crate) mod guard;

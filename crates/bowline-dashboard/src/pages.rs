@@ -1,7 +1,7 @@
 //! Pages: runs, and one run in time, for a person with a browser.
 //!
 //! What comes in: a GET at the admin address. What goes out: one document of HTML that needs no script, beside it one
-//! stylesheet and one icon, all compiled in. What must never happen here: a write to a run, a payload that nobody asked for,
+//! stylesheet and one icon, all compiled in. What must never happen here: a write past the commands, a payload that nobody asked for,
 //! text of others that is not escaped, a query without a bound.
 //!
 //! A page does not reload itself unless asked: that would close what is open, and move the reader's place. `Refresh`
@@ -11,9 +11,11 @@
 //! |---|---|
 //! | `list` | `GET /`: runs, newest first, by state and workflow, in pages |
 //! | `approvals` | `GET /approvals`: questions to people, and their answers |
+//! | `fork` | `GET /fork`: a run that takes what another recorded before a step |
 //! | `connections` | `GET /connections`: Apis that get tokens; to a provider's page, and back from it |
 //! | `triggers` | `GET /triggers`: schedules, polls and inboxes |
 //! | `run` | `GET /runs/{id}`: one run, and what can be done about it |
+//! | `standing` | its loops, its waits, its undo |
 //! | `timeline` | its items, as lines of the page |
 //! | `bar` | where in a run's time a step was |
 //! | `frame` | what stands around every page |
@@ -23,11 +25,13 @@
 mod approvals;
 mod bar;
 mod connections;
+mod fork;
 mod frame;
 mod links;
 mod list;
 mod refused;
 mod run;
+mod standing;
 mod timeline;
 mod triggers;
 
@@ -47,7 +51,7 @@ use self::links::Links;
 use crate::{
     admin::{
         Desk, Refusal,
-        guard::{APPROVALS_FORM, CONNECT_FORM},
+        guard::{APPROVALS_FORM, CONNECT_FORM, FORK_FORM},
     },
     connections::CALLBACK,
 };
@@ -76,6 +80,7 @@ pub(crate) fn routes() -> Router<Desk> {
                 .merge(post(approvals::decide).layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX))),
         )
         .route(CONNECT_FORM, post(connections::connect))
+        .route(FORK_FORM, get(fork::page).merge(post(fork::fork)))
         .route(CALLBACK, get(connections::came_back))
         .route(links::STYLE, get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .route(links::ICON, get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)))

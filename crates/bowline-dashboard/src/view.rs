@@ -6,7 +6,11 @@
 //! What must never be here: a secret, an idempotency key's seed, or (unless somebody asks for [`Payloads::Shown`]) a
 //! payload.
 
+mod loops;
 mod timeline;
+mod undo;
+
+use std::collections::BTreeMap;
 
 use bowline_model::{
     BuildId, DeadReason, EntryKey, Event, EventId, Family, Position, Run, RunId, RunState, WorkflowName,
@@ -20,8 +24,13 @@ use crate::{
     wording::wait,
 };
 
-pub use self::timeline::{
-    EndView, FailedAttempt, FailureView, ITEMS_MAX, Item, NoteView, StepKind, StepState, StepView,
+pub use self::{
+    loops::{DEAD_ITEMS_MAX, DeadItemView, LOOPS_MAX, LoopView},
+    timeline::{
+        EndKind, EndView, FailedAttempt, FailureView, ForkHere, ITEMS_MAX, Item, NoteView, StepKind,
+        StepState, StepView,
+    },
+    undo::{Steps, UNDOS_MAX, UndoView},
 };
 
 /// Whether a view shows what steps yielded and what remotes answered: possibly personal data.
@@ -174,6 +183,15 @@ pub struct RunView {
     /// It started more than these.
     #[serde(default)]
     pub more_children: bool,
+    /// Its loops that are under way or left dead items; those that ended well are among them while their notes are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loops: Vec<LoopView>,
+    /// How far it is with undoing what it did, if it is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoView>,
+    /// Since when its workflow is paused, and why, if it is and the run is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PausedWorkflow>,
 }
 
 /// Most steps of which a view says that they can be settled.
@@ -201,7 +219,18 @@ impl RunView {
         };
         let unknown = unknown.iter().take(UNKNOWN_MAX).map(|(key, _)| step_name(key)).collect();
         let run = run.into();
-        Self { run, event, timeline, left_out, unknown, children: vec![], more_children: false }
+        Self {
+            run,
+            event,
+            timeline,
+            left_out,
+            unknown,
+            children: vec![],
+            more_children: false,
+            loops: loops::of(journal),
+            undo: undo::of(journal),
+            paused: None,
+        }
     }
 
     /// The view of a run as the store has it, and its event.
@@ -220,19 +249,66 @@ impl RunView {
         let mut view = Self::of(run, event.as_ref(), &journal, payloads);
         view.children = children.iter().take(CHILDREN_MAX).map(RunRow::from).collect();
         view.more_children = children.len() > CHILDREN_MAX;
+        view.name_children();
+        if run.state.is_open() {
+            let paused = PausedWorkflow::all(store).await?.into_iter();
+            view.paused = paused.into_iter().find(|paused| paused.workflow == run.workflow);
+        }
         Ok((view, event))
+    }
+
+    /// Says of each child that is waited for which run it is, where that is clear: children are started in the order of
+    /// their waits.
+    fn name_children(&mut self) {
+        if self.more_children {
+            return;
+        }
+        let mut open: BTreeMap<String, Vec<RunId>> = BTreeMap::new();
+        for child in self.children.iter().rev().filter(|child| child.state.is_open()) {
+            let wait = format!("waits for the child run \"{}\"", child.workflow);
+            open.entry(wait).or_default().push(child.id);
+        }
+        for (wait, runs) in open {
+            let waits = self.timeline.iter_mut().filter_map(|item| match item {
+                Item::Step(step) if step.awaits.as_ref() == Some(&wait) => Some(step),
+                Item::Step(_) | Item::Note(_) | Item::End(_) => None,
+            });
+            let waits: Vec<&mut StepView> = waits.collect();
+            if waits.len() == runs.len() {
+                waits.into_iter().zip(runs).for_each(|(step, run)| step.child = Some(run));
+            }
+        }
+    }
+
+    /// What the run waits for now: sleeps, messages, children, next attempts.
+    pub fn waiting(&self) -> Vec<&StepView> {
+        if !self.run.state.is_open() {
+            return vec![];
+        }
+        let is_waited_for = |step: &StepView| match step.state {
+            StepState::Waiting => true,
+            StepState::Retrying => step.next_at.is_some(),
+            StepState::Done
+            | StepState::Refused
+            | StepState::Unknown
+            | StepState::Began
+            | StepState::Dropped => false,
+        };
+        let steps = self.timeline.iter().filter_map(|item| match item {
+            Item::Step(step) => Some(step),
+            Item::Note(_) | Item::End(_) => None,
+        });
+        steps.filter(|step| is_waited_for(step)).collect()
     }
 
     /// What the run waits for now, in words.
     pub fn waits(&self) -> Vec<String> {
-        if !self.run.state.is_open() {
-            return vec![];
-        }
-        let waiting = self.timeline.iter().filter_map(|item| match item {
-            Item::Step(step) if step.state == StepState::Waiting => Some(wait(step)),
-            Item::Step(_) | Item::Note(_) | Item::End(_) => None,
-        });
-        waiting.collect()
+        self.waiting().into_iter().map(wait).collect()
+    }
+
+    /// How many items of loops need a person.
+    pub fn dead_items(&self) -> u64 {
+        self.loops.iter().map(|looped| looped.dead).sum()
     }
 }
 

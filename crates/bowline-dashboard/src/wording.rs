@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use bowline_model::{AlertKind, DeadReason, EntryKind};
+use bowline_model::{AlertKind, DeadReason, RunState};
 use jiff::Timestamp;
 
-use crate::view::{EndView, FailedAttempt, FailureView, RunView, StepKind, StepState, StepView};
+use crate::commands::PausedWorkflow;
+use crate::view::{EndKind, EndView, FailedAttempt, FailureView, RunView, StepKind, StepState, StepView};
 
 /// One line without control characters: foreign text cannot move the cursor, colour the screen, or add lines.
 ///
@@ -122,13 +123,48 @@ pub fn number(count: u64) -> String {
     text
 }
 
-/// What a step waits for, as the end of a sentence that begins with the run: `waits for signal paid until …`.
+/// What a run waits for with that step, as the end of a sentence that begins with the run: `sleeps until …`, `waits for
+/// the signal "paid", until … at the latest`.
 pub fn wait(step: &StepView) -> String {
-    let what = step.awaits.as_deref().map_or_else(|| "waits".to_owned(), clean);
+    let child = step.child.map(|run| format!(", run {run}")).unwrap_or_default();
+    format!("{}{child}{}", waits_for(step), wait_ends(step))
+}
+
+/// The beginning of [`wait`]: what is waited for.
+pub fn waits_for(step: &StepView) -> String {
+    match (step.state, &step.awaits) {
+        (StepState::Retrying, _) => format!("tries {} again", clean(&step.name)),
+        (_, Some(awaits)) => clean(awaits),
+        (_, None) => "waits".to_owned(),
+    }
+}
+
+/// The rest of [`wait`]: until when, if that is known.
+pub fn wait_ends(step: &StepView) -> String {
     match step.next_at {
-        Some(until) if what.starts_with("sleeps") => format!("sleeps until {}", moment(until)),
-        Some(until) => format!("{what} until {}", moment(until)),
-        None => what,
+        None => String::new(),
+        Some(at) if step.state == StepState::Retrying => format!(" at {}", moment(at)),
+        Some(until) if step.kind == StepKind::Timer => format!(" until {}", moment(until)),
+        Some(until) => format!(", until {} at the latest", moment(until)),
+    }
+}
+
+/// How a run stands that is undone, in a title.
+pub fn undo_title(state: RunState) -> &'static str {
+    match state {
+        RunState::Queued | RunState::Running | RunState::Waiting => "What it did is being undone",
+        RunState::DeadLettered => "What it did is undone in part",
+        RunState::Completed | RunState::Cancelled => "What it did was undone",
+    }
+}
+
+/// How many runs a paused workflow holds: `12 runs wait`.
+pub fn held(paused: &PausedWorkflow) -> String {
+    match (paused.held, paused.more_held) {
+        (0, _) => "no run of it waits".to_owned(),
+        (1, false) => "1 run waits".to_owned(),
+        (runs, false) => format!("{} runs wait", number(runs as u64)),
+        (runs, true) => format!("more than {} runs wait", number(runs as u64)),
     }
 }
 
@@ -179,12 +215,11 @@ pub fn until_next(view: &RunView, failed: &FailedAttempt) -> Option<String> {
 /// An end in words: `completed`, `dead letter (failed)`.
 pub fn end(end: &EndView) -> String {
     match (end.kind, end.reason) {
-        (EntryKind::Completed, _) => "completed".to_owned(),
-        (EntryKind::DeadLettered, Some(reason)) => format!("dead letter ({reason})"),
-        (EntryKind::DeadLettered, None) => "dead letter".to_owned(),
-        (EntryKind::Continued, _) => "went on as another run".to_owned(),
-        // The view makes ends of ends only.
-        (_, _) => "cancelled".to_owned(),
+        (EndKind::Completed, _) => "completed".to_owned(),
+        (EndKind::DeadLettered, Some(reason)) => format!("dead letter ({reason})"),
+        (EndKind::DeadLettered, None) => "dead letter".to_owned(),
+        (EndKind::Continued, _) => "went on as another run".to_owned(),
+        (EndKind::Cancelled, _) => "cancelled".to_owned(),
     }
 }
 
@@ -290,6 +325,11 @@ mod tests {
         }
     }
 
+    fn with(mut step: serde_json::Value, name: &str, value: &str) -> serde_json::Value {
+        step[name] = value.into();
+        step
+    }
+
     #[test]
     fn a_wait_says_for_what_and_until_when() {
         let said = |awaits: &str, until: Option<&str>| {
@@ -297,15 +337,16 @@ mod tests {
                 "seq": 1, "name": "a", "kind": "message", "state": "waiting", "began_ms": 0, "attempts": 0,
                 "awaits": awaits, "next_at": until,
             });
+            let step = if awaits == "sleeps" { with(step, "kind", "timer") } else { step };
             wait(&serde_json::from_value(step).expect("it fits"))
         };
         let until = Some("2026-11-22T10:00:00Z");
         assert_eq!(
-            said("waits for signal paid", until),
-            "waits for signal paid until 2026-11-22 10:00:00.000 UTC"
+            said("waits for the signal \"paid\"", until),
+            "waits for the signal \"paid\", until 2026-11-22 10:00:00.000 UTC at the latest"
         );
-        assert_eq!(said("waits for signal paid", None), "waits for signal paid");
-        assert_eq!(said("sleeps 7200 s", until), "sleeps until 2026-11-22 10:00:00.000 UTC");
+        assert_eq!(said("waits for the signal \"paid\"", None), "waits for the signal \"paid\"");
+        assert_eq!(said("sleeps", until), "sleeps until 2026-11-22 10:00:00.000 UTC");
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub async fn run(context: CliContext, args: Args) -> ExitCode {
     let done = match args.command() {
         Command::Serve => (context.serve)().await,
         Command::Check(args) if args.journals => journals::check(context, &args).await,
-        Command::Check(_) => check(context.check),
+        Command::Check(_) => check(context).await,
         Command::Send(args) => send::send(&context, &args).await,
         Command::Runs(args) => operate::runs(&context, &args).await,
         Command::Dead(args) => operate::dead(&context, &args).await,
@@ -131,9 +131,13 @@ pub async fn run(context: CliContext, args: Args) -> ExitCode {
     }
 }
 
-fn check(look: Box<dyn FnOnce() -> Vec<Checked> + Send>) -> Result {
-    let checked = look();
+async fn check(context: CliContext) -> Result {
+    let checked = (context.check)();
     print(&render::checked(&checked, render::Paint::Colour))?;
+    let paused = pause::paused(&context.store, context.clock.clone()).await;
+    // The settings were asked about: a store that cannot be read is told by what needs it.
+    let paused = paused.unwrap_or_default();
+    print(&render::paused(&paused, context.clock.now(), render::Paint::Colour))?;
     match checked.iter().filter(|checked| checked.outcome.is_err()).count() {
         0 => Ok(()),
         1 => Err(Error::new("1 setting is missing or wrong").hint("set it in the environment or in .env")),

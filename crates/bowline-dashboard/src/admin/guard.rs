@@ -2,7 +2,7 @@
 //!
 //! A page can point its own name at 127.0.0.1 (DNS rebinding): the `Host` header then carries that name. It can post
 //! a form across origins: the `Origin` header then is another or `null`, and it cannot set `x-bowline` or a JSON content
-//! type. Two forms of our own pages are taken, [`CONNECT_FORM`] and [`APPROVALS_FORM`]: a browser says of them, by `Origin`,
+//! type. Three forms of our own pages are taken, [`CONNECT_FORM`], [`APPROVALS_FORM`] and [`FORK_FORM`]: a browser says of them, by `Origin`,
 //! that they come from this very address. There are no cookies, so nothing rides along with a request that a foreign page made.
 
 use std::{net::IpAddr, sync::Arc};
@@ -22,6 +22,7 @@ pub(super) const WRITE_HEADER: &str = "x-bowline";
 /// The paths that take a form of our own pages.
 pub(crate) const CONNECT_FORM: &str = "/connect";
 pub(crate) const APPROVALS_FORM: &str = "/approvals";
+pub(crate) const FORK_FORM: &str = "/fork";
 
 /// The host by which the request names this server: one of those it answers as.
 #[derive(Debug, Clone)]
@@ -48,7 +49,7 @@ impl Guard {
         check_origin(&host, headers)?;
         match (method, uri.path()) {
             (&Method::GET | &Method::HEAD, _) => {}
-            (&Method::POST, CONNECT_FORM | APPROVALS_FORM) => check_form(headers)?,
+            (&Method::POST, CONNECT_FORM | APPROVALS_FORM | FORK_FORM) => check_form(headers)?,
             (_, _) => check_write(headers)?,
         }
         Ok(host)

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use bowline_ingress::accept::{accept_replay, draw_key_seed};
 use bowline_model::{
     Entry, EntryKey, EntryKind, EntryMeta, EventId, Family, KeySeed, NewRun, Payload, Run, RunId, RunState,
-    Seq, entry::Role,
+    Seq, WorkflowName, entry::Role,
 };
 use serde::{Deserialize, Serialize};
 
@@ -192,7 +192,31 @@ fn is_taken(kind: EntryKind) -> bool {
     }
 }
 
+/// What a fork would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// The run.
+    pub run: RunId,
+    /// Its workflow.
+    pub workflow: WorkflowName,
+    /// See [`Forked::taken`].
+    pub taken: usize,
+    /// See [`Forked::repeats`].
+    pub repeats: Vec<Repeat>,
+}
+
 impl Commands {
+    /// What [`fork`](Self::fork) would do now; nothing is done.
+    ///
+    /// # Errors
+    /// Those of [`decide`], or if the run is not there, or the store does not answer.
+    pub async fn preview_fork(&self, run: RunId, from: &str) -> Result<Preview, Error> {
+        let (run, journal) = self.load(run).await?;
+        let Decision { taken, repeats, .. } =
+            decide(&run, &journal, from, KeySeed(0), String::new(), &self.moment())?;
+        Ok(Preview { run: run.id, workflow: run.workflow, taken, repeats })
+    }
+
     /// Starts a new run that takes what the old one recorded before that step. The old run stays as it is.
     ///
     /// # Durability

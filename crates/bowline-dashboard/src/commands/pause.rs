@@ -3,8 +3,8 @@
 //! Events are accepted meanwhile, whatever brings them. A run that is running goes on to its next rest, and stays there;
 //! in a loop, to the end of the items that are under way. Runs that wait and become due stay too.
 
-use bowline_model::WorkflowName;
-use bowline_store::{Paused, Store};
+use bowline_model::{RunState, WorkflowName};
+use bowline_store::{Paused, RunFilter, Store, StoreError, store::RUNS_PAGE_MAX};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -20,21 +20,44 @@ pub struct PausedWorkflow {
     /// By whom, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// How many of its runs have not ended: they wait, or come to their next rest. At most [`HELD_RUNS_MAX`].
+    #[serde(default)]
+    pub held: usize,
+    /// There are more than these.
+    #[serde(default)]
+    pub more_held: bool,
 }
 
-impl From<Paused> for PausedWorkflow {
-    fn from(Paused { workflow, since, why }: Paused) -> Self {
-        Self { workflow, since, why }
-    }
-}
+/// Most runs of one paused workflow that are counted.
+pub const HELD_RUNS_MAX: usize = RUNS_PAGE_MAX - 1;
 
 impl PausedWorkflow {
     /// All that are paused, the longest first.
     ///
     /// # Errors
     /// If the store does not answer.
-    pub async fn all(store: &dyn Store) -> Result<Vec<Self>, bowline_store::StoreError> {
-        Ok(store.paused().await?.into_iter().map(Self::from).collect())
+    pub async fn all(store: &dyn Store) -> Result<Vec<Self>, StoreError> {
+        let mut all = vec![];
+        for paused in store.paused().await? {
+            let runs = store.runs(Self::held_by(&paused)).await?.len();
+            all.push(Self::holding(paused, runs));
+        }
+        Ok(all)
+    }
+
+    /// Which runs a pause holds.
+    pub fn held_by(paused: &Paused) -> RunFilter {
+        RunFilter {
+            states: vec![RunState::Queued, RunState::Running, RunState::Waiting],
+            workflow: Some(paused.workflow.clone()),
+            limit: HELD_RUNS_MAX + 1,
+            ..RunFilter::default()
+        }
+    }
+
+    /// A pause, and how many of [these runs](Self::held_by) the store has.
+    pub fn holding(Paused { workflow, since, why }: Paused, runs: usize) -> Self {
+        Self { workflow, since, why, held: runs.min(HELD_RUNS_MAX), more_held: runs > HELD_RUNS_MAX }
     }
 }
 

@@ -168,7 +168,7 @@ fn happened(entry: &Entry) -> Option<Happened> {
 }
 
 /// Whether the call only reads (RFC 9110 § 9.2.1): repeating it changes nothing.
-pub(super) fn is_read(entry: &Entry) -> bool {
+pub(crate) fn is_read(entry: &Entry) -> bool {
     let method = entry.meta.fingerprint.as_ref().map(|call| call.method.as_str());
     matches!(method, Some("GET" | "HEAD" | "OPTIONS"))
 }

@@ -143,7 +143,7 @@ fn is_failure(entry: &Entry) -> bool {
 }
 
 /// Entries that earlier retries and settlements forgot.
-pub(super) fn forgotten(journal: &[Entry]) -> HashSet<Seq> {
+pub(crate) fn forgotten(journal: &[Entry]) -> HashSet<Seq> {
     journal
         .iter()
         .filter(|entry| entry.kind.is_operators())

@@ -40,6 +40,11 @@ pub(super) enum Follow {
 }
 
 impl Frame {
+    /// Whether nothing on the page changes by itself any more.
+    pub(super) fn ended(&self) -> bool {
+        self.again.as_ref().is_none_or(|again| matches!(again.follow, Follow::Ended))
+    }
+
     /// Seconds until the page loads itself again.
     pub(super) fn reload_s(&self) -> Option<u32> {
         self.again.as_ref()?.follow.stop().map(|_| FOLLOW_EVERY_S)

@@ -88,6 +88,16 @@ impl Links {
         with_query(self.approvals(), query)
     }
 
+    /// Where a fork is looked at, and said.
+    pub(super) fn fork(&self) -> String {
+        format!("{}{}", self.base, crate::admin::guard::FORK_FORM)
+    }
+
+    /// The same, of that run and step.
+    pub(super) fn fork_from(&self, run: RunId, step: &str) -> String {
+        with_query(self.fork(), [("run", Some(run.to_string())), ("from", Some(step.to_owned()))])
+    }
+
     pub(super) fn triggers(&self) -> String {
         format!("{}/triggers", self.base)
     }

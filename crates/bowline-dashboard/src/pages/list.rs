@@ -19,6 +19,7 @@ use super::{
     frame::{Again, Badge, Follow, Frame, Stamp},
     links::{Links, Place},
     render,
+    standing::Paused,
     triggers::TriggerNotice,
 };
 use crate::{
@@ -108,7 +109,7 @@ struct ListPage {
     /// Triggers that need a person, and how many more there are.
     triggers: Vec<TriggerNotice>,
     more_triggers: usize,
-    paused: Vec<PausedLine>,
+    paused: Vec<Paused>,
     /// All runs, then each state: numbers that lead to their runs.
     tiles: Vec<Tile>,
     /// What the filter's form keeps, and begins with.
@@ -125,25 +126,6 @@ struct ListPage {
     empty: bool,
     newest: Option<String>,
     older: Option<String>,
-}
-
-/// A workflow that is paused, above the runs.
-struct PausedLine {
-    workflow: String,
-    why: Option<String>,
-    since: Stamp,
-    age: String,
-}
-
-impl PausedLine {
-    fn of(paused: &PausedWorkflow, now: Timestamp) -> Self {
-        Self {
-            workflow: cut(&clean(paused.workflow.as_str()), NAME_CHARS_MAX),
-            why: paused.why.as_deref().map(|why| cut(&clean(why), SUMMARY_CHARS_MAX)),
-            since: Stamp::second(paused.since),
-            age: age(paused.since, now),
-        }
-    }
 }
 
 struct Tile {
@@ -204,7 +186,7 @@ impl ListPage {
             more_approvals: false,
             triggers: vec![],
             more_triggers: 0,
-            paused: list.paused.iter().map(|paused| PausedLine::of(paused, now)).collect(),
+            paused: list.paused.iter().map(|paused| Paused::of(paused, now)).collect(),
         }
     }
 

@@ -16,7 +16,8 @@ use super::{
     links::{Links, Place, RunPlace},
     refused::{Piece, pieces},
     render,
-    timeline::{Document, Line},
+    standing::{Loop, Paused, Undo, Wait},
+    timeline::{Document, Fork, Line},
 };
 use crate::{
     admin::{Asked, Desk, Refusal},
@@ -83,6 +84,9 @@ struct RunPage {
     /// The runs that it started.
     children: Vec<Child>,
     more_children: bool,
+    loops: Vec<Loop>,
+    undo: Option<Undo>,
+    paused: Option<Paused>,
     lines: Vec<Line>,
     left_out: usize,
     /// The length of the run's time, if there are bars.
@@ -113,13 +117,17 @@ struct Dead {
     summary: Option<Vec<Piece>>,
     /// Steps of which somebody may say what became of them.
     unknown: Vec<String>,
+    /// Dead items that a retry runs again.
+    items: u64,
 }
 
 /// What comes next in a run that is open.
 struct Next {
-    text: String,
+    text: &'static str,
+    /// The one thing that it waits for.
+    wait: Option<Wait>,
     /// What it waits for, if that is more than one thing, and how many more there are.
-    waits: Vec<String>,
+    waits: Vec<Wait>,
     more_waits: usize,
     due: Option<(Stamp, String)>,
 }
@@ -127,7 +135,7 @@ struct Next {
 impl RunPage {
     fn of(links: Links, place: RunPlace, view: &RunView, event: Option<&Event>, now: Timestamp) -> Self {
         let run = &view.run;
-        let (lines, scale) = super::timeline::lines(view, now);
+        let (lines, scale) = super::timeline::lines(view, &links, now);
         let link = |of: Option<RunId>| of.map(|of| (of, links.run(of)));
         let workflow = Some(run.workflow.as_str().to_owned());
         let api = format!("/api/runs/{}", run.id);
@@ -149,9 +157,12 @@ impl RunPage {
                 .filter(|_| run.state == RunState::DeadLettered)
                 .map(|reason| Dead::of(reason, view)),
             asks: vec![],
-            next: next(view, now),
+            next: next(view, &links, now),
             children: view.children.iter().map(|child| Child::of(child, &links)).collect(),
             more_children: view.more_children,
+            loops: view.loops.iter().map(|looped| Loop::of(looped, now)).collect(),
+            undo: view.undo.as_ref().map(|undo| Undo::of(undo, view)),
+            paused: view.paused.as_ref().map(|paused| Paused::of(paused, now)),
             lines,
             left_out: view.left_out,
             scale,
@@ -186,27 +197,28 @@ fn duration(view: &RunView, now: Timestamp) -> String {
     }
 }
 
-fn next(view: &RunView, now: Timestamp) -> Option<Next> {
+fn next(view: &RunView, links: &Links, now: Timestamp) -> Option<Next> {
     let run = &view.run;
-    let mut waits = view.waits();
-    let text = match (run.state, waits.as_slice()) {
-        (RunState::Queued, _) => "It is in line.".to_owned(),
-        (RunState::Running, _) => "It is running.".to_owned(),
-        (RunState::Waiting, [one]) => format!("It {one}."),
-        (RunState::Waiting, _) => "It waits.".to_owned(),
-        (RunState::Completed | RunState::Cancelled | RunState::DeadLettered, _) => return None,
+    let steps = view.waiting();
+    let mut waits: Vec<_> = steps.iter().map(|step| Wait::of(step, links, now)).collect();
+    let is_one = run.state == RunState::Waiting && waits.len() == 1;
+    let wait = if is_one { waits.pop() } else { None };
+    let text = match run.state {
+        RunState::Queued => "It is in line.",
+        RunState::Running => "It is running.",
+        RunState::Waiting if is_one => "It",
+        RunState::Waiting => "It waits.",
+        RunState::Completed | RunState::Cancelled | RunState::DeadLettered => return None,
     };
-    let is_said = run.state == RunState::Waiting && waits.len() == 1;
-    if is_said {
-        waits.clear();
-    }
     let more_waits = waits.len().saturating_sub(WAITS_SHOWN_MAX);
     waits.truncate(WAITS_SHOWN_MAX);
-    let due = run.due.map(|due| {
+    // Where it waits for one thing until a time, that is said with it.
+    let is_said = wait.as_ref().is_some_and(|wait| !wait.ends.is_empty());
+    let due = run.due.filter(|_| !is_said).map(|due| {
         let left = if due <= now { "now".to_owned() } else { format!("in {}", span_between(now, due)) };
         (Stamp::full(due), left)
     });
-    Some(Next { text, waits, more_waits, due })
+    Some(Next { text, wait, waits, more_waits, due })
 }
 
 /// A run that this one started.
@@ -261,6 +273,7 @@ impl Dead {
             remedy: remedy(reason),
             summary: view.run.summary.as_deref().map(pieces),
             unknown: view.unknown.iter().map(|step| clean(step)).collect(),
+            items: view.dead_items(),
         }
     }
 }

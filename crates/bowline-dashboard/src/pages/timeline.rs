@@ -6,10 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     bar::{Bar, Scale},
     frame::{Stamp, Tone},
+    links::Links,
     refused::{Piece, pieces},
 };
 use crate::{
-    view::{EndView, FailedAttempt, FailureView, Item, NoteView, RunView, StepKind, StepState, StepView},
+    view::{
+        EndKind, EndView, FailedAttempt, FailureView, ForkHere, Item, NoteView, RunView, StepKind, StepState,
+        StepView,
+    },
     wording::{self, clean, clean_lines, offset, size, span_millis},
 };
 
@@ -36,8 +40,18 @@ pub(super) struct Line {
     pub(super) bar: Option<Bar>,
     pub(super) documents: Vec<Document>,
     pub(super) is_forgotten: bool,
+    /// Where the run can be forked from here, or why not where that is new.
+    pub(super) fork: Option<Fork>,
     /// A recorded value: less than a step.
     pub(super) is_minor: bool,
+}
+
+/// Whether the run can be forked from a line.
+pub(super) enum Fork {
+    /// The page that does it.
+    From(String),
+    /// It cannot be, for that reason; said once for lines in a row.
+    Not(String),
 }
 
 /// One attempt of a step that took more than one, or failed.
@@ -65,15 +79,38 @@ impl Document {
 }
 
 /// The lines, and how long the time is that their bars show.
-pub(super) fn lines(view: &RunView, now: Timestamp) -> (Vec<Line>, Option<String>) {
+pub(super) fn lines(view: &RunView, links: &Links, now: Timestamp) -> (Vec<Line>, Option<String>) {
     let end_ms = view.timeline.iter().map(last_ms).max().unwrap_or(0);
     let now_ms = now.as_millisecond() - view.run.created_at.as_millisecond();
     let end_ms = if view.run.state.is_open() { end_ms.max(now_ms) } else { end_ms };
     let scale = Scale::of(view, end_ms);
-    let lines: Vec<_> = view.timeline.iter().map(|item| Line::of(item, view, scale)).collect();
+    let mut lines: Vec<_> = view.timeline.iter().map(|item| Line::of(item, view, scale)).collect();
+    let mut said = None;
+    for (line, item) in lines.iter_mut().zip(&view.timeline) {
+        if let Item::Step(step) = item
+            && step.kind != StepKind::Value
+        {
+            line.fork = fork(step, view, links, &mut said);
+        }
+    }
     let has_bars = lines.iter().any(|line| line.bar.is_some());
     let scale = scale.filter(|_| has_bars).map(|scale| span_millis(0, scale.end_ms));
     (lines, scale)
+}
+
+/// What a line says of a fork from it. `said` is the reason that the last line gave.
+fn fork(step: &StepView, view: &RunView, links: &Links, said: &mut Option<String>) -> Option<Fork> {
+    match step.fork.as_ref()? {
+        ForkHere::Possible => {
+            *said = None;
+            Some(Fork::From(links.fork_from(view.run.id, &step.name)))
+        }
+        ForkHere::Impossible(why) if said.as_ref() == Some(why) => None,
+        ForkHere::Impossible(why) => {
+            *said = Some(why.clone());
+            Some(Fork::Not(wording::cut(&clean(why), NAME_CHARS_MAX)))
+        }
+    }
 }
 
 fn last_ms(item: &Item) -> i64 {
@@ -125,6 +162,7 @@ impl Line {
             bar: None,
             documents: vec![],
             is_forgotten: false,
+            fork: None,
             is_minor: false,
         }
     }
@@ -157,10 +195,10 @@ impl Line {
 
     fn end(end: &EndView, view: &RunView) -> Self {
         let (mark, tone) = match end.kind {
-            EntryKind::Completed => ("✓", Tone::Good),
-            EntryKind::DeadLettered => ("✗", Tone::Bad),
-            EntryKind::Continued => ("●", Tone::Plain),
-            _ => ("–", Tone::Dim),
+            EndKind::Completed => ("✓", Tone::Good),
+            EndKind::DeadLettered => ("✗", Tone::Bad),
+            EndKind::Continued => ("●", Tone::Plain),
+            EndKind::Cancelled => ("–", Tone::Dim),
         };
         let step = end.caused_by.as_ref().map(|step| format!("step {}: ", clean(step)));
         let text = end.text.as_ref().map(|text| format!("{}{text}", step.unwrap_or_default()));

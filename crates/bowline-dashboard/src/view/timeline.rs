@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use bowline_model::{
-    CallFailure, Certainty, DeadReason, Entry, EntryKey, EntryKind, Failure, Family, Payload, Run, Seq,
+    CallFailure, Certainty, DeadReason, Entry, EntryKey, EntryKind, Failure, Family, Payload, Run, RunId, Seq,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{PAYLOAD_BYTES_MAX, Payloads, step_name};
-use crate::wording::number;
+use crate::commands::fork;
 
 /// The most items of a timeline: the last ones are shown.
 pub const ITEMS_MAX: usize = 2000;
@@ -56,7 +56,7 @@ pub struct StepView {
     /// When it goes on, if it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
-    /// What it waits for, while it does: `waits for signal paid`.
+    /// What it waits for, while it does: `waits for the signal "paid"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaits: Option<String>,
     /// Why it failed.
@@ -71,6 +71,22 @@ pub struct StepView {
     /// What it yielded, if asked for: JSON, cut at [`PAYLOAD_BYTES_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// Whether the run can be forked from it; only of a run that has ended, where the step was first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<ForkHere>,
+    /// The child run that it waits for, where that is clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<RunId>,
+}
+
+/// Whether a run can be forked from a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForkHere {
+    /// `fork RUN --from STEP` takes what is recorded before.
+    Possible,
+    /// It cannot be, for that reason.
+    Impossible(String),
 }
 
 /// What a [`StepView`] is about.
@@ -182,6 +198,20 @@ pub struct NoteView {
     pub text: String,
 }
 
+/// What kind of end a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndKind {
+    /// Its code came to its end.
+    Completed,
+    /// It needs, or needed, a person.
+    DeadLettered,
+    /// It was cancelled or discarded.
+    Cancelled,
+    /// It went on as another run.
+    Continued,
+}
+
 /// A run's end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndView {
@@ -190,7 +220,7 @@ pub struct EndView {
     /// When, in milliseconds after the run was accepted.
     pub at_ms: i64,
     /// What kind of end it is.
-    pub kind: EntryKind,
+    pub kind: EndKind,
     /// Why, if it is the dead letter that the run is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<DeadReason>,
@@ -213,22 +243,64 @@ pub(super) fn build(run: &Run, journal: &[Entry], payloads: Payloads) -> (Vec<It
     let mut builder = Builder {
         run,
         payloads,
-        last_end: journal.iter().rev().find(|entry| is_end(entry.kind)).map(|entry| entry.seq),
+        last_end: journal.iter().rev().find(|entry| entry.kind.is_end()).map(|entry| entry.seq),
         items: Vec::new(),
         open: HashMap::new(),
-        loops: HashMap::new(),
     };
     for entry in journal {
         builder.add(entry);
     }
     let mut items = builder.items;
+    show_forks(&mut items, run, journal);
     let left_out = items.len().saturating_sub(ITEMS_MAX);
     items.drain(..left_out);
     (items, left_out)
 }
 
-fn is_end(kind: EntryKind) -> bool {
-    kind.code() >= EntryKind::Completed.code()
+/// Says at each step, where it was first, whether the run can be forked from there.
+fn show_forks(items: &mut [Item], run: &Run, journal: &[Entry]) {
+    let places = fork::places(run, journal).into_iter();
+    let mut places: HashMap<String, Option<String>> =
+        places.map(|place| (place.step, place.why_not)).collect();
+    for item in items {
+        if let Item::Step(step) = item
+            && let Some(why_not) = places.remove(&step.name)
+        {
+            step.fork = Some(why_not.map_or(ForkHere::Possible, ForkHere::Impossible));
+        }
+    }
+}
+
+/// What a wait is for, in words, without its time: that is told beside it. The engine's own words tell one wait from
+/// another when the code has changed, and are longer.
+fn awaited(entry: &Entry, note: &str) -> String {
+    let name = &entry.key.name;
+    match entry.key.family {
+        Family::Timer => "sleeps".to_owned(),
+        Family::Child => format!("waits for the child run \"{name}\""),
+        Family::Message if note.starts_with("waits for signal ") => {
+            format!("waits for the signal \"{name}\"")
+        }
+        Family::Message if note.starts_with("waits for callback ") => {
+            format!("waits for a message to the address of callback \"{name}\"")
+        }
+        Family::Message => {
+            let Some(rest) = note.strip_prefix(&format!("waits for approval {name}")) else {
+                return note.to_owned();
+            };
+            // `at most 60 s` and `until … at most` follow a comma, which no approver's name needs.
+            let by = rest.strip_prefix(" by ").map(|by| by.split(", ").next().unwrap_or(by));
+            let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+            format!("waits for a decision{by} on \"{name}\"")
+        }
+        Family::Run
+        | Family::Step
+        | Family::Value
+        | Family::Branch
+        | Family::State
+        | Family::Transaction
+        | Family::Undo => note.to_owned(),
+    }
 }
 
 struct Builder<'a> {
@@ -238,8 +310,6 @@ struct Builder<'a> {
     items: Vec<Item>,
     /// Where in `items` a step without an outcome is.
     open: HashMap<&'a EntryKey, usize>,
-    /// Where in `items` the progress of a loop is.
-    loops: HashMap<&'a EntryKey, usize>,
 }
 
 impl<'a> Builder<'a> {
@@ -253,7 +323,11 @@ impl<'a> Builder<'a> {
             EntryKind::Message => self.outcome(entry, StepKind::Message, StepState::Done),
             EntryKind::Child => self.outcome(entry, StepKind::Child, StepState::Done),
             EntryKind::Race => self.outcome(entry, StepKind::Race, StepState::Done),
-            EntryKind::Looped => self.outcome(entry, StepKind::Loop, StepState::Done),
+            EntryKind::Looped => {
+                let stopped = entry.meta.failure.is_some();
+                let state = if stopped { StepState::Refused } else { StepState::Done };
+                self.outcome(entry, StepKind::Loop, state);
+            }
             EntryKind::State => self.outcome(entry, StepKind::State, StepState::Done),
             EntryKind::Changed => self.outcome(entry, StepKind::Changed, StepState::Done),
             EntryKind::Transaction => self.outcome(entry, StepKind::Transaction, StepState::Done),
@@ -263,24 +337,27 @@ impl<'a> Builder<'a> {
                 let step = self.touch(entry, StepKind::of(entry.key.family));
                 step.state = StepState::Waiting;
                 step.next_at = entry.meta.next_at;
-                step.awaits = entry.meta.note.clone().map(|note| cut(note, MESSAGE_BYTES_MAX));
+                step.awaits =
+                    entry.meta.note.as_deref().map(|note| cut(awaited(entry, note), MESSAGE_BYTES_MAX));
             }
             EntryKind::Dropped => self.dropped(entry),
             EntryKind::OperatorRetry => self.operator_retry(entry),
             EntryKind::Undo => self.note(entry, "can be undone"),
             EntryKind::Settled => self.settled(entry),
-            EntryKind::Items => self.progress(entry),
+            EntryKind::Items => self.touch(entry, StepKind::Loop).state = StepState::Began,
+            // Dead items are in the list of their loop.
+            EntryKind::ItemDead => {}
             EntryKind::InFlight if entry.key.family == Family::Run => {
                 self.note(entry, "what was under way when the process died is not known");
             }
             EntryKind::Misfit => self.note(entry, "a message was left out"),
             EntryKind::Undoing => self.note(entry, "is undone from here on"),
-            EntryKind::ItemDead => self.note(entry, "an item of a loop failed"),
             EntryKind::InFlight => self.note(entry, "may have been under way when the process died"),
             EntryKind::Inherited => self.note(entry, "sends the same idempotency keys as the run it replays"),
-            EntryKind::Completed | EntryKind::DeadLettered | EntryKind::Cancelled | EntryKind::Continued => {
-                self.end(entry);
-            }
+            EntryKind::Completed => self.end(entry, EndKind::Completed),
+            EntryKind::DeadLettered => self.end(entry, EndKind::DeadLettered),
+            EntryKind::Cancelled => self.end(entry, EndKind::Cancelled),
+            EntryKind::Continued => self.end(entry, EndKind::Continued),
         }
     }
 
@@ -360,19 +437,6 @@ impl<'a> Builder<'a> {
         self.open.clear();
     }
 
-    /// How far a loop is: one line for each, however often it was noted.
-    fn progress(&mut self, entry: &'a Entry) {
-        let text = entry.payload.as_ref().and_then(|payload| payload.decode::<Progress>().ok());
-        let text = text.map_or_else(|| "progress".to_owned(), |progress| progress.words());
-        let Some(Item::Note(note)) = self.loops.get(&entry.key).map(|at| &mut self.items[*at]) else {
-            self.loops.insert(&entry.key, self.items.len());
-            return self.note(entry, &text);
-        };
-        note.seq = entry.seq;
-        note.at_ms = millis(self.run, entry.at);
-        note.text = format!("{}: {text}", step_name(&entry.key));
-    }
-
     fn note(&mut self, entry: &Entry, usually: &str) {
         let said = entry.meta.note.as_deref().unwrap_or(usually);
         let text = if entry.key.name.is_empty() {
@@ -384,7 +448,7 @@ impl<'a> Builder<'a> {
         self.items.push(Item::Note(NoteView { seq: entry.seq, at_ms, kind: entry.kind, text }));
     }
 
-    fn end(&mut self, entry: &Entry) {
+    fn end(&mut self, entry: &Entry, kind: EndKind) {
         let failure = entry.meta.failure.as_ref().map(|failure| cut(failure.to_string(), MESSAGE_BYTES_MAX));
         for at in self.open.values() {
             // Nothing follows by itself any more.
@@ -392,42 +456,17 @@ impl<'a> Builder<'a> {
                 step.next_at = None;
             }
         }
-        let is_now = self.last_end == Some(entry.seq) && entry.kind == EntryKind::DeadLettered;
+        let is_now = self.last_end == Some(entry.seq) && kind == EndKind::DeadLettered;
         self.items.push(Item::End(EndView {
             seq: entry.seq,
             at_ms: millis(self.run, entry.at),
-            kind: entry.kind,
+            kind,
             reason: self.run.dead_reason.filter(|_| is_now),
             text: failure.or_else(|| entry.meta.note.clone()),
             caused_by: entry.meta.caused_by.as_ref().map(step_name),
             output_bytes: entry.payload.as_ref().map(|payload| payload.as_bytes().len()),
             output: shown(entry.payload.as_ref(), self.payloads),
         }));
-    }
-}
-
-/// The payload of [`EntryKind::Items`], as far as people read it.
-#[derive(Deserialize)]
-struct Progress {
-    #[serde(default)]
-    done: u64,
-    #[serde(default)]
-    dead: u64,
-    #[serde(default)]
-    total: Option<u64>,
-}
-
-impl Progress {
-    /// `4,312 done, 2 dead of 10,000`
-    fn words(&self) -> String {
-        let mut words = format!("{} done", number(self.done));
-        if self.dead > 0 {
-            words.push_str(&format!(", {} dead", number(self.dead)));
-        }
-        if let Some(total) = self.total {
-            words.push_str(&format!(" of {}", number(total)));
-        }
-        words
     }
 }
 
@@ -448,6 +487,8 @@ fn begun(run: &Run, entry: &Entry, kind: StepKind) -> StepView {
         forgotten: false,
         output_bytes: None,
         output: None,
+        fork: None,
+        child: None,
     }
 }
 
@@ -477,7 +518,7 @@ fn shown(payload: Option<&Payload>, payloads: Payloads) -> Option<String> {
     }
 }
 
-fn cut(mut text: String, bytes_max: usize) -> String {
+pub(super) fn cut(mut text: String, bytes_max: usize) -> String {
     if text.len() > bytes_max {
         text.truncate(text.floor_char_boundary(bytes_max));
         text.push('…');

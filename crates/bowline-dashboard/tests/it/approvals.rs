@@ -176,7 +176,10 @@ async fn the_first_page_and_the_run_s_page_say_that_somebody_is_asked() {
     let first = server.browse("/").await.text;
     assert!(first.contains("Waits for a person") && first.contains("Refund 900 EUR to C-17?"), "{first}");
     let own = server.browse(&format!("/runs/{run}")).await.text;
-    assert!(own.contains("It waits for a person") && own.contains("It waits for refund."), "{own}");
+    assert!(
+        own.contains("It waits for a person") && own.contains("It <bdi>waits for refund</bdi>."),
+        "{own}"
+    );
     server.post(&format!("/api/runs/{run}/decide"), r#"{"approved":false}"#).await;
     assert!(!server.browse("/").await.text.contains("Waits for a person"));
 }

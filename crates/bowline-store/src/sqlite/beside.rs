@@ -8,8 +8,10 @@ use std::{
 
 use bowline_model::{Clock, Run, RunId};
 
-use super::{create_private, lock, options::SqliteOptions, read, readers::Readers, schema, threads::Threads};
-use crate::{History, RunFilter, StoreError};
+use super::{
+    create_private, lock, options::SqliteOptions, pause, read, readers::Readers, schema, threads::Threads,
+};
+use crate::{History, Paused, RunFilter, StoreError};
 
 /// Reads a store that another process may hold.
 ///
@@ -66,6 +68,14 @@ impl SqliteReader {
     /// `Unavailable` if the file cannot be read.
     pub async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, StoreError> {
         self.readers.read(move |at| read::runs(at, &filter)).await
+    }
+
+    /// As [`Store::paused`](crate::Store::paused).
+    ///
+    /// # Errors
+    /// `Unavailable` if the file cannot be read.
+    pub async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        self.readers.read(pause::all).await
     }
 
     /// As [`Store::histories`](crate::Store::histories).

@@ -8,6 +8,7 @@ mod approvals;
 mod columns;
 mod paint;
 mod reports;
+mod standing;
 mod text;
 mod timeline;
 mod triggers;
@@ -54,7 +55,7 @@ pub fn runs(list: &RunList, now: Timestamp, paint: Paint) -> String {
     });
     let rows: Vec<_> = std::iter::once(header.to_vec()).chain(rows).collect();
     let layout = [Column::Right, Column::Left, Column::Left, Column::Right, Column::Right, Column::Left];
-    let mut text: String = list.paused.iter().map(|paused| paused_line(paused, now, paint)).collect();
+    let mut text = paused(&list.paused, now, paint);
     text.push_str(&columns(&rows, &layout, "", paint));
     if let Some(next) = list.next {
         text.push_str(&paint.tone(&format!("older runs: --before {next}"), Tone::Dim));
@@ -63,11 +64,9 @@ pub fn runs(list: &RunList, now: Timestamp, paint: Paint) -> String {
     text
 }
 
-fn paused_line(paused: &PausedWorkflow, now: Timestamp, paint: Paint) -> String {
-    let workflow = clean(paused.workflow.as_str());
-    let why = paused.why.as_deref().map_or_else(String::new, |why| format!(": {}", clean(why)));
-    let line = format!("paused for {}: {workflow}{why}", span_between(paused.since, now));
-    paint.tone(&line, Tone::Wait) + "\n"
+/// Workflows that are paused.
+pub fn paused(paused: &[PausedWorkflow], now: Timestamp, paint: Paint) -> String {
+    paused.iter().map(|paused| standing::paused(paused, now, paint)).collect()
 }
 
 fn note(run: &RunRow, now: Timestamp) -> String {

@@ -126,7 +126,7 @@ accepted 2026-11-22 10:00:00.123 UTC
   +0.000 s  …  sync[17]
       ✗ attempt 1  +0.009 s  failed; next after 9 min 59 s
       … next at 2026-11-22 10:10:00.000 UTC
-  … waits until 2026-11-22 10:10:00.000 UTC
+  … tries sync[17] again at 2026-11-22 10:10:00.000 UTC
 ",
     );
 }

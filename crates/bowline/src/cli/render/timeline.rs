@@ -2,7 +2,7 @@
 
 use bowline_dashboard::{
     RunView,
-    view::{EndView, FailedAttempt, FailureView, Item, NoteView, StepKind, StepState, StepView},
+    view::{EndKind, EndView, FailedAttempt, FailureView, Item, NoteView, StepKind, StepState, StepView},
     wording::{self, clean, cut, moment, offset, size, span_millis},
 };
 use bowline_model::{EntryKind, RunState};
@@ -10,7 +10,7 @@ use bowline_model::{EntryKind, RunState};
 use super::{
     columns::{Cell, Column, columns},
     paint::{Paint, Tone},
-    tone,
+    standing, tone,
 };
 
 const NAME_CHARS_MAX: usize = 48;
@@ -25,7 +25,10 @@ pub fn timeline(view: &RunView, paint: Paint) -> String {
         text.push_str(&paint.tone(&left_out, Tone::Dim));
     }
     text.push_str(&body(view, paint));
+    text.push_str(&standing::loops(view, paint));
+    text.push_str(&standing::undo(view, paint));
     text.push_str(&children(view, paint));
+    text.push_str(&standing::own_pause(view, paint));
     if let Some(tail) = tail(view) {
         text.push_str(&format!("{}\n", paint.tone(&tail, Tone::Dim)));
     }
@@ -195,19 +198,16 @@ fn answer_line(failure: &FailureView) -> Option<Cell> {
 }
 
 fn note_row(note: &NoteView) -> Row {
-    let mark = match note.kind {
-        EntryKind::OperatorRetry => "↻",
-        _ => "·",
-    };
+    let mark = if note.kind == EntryKind::OperatorRetry { "↻" } else { "·" };
     free_row(note.at_ms, (mark.to_owned(), Tone::Strong), (clean(&note.text), Tone::Plain))
 }
 
 fn end_row(end: &EndView) -> Row {
     let (mark, tone) = match end.kind {
-        EntryKind::Completed => ("●", Tone::Good),
-        EntryKind::DeadLettered => ("✗", Tone::Bad),
-        EntryKind::Continued => ("●", Tone::Plain),
-        _ => ("–", Tone::Dim),
+        EndKind::Completed => ("●", Tone::Good),
+        EndKind::DeadLettered => ("✗", Tone::Bad),
+        EndKind::Continued => ("●", Tone::Plain),
+        EndKind::Cancelled => ("–", Tone::Dim),
     };
     let size = end.output_bytes.map(|bytes| format!("  {}", size(bytes))).unwrap_or_default();
     free_row(end.at_ms, (mark.to_owned(), tone), (format!("{}{size}", wording::end(end)), tone))
@@ -236,12 +236,18 @@ fn tail(view: &RunView) -> Option<String> {
         RunState::Running => Some("  … running".to_owned()),
         RunState::Waiting => Some(match (view.run.due, view.waits().as_slice()) {
             (_, [one]) => format!("  … {one}"),
-            (Some(due), _) => format!("  … waits until {}", moment(due)),
-            (None, _) => "  … waits for a message".to_owned(),
+            (Some(due), []) => format!("  … waits until {}", moment(due)),
+            (None, []) => "  … waits".to_owned(),
+            (due, many) => {
+                let goes_on = due.map(|due| format!("; goes on at {}", moment(due))).unwrap_or_default();
+                format!("  … waits for {} things{goes_on}", many.len())
+            }
         }),
         RunState::DeadLettered => {
-            let mut said =
-                format!("\n`retry {id}` lets it go on, `discard {id}` closes it, `replay {id}` runs it anew");
+            let mut said = format!(
+                "\n`retry {id}` {}, `discard {id}` closes it, `replay {id}` runs it anew",
+                standing::retry_words(view)
+            );
             for step in &view.unknown {
                 said.push_str(&format!(
                     "\n`settle {id} \"{}\" --done JSON` or `--not-done` says what became of that step",
