@@ -2,7 +2,7 @@
 
 mod obstacles;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use bowline_ingress::accept::{accept_replay, draw_key_seed};
 use bowline_model::{
@@ -68,11 +68,11 @@ pub fn decide(
     if journal.iter().any(|entry| entry.kind == EntryKind::Undoing) {
         return Err(Error::undone(run));
     }
-    let cut = cut(run, journal, from)?;
+    let (cut, step) = cut(run, journal, from)?;
     let (before, after): (Vec<&Entry>, Vec<&Entry>) = journal.iter().partition(|entry| entry.seq < cut);
     let mut obstacles = Obstacles::of(run, journal);
     before.iter().for_each(|entry| obstacles.pass(entry));
-    if let Some(why) = obstacles.why() {
+    if let Some(why) = obstacles.why(step) {
         return Err(Error::not_forkable(run, from, &why));
     }
     let entries = taken(&before, note, moment);
@@ -94,13 +94,29 @@ pub fn decide(
 }
 
 /// Where the records of that step begin: at its first outcome, or else at the first that was tried of it.
-fn cut(run: &Run, journal: &[Entry], from: &str) -> Result<Seq, Error> {
+fn cut<'a>(run: &Run, journal: &'a [Entry], from: &str) -> Result<(Seq, &'a EntryKey), Error> {
     let from = from.trim();
     let is_asked = |key: &EntryKey| is_of_step(key) && (step_name(key) == from || key.to_string() == from);
     let of_step = || journal.iter().filter(|entry| is_asked(&entry.key));
     let outcome = of_step().find(|entry| entry.kind.is_delivered());
     let first = outcome.or_else(|| of_step().next());
-    first.map(|entry| entry.seq).ok_or_else(|| Error::no_such_step(run, from, &namesakes(journal, from)))
+    let first = first.ok_or_else(|| Error::no_such_step(run, from, &namesakes(journal, from)))?;
+    Ok((begin(journal, first), &first.key))
+}
+
+/// Where the records of the step of that entry begin. Those of a loop begin with the first of its items: its end comes last,
+/// and the notes before it may be gone.
+fn begin(journal: &[Entry], first: &Entry) -> Seq {
+    if !is_of_loop(first) {
+        return first.seq;
+    }
+    let scope = first.key.loop_scope();
+    let is_of_it = |entry: &&Entry| entry.key == first.key || scope.encloses(&entry.key.scope);
+    journal.iter().find(is_of_it).map_or(first.seq, |entry| entry.seq)
+}
+
+fn is_of_loop(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::Items | EntryKind::Looped)
 }
 
 /// Steps of that name in branches and items, each once, in order.
@@ -130,23 +146,22 @@ pub fn places(run: &Run, journal: &[Entry]) -> Vec<ForkPlace> {
     if run.state.is_open() {
         return vec![];
     }
-    let mut begins: HashMap<String, Seq> = HashMap::new();
+    let mut firsts: HashMap<String, &Entry> = HashMap::new();
     for entry in journal.iter().filter(|entry| is_of_step(&entry.key)) {
-        begins.entry(step_name(&entry.key)).or_insert(entry.seq);
-    }
-    let mut delivered: HashSet<String> = HashSet::new();
-    for entry in journal.iter().filter(|entry| is_of_step(&entry.key) && entry.kind.is_delivered()) {
-        let step = step_name(&entry.key);
-        if delivered.insert(step.clone()) {
-            begins.insert(step, entry.seq);
+        let first = firsts.entry(step_name(&entry.key)).or_insert(entry);
+        if entry.kind.is_delivered() && !first.kind.is_delivered() {
+            *first = entry;
         }
     }
-    let mut steps: HashMap<Seq, String> = begins.into_iter().map(|(step, seq)| (seq, step)).collect();
+    let mut begins: HashMap<Seq, Vec<(String, &EntryKey)>> = HashMap::new();
+    for (step, first) in firsts {
+        begins.entry(begin(journal, first)).or_default().push((step, &first.key));
+    }
     let mut obstacles = Obstacles::of(run, journal);
     let mut places = vec![];
     for entry in journal {
-        if let Some(step) = steps.remove(&entry.seq) {
-            places.push(ForkPlace { step, why_not: obstacles.why() });
+        for (step, key) in begins.remove(&entry.seq).into_iter().flatten() {
+            places.push(ForkPlace { step, why_not: obstacles.why(key) });
         }
         obstacles.pass(entry);
     }

@@ -170,13 +170,17 @@ impl Line {
     fn step(step: &StepView, view: &RunView, scale: Option<Scale>) -> Self {
         let is_minor = step.kind == StepKind::Value;
         let is_waiting = step.state == StepState::Waiting && view.run.state.is_open();
-        let took = step.ended_ms.map(|ended| span_millis(step.began_ms, ended)).filter(|_| !is_minor);
+        let took = step
+            .ended_ms
+            .map(|ended| span_millis(step.began_ms, ended))
+            .filter(|_| !is_minor && step.kind != StepKind::Loop);
         let what = step.call.as_deref().unwrap_or(wording::kind(step.kind));
+        let undoable = step.undoable.then(|| "can be undone".to_owned());
         let tone = if step.forgotten { Tone::Dim } else { tone(step.state) };
         Self {
             said: said(step),
             call: wording::cut(&clean(what), NAME_CHARS_MAX),
-            facts: took.into_iter().chain(step.output_bytes.map(size)).collect(),
+            facts: took.into_iter().chain(step.output_bytes.map(size)).chain(undoable).collect(),
             attempts: attempts(step, view),
             text: is_waiting.then(|| name(&wording::wait(step))),
             next: step.next_at.filter(|_| !is_waiting).map(Stamp::full),

@@ -71,6 +71,9 @@ pub struct StepView {
     /// What it yielded, if asked for: JSON, cut at [`PAYLOAD_BYTES_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// What undoes it is noted, should the run be undone.
+    #[serde(default)]
+    pub undoable: bool,
     /// Whether the run can be forked from it; only of a run that has ended, where the step was first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fork: Option<ForkHere>,
@@ -342,7 +345,7 @@ impl<'a> Builder<'a> {
             }
             EntryKind::Dropped => self.dropped(entry),
             EntryKind::OperatorRetry => self.operator_retry(entry),
-            EntryKind::Undo => self.note(entry, "can be undone"),
+            EntryKind::Undo => self.undoable(entry),
             EntryKind::Settled => self.settled(entry),
             EntryKind::Items => self.touch(entry, StepKind::Loop).state = StepState::Began,
             // Dead items are in the list of their loop.
@@ -376,6 +379,18 @@ impl<'a> Builder<'a> {
             step.call = Some(format!("{} {} {}", call.method, call.api, call.path).trim_end().to_owned());
         }
         step
+    }
+
+    /// The note follows its step's success, in the same commit.
+    fn undoable(&mut self, entry: &Entry) {
+        let name = step_name(&EntryKey { family: Family::Step, ..entry.key.clone() });
+        let steps = self.items.iter_mut().rev().filter_map(|item| match item {
+            Item::Step(step) => Some(step),
+            Item::Note(_) | Item::End(_) => None,
+        });
+        for step in steps.filter(|step| step.name == name).take(1) {
+            step.undoable = true;
+        }
     }
 
     fn outcome(&mut self, entry: &'a Entry, kind: StepKind, state: StepState) {
@@ -487,6 +502,7 @@ fn begun(run: &Run, entry: &Entry, kind: StepKind) -> StepView {
         forgotten: false,
         output_bytes: None,
         output: None,
+        undoable: false,
         fork: None,
         child: None,
     }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use bowline_model::{Entry, EntryKey, EntryKind, Family, Run, Seq, entry::Role};
+use bowline_model::{Entry, EntryKey, EntryKind, Family, Run, ScopePath, Seq, entry::Role};
 
+use super::is_of_loop;
 use crate::{
     commands::{replay::is_read, retry::forgotten},
     view::step_name,
@@ -18,6 +19,8 @@ pub(super) struct Obstacles<'a> {
     steps: Standing<'a>,
     loops: Standing<'a>,
     callback: Option<&'a str>,
+    /// The loops of the run, also those of whose notes nothing is left.
+    inside: BTreeMap<ScopePath, &'a EntryKey>,
 }
 
 /// What the entries so far say of each key: in doubt or not, by those that count.
@@ -62,6 +65,11 @@ impl<'a> Obstacles<'a> {
             steps: Standing::default(),
             loops: Standing::default(),
             callback: None,
+            inside: journal
+                .iter()
+                .filter(|entry| is_of_loop(entry))
+                .map(|entry| (entry.key.loop_scope(), &entry.key))
+                .collect(),
         }
     }
 
@@ -96,8 +104,8 @@ impl<'a> Obstacles<'a> {
         }
     }
 
-    /// Why what is behind cannot be taken exactly, if so.
-    pub(super) fn why(&self) -> Option<String> {
+    /// Why what is before that step, which comes next, cannot be taken exactly, if so.
+    pub(super) fn why(&self, step: &EntryKey) -> Option<String> {
         if let Some(why) = &self.of_run {
             return Some(why.clone());
         }
@@ -110,7 +118,8 @@ impl<'a> Obstacles<'a> {
             let step = step_name(step);
             return Some(format!("before it the step {step} may have happened, and that is not known"));
         }
-        let looped = step_name(self.loops.first_open()?);
+        let around = self.inside.iter().find(|(scope, _)| scope.encloses(&step.scope)).map(|(_, key)| *key);
+        let looped = step_name(around.or_else(|| self.loops.first_open())?);
         Some(format!("it is inside the loop {looped}: fork from a step before the loop, or after it"))
     }
 }

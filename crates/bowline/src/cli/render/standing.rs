@@ -4,7 +4,7 @@
 use bowline_dashboard::{
     RunView,
     commands::PausedWorkflow,
-    view::{LoopView, Steps},
+    view::{ForkHere, Item, LoopView, StepKind, Steps},
     wording::{clean, cut, held, moment, number, span_between, undo_title},
 };
 use bowline_model::RunState;
@@ -106,4 +106,16 @@ pub(super) fn retry_words(view: &RunView) -> String {
         }
         (_, _) => "lets it go on".to_owned(),
     }
+}
+
+/// That the run can be forked from one of its steps, if it can: a line.
+pub(super) fn fork_words(view: &RunView) -> Option<String> {
+    let can = |item: &Item| match item {
+        Item::Step(step) => step.kind != StepKind::Value && step.fork == Some(ForkHere::Possible),
+        Item::Note(_) | Item::End(_) => false,
+    };
+    let id = view.run.id;
+    view.timeline.iter().any(can).then(|| {
+        format!("\n`fork {id} --from STEP` begins a new run at a step, with what is recorded before it")
+    })
 }

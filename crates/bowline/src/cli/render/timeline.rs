@@ -131,6 +131,7 @@ fn step_row(step: &StepView) -> Row {
         (false, StepState::Unknown) => "may have happened",
         (false, StepState::Dropped) => "no longer waited for",
         (false, StepState::Began) => "begun",
+        (false, StepState::Done) if step.undoable => "can be undone",
         (false, StepState::Done | StepState::Refused | StepState::Retrying | StepState::Waiting) => "",
     };
     let cells = vec![
@@ -138,10 +139,13 @@ fn step_row(step: &StepView) -> Row {
         (mark.to_owned(), all(state_tone)),
         (cut(&clean(&step.name), NAME_CHARS_MAX), all(Tone::Plain)),
         (cut(&clean(&what(step)), CALL_CHARS_MAX), Tone::Dim),
-        // A recorded value takes no time that anybody asks about.
-        (took.filter(|_| step.kind != StepKind::Value).unwrap_or_default(), Tone::Dim),
+        // A recorded value takes no time that anybody asks about, and when a loop began is gone with its first notes.
+        (
+            took.filter(|_| !matches!(step.kind, StepKind::Value | StepKind::Loop)).unwrap_or_default(),
+            Tone::Dim,
+        ),
         (step.output_bytes.map(size).unwrap_or_default(), Tone::Dim),
-        (said.to_owned(), all(Tone::Wait)),
+        (said.to_owned(), all(if step.state == StepState::Done { Tone::Dim } else { Tone::Wait })),
     ];
     Row { cells, note: None }
 }
@@ -239,7 +243,8 @@ fn tail(view: &RunView) -> Option<String> {
             (Some(due), []) => format!("  … waits until {}", moment(due)),
             (None, []) => "  … waits".to_owned(),
             (due, many) => {
-                let goes_on = due.map(|due| format!("; goes on at {}", moment(due))).unwrap_or_default();
+                let goes_on =
+                    due.map(|due| format!("; goes on at {} at the latest", moment(due))).unwrap_or_default();
                 format!("  … waits for {} things{goes_on}", many.len())
             }
         }),
@@ -254,8 +259,9 @@ fn tail(view: &RunView) -> Option<String> {
                     clean(step)
                 ));
             }
+            said.extend(standing::fork_words(view));
             Some(said)
         }
-        RunState::Completed | RunState::Cancelled => None,
+        RunState::Completed | RunState::Cancelled => standing::fork_words(view),
     }
 }
