@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bowline_dashboard::{
     RunView,
-    view::{EndView, Item, StepState, StepView},
+    view::{EndKind, EndView, Item, StepState, StepView},
 };
 use bowline_model::{EntryKind, RunId};
 
@@ -103,9 +103,9 @@ fn outcome(step: &StepView) -> String {
 
 fn end_line(at: usize, end: &EndView) -> Line {
     let text = match end.kind {
-        EntryKind::Completed => paint(Tone::Good, "● completed"),
-        EntryKind::DeadLettered => paint(Tone::Bad, "● dead letter: it needs a person"),
-        _ => paint(Tone::Dim, "● ended"),
+        EndKind::Completed => paint(Tone::Good, "● completed"),
+        EndKind::DeadLettered => paint(Tone::Bad, "● dead letter: it needs a person"),
+        EndKind::Cancelled | EndKind::Continued => paint(Tone::Dim, "● ended"),
     };
     Line { place: (at, OUTCOME), at_ms: end.at_ms, text }
 }
