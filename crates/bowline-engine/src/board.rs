@@ -39,6 +39,7 @@ use crate::{
     fit::mismatch,
     journal::Journal,
     leaf::{Leaf, LeafId, Outcome, Phase, Work},
+    mail::told_to_cancel,
     pauses::Paused,
     wait::StaysOpen,
 };
@@ -94,6 +95,8 @@ pub(crate) struct BoardState {
     pub(crate) mail: Vec<Message>,
     /// The last message that was ever seen here.
     pub(crate) mail_seen: Option<MessageId>,
+    /// The run is cancelled as the one is that waits for it, for this reason.
+    pub(crate) told_to_cancel: Option<String>,
     /// The run goes on as another one, with this input.
     pub(crate) continues: Option<Payload>,
     /// What `changed` answered, by id.
@@ -195,6 +198,7 @@ impl Board {
             last_seen_at: None,
             mail: Vec::new(),
             mail_seen: None,
+            told_to_cancel: None,
             continues: None,
             changes: HashMap::new(),
             untold_build,
@@ -267,6 +271,9 @@ impl Board {
     pub(crate) fn take_mail(&self, mail: Vec<Message>) {
         let mut state = self.lock();
         let seen = state.mail_seen;
+        if state.told_to_cancel.is_none() {
+            state.told_to_cancel = told_to_cancel(&mail);
+        }
         state.mail.extend(mail.into_iter().filter(|message| seen.is_none_or(|seen| message.id > seen)));
         state.mail_seen = state.mail.last().map(|message| message.id).max(seen);
     }

@@ -22,8 +22,8 @@ use tokio::sync::watch;
 use self::family::CancelOne;
 pub use self::{at_rest::CancelAtRest, family::CancelledFamily};
 pub(crate) use self::{
-    family::{Orphan, cancel_orphan},
-    from_code::{CancelFromCode, cancels_with},
+    family::{Told, cancel_told},
+    from_code::{CancelFromCode, cancels_with, engine_of},
 };
 
 use crate::Engine;
@@ -54,9 +54,10 @@ impl Engine {
     /// [`shutdown`](Self::shutdown) too, as long as the store is open.
     ///
     /// # Durability
-    /// On `Ok` the end of the run and of its children is on disk: they stay cancelled after any crash. After a crash
-    /// before that the run goes on, or is cancelled; then a child of it does nothing more once this node, or the next,
-    /// looks at it. A call that had left may have had its effect: the journal names it as unknown.
+    /// On `Ok` the end of the run and of its children is on disk, or that they are undone: they stay cancelled after any
+    /// crash. After a crash before that the run goes on, or is cancelled; then its children were told in the same commit,
+    /// and do nothing more once this node, or the next, looks at them. What children did is undone before what the run
+    /// did. A call that had left may have had its effect: the journal names it as unknown.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` if another node drives the run: cancel it there. `Unavailable` if the store does not
@@ -75,6 +76,11 @@ impl Engine {
     /// As [`cancel`](Self::cancel).
     pub async fn cancel_family(&self, run: RunId, reason: &str) -> Result<CancelledFamily, StoreError> {
         family::cancel(self, run, reason).await
+    }
+
+    /// Cancels what a run that is undone waits for.
+    pub(crate) async fn cancel_below(&self, run: RunId, reason: &str) -> Result<u64, StoreError> {
+        family::cancel_below(self, run, reason).await
     }
 
     async fn cancel_alone(&self, run: RunId, reason: &str) -> Result<Cancel, StoreError> {

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use crate::{
     Context, Workflow,
     board::Board,
-    cancel::{Orphan, cancel_orphan, cancels_with},
+    cancel::{Told, cancel_told, cancels_with},
     child::CONTINUES,
     drive::{Driver, bury, bury_begun},
     engine::{Resume, Shared, Stopping, lock},
@@ -284,13 +284,17 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
             return bury(&shared, &run, DeadReason::Mismatch, failure.permanent()).await;
         }
     };
-    match cancel_orphan(&shared, &run, &event).await {
-        Orphan::No => {}
-        Orphan::Cancelled => return,
-        Orphan::Unknown => return crate::drive::give_back(&shared, &run).await,
-    }
     if crate::undo::reason(&journal).is_some() {
         return go_on_undoing(shared, run, slot, event, journal, mail).await;
+    }
+    if let Some(why) = crate::mail::told_to_cancel(&mail) {
+        return match cancel_told(&shared, &run, journal, &why).await {
+            Told::Over => {}
+            Told::Undone(journal) => {
+                let run = Run { journal_len: run.journal_len + 1, ..run };
+                go_on_undoing(shared, run, slot, event, journal, mail).await;
+            }
+        };
     }
     let Some(workflow) = shared.workflows.get(&run.workflow) else {
         let failure = Failure::refused(format!(

@@ -3,10 +3,10 @@
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bowline_model::{
-    DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Failure, Run, RunId, Seq, WorkflowName,
-    run::SUMMARY_BYTES_MAX,
+    BoxFuture, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Failure, Run, RunId, Seq,
+    WorkflowName, run::SUMMARY_BYTES_MAX,
 };
-use bowline_store::{Answered, RunWrite, StoreError, StoreErrorKind, Transition, Written};
+use bowline_store::{Answered, RunWrite, Store, StoreError, StoreErrorKind, Transition, Written};
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use std::pin::pin;
@@ -14,6 +14,7 @@ use std::pin::pin;
 use crate::{
     Cancel,
     board::Unwritten,
+    cancel::engine_of,
     engine::{Resume, Shared, Stopping},
     machine::{Decided, End, Machine, Next},
     slots::SlotGuard,
@@ -64,6 +65,12 @@ impl Driver {
             }
             if self.shared.mails.take(self.run) && self.read_mail().await.is_err() {
                 return;
+            }
+            if let Some(reason) = self.machine.told_to_cancel() {
+                if !self.cancel(&reason).await {
+                    return;
+                }
+                continue;
             }
             match self.machine.next(self.shared.clock.now()) {
                 Next::Idle { until } => self.idle(until, stopping).await,
@@ -263,9 +270,44 @@ impl Driver {
         if !unwritten.is_empty() && self.write(unwritten, None).await.is_err() {
             return false;
         }
+        if !self.outlive_children().await {
+            return false;
+        }
         let Ok(journal) = self.read_journal().await else { return false };
         self.go_on_as(crate::undo::undoing(&self.shared, self.machine.run(), self.machine.event(), journal))
             .await
+    }
+
+    /// Children began after the run: what they did is undone before what it did. Says whether none is left that will come
+    /// to its end by itself, and the run is still driven.
+    async fn outlive_children(&mut self) -> bool {
+        loop {
+            if self.shared.is_stopping() {
+                let _ = self.write(Unwritten::default(), Some(Transition::Release)).await;
+                return false;
+            }
+            self.shared.cancels.answer(self.run, Cancel::Undoing);
+            let Ok(open) = self.read_again(|store, run| store.waited_for(run)).await else { return false };
+            if open.is_empty() {
+                self.slot.get_or_insert_with(|| self.shared.slots.take(&self.workflow));
+                return true;
+            }
+            // They may need the slot to end.
+            self.slot = None;
+            self.cancel_children().await;
+            if !self.rest(Unwritten::default(), None).await {
+                return false;
+            }
+        }
+    }
+
+    /// The store has told them, and who is driven looks. Who is held back is ended here, if it can be.
+    async fn cancel_children(&mut self) {
+        let Some(node) = self.machine.run().owner else { return };
+        let why = self.machine.undone_why();
+        if let Err(error) = engine_of(&self.shared, node).cancel_below(self.run, &why).await {
+            tracing::warn!(run = %self.run, %error, "a child could not be cancelled yet");
+        }
     }
 
     async fn go_on_as(&mut self, machine: Result<Machine, Failure>) -> bool {
@@ -285,12 +327,20 @@ impl Driver {
     }
 
     async fn read_journal(&mut self) -> Result<Vec<Entry>, Lost> {
+        self.read_again(|store, run| store.journal(run)).await
+    }
+
+    /// Reads something of the run, again and again while the store cannot.
+    async fn read_again<T>(
+        &mut self,
+        read: impl Fn(&dyn Store, RunId) -> BoxFuture<'_, Result<T, StoreError>>,
+    ) -> Result<T, Lost> {
         let mut wait = WRITE_RETRY_MIN;
         loop {
-            match self.shared.store.journal(self.run).await {
-                Ok(journal) => return Ok(journal),
+            match read(&*self.shared.store, self.run).await {
+                Ok(found) => return Ok(found),
                 Err(error) if self.shared.stopping() == Stopping::Abandon || !error.is_retryable() => {
-                    tracing::warn!(run = %self.run, %error, "the journal cannot be read; the next start recovers the run");
+                    tracing::warn!(run = %self.run, %error, "the run cannot be read; the next start recovers it");
                     return Err(Lost);
                 }
                 Err(_) => {

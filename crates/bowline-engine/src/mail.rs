@@ -12,6 +12,7 @@ use std::{
 };
 
 use bowline_model::{Epoch, RunId};
+use bowline_store::{Message, mail::CANCEL_MAILBOX};
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
@@ -46,6 +47,12 @@ pub(crate) async fn carry(shared: Arc<Shared>, at_work: Counted) {
             Either::Right(_) => return,
         }
     }
+}
+
+/// Why the run is cancelled as the one is that waits for it, if its mail says so.
+pub(crate) fn told_to_cancel(mail: &[Message]) -> Option<String> {
+    let told = mail.iter().find(|message| message.mailbox == CANCEL_MAILBOX)?;
+    Some(told.body.decode().unwrap_or_else(|_| "its parent was cancelled".to_owned()))
 }
 
 /// Who is driven here, and whether there is news for them.

@@ -26,6 +26,14 @@ pub const MAILBOXES_PAGE_DEFAULT: usize = 50;
 /// The largest page of mailboxes.
 pub const MAILBOXES_PAGE_MAX: usize = 1000;
 
+/// The mailbox in which a run is told, by the store, that it is cancelled as the run is that waits for it. It is never
+/// opened, and takes no posts; what is in it stays unread. The body is the reason, as a JSON string.
+pub const CANCEL_MAILBOX: &str = "cancel";
+
+/// The mailbox in which a run that is undone learns, from the store, that one that it waits for became a dead letter.
+/// Taken care of as [`CANCEL_MAILBOX`] is.
+pub const FAMILY_MAILBOX: &str = "family";
+
 /// With what a signal's mailbox is named: `signal:NAME`. One that was never opened takes messages, too.
 pub const SIGNAL_PREFIX: &str = "signal:";
 

@@ -466,6 +466,10 @@ impl Store for SqliteStore {
         Box::pin(self.next_mailed())
     }
 
+    fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
+        Box::pin(self.read(move |at| Ok(child::waited_for(at.conn, run)?)))
+    }
+
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         Box::pin(self.read(move |at| mailbox::list(at, &filter)))
     }

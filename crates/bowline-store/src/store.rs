@@ -98,6 +98,10 @@ pub trait Store: Send + Sync + 'static {
     /// `Unavailable` when the store is closed.
     fn mailed(&self) -> Answer<'_, Vec<RunId>>;
 
+    /// The runs whose end that run waits for, and that may come to it: its children, or the runs that went on in their
+    /// place; not those that are dead letters. The older first.
+    fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>>;
+
     /// Mailboxes: those opened last first.
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>>;
 

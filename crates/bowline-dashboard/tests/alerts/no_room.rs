@@ -70,6 +70,10 @@ impl Store for NoRoom {
         self.store.mailed()
     }
 
+    fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
+        self.store.waited_for(run)
+    }
+
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.store.mailboxes(filter)
     }

@@ -1,17 +1,18 @@
 //! A cancelled run's children, and theirs.
 //!
-//! The parent is cancelled first: from then on it starts no more of them. A crash in between leaves children that go on
-//! under a cancelled parent; whoever cancels the parent again reaches them, and so does the engine, which looks at the
-//! parent before it drives a child.
+//! That the family is told is the store's work: in the commit that cancels a run, or from which on it is undone, each run
+//! whose end it waits for finds word of it in its mail, and does nothing more once it looks. What is here makes that quick:
+//! who is queued, held back or paused looks at nothing by itself. So no crash in between leaves a child that goes on.
 
-use bowline_model::{BoxFuture, Event, Run, RunId, RunState};
-use bowline_store::{RunFilter, RunWrite, Store, StoreError, Transition, store::RUNS_PAGE_MAX};
+use bowline_model::{BoxFuture, Entry, EntryKind, Run, RunId, RunState};
+use bowline_store::{RunWrite, Store, StoreError, StoreErrorKind, Transition};
+use futures_util::{StreamExt, stream};
 
 use super::{Cancel, at_rest};
-use crate::{child::CONTINUES, drive::write_to_store, engine::Shared};
+use crate::{drive::write_to_store, engine::Shared, undo};
 
-/// The source of an event that starts a child for which its parent waits; other runs that a run started are on their own.
-const CHILD: &str = "child";
+/// Runs that are cancelled at a time: their commits share syncs.
+const AT_A_TIME: usize = 64;
 
 /// Cancels single runs.
 pub(super) trait CancelOne: Sync {
@@ -29,103 +30,109 @@ pub struct CancelledFamily {
     pub children: u64,
 }
 
+/// A run, and the one that waits for its end.
+struct Child {
+    parent: RunId,
+    run: RunId,
+}
+
 /// Cancels a run, then all that it waits for.
 pub(super) async fn cancel(
     by: &impl CancelOne,
     run: RunId,
     reason: &str,
 ) -> Result<CancelledFamily, StoreError> {
+    // Looked up before: whom a cancelled run waited for is known no more. Whom it starts meanwhile, the store tells.
+    let generations = below(by.store(), run).await?;
     let outcome = by.cancel_one(run, reason).await?;
     let children = match outcome {
-        // Cancelled before: perhaps by somebody who got no further.
         Cancel::Cancelled | Cancel::Undoing | Cancel::Ended(RunState::Cancelled) => {
-            below(by, run, reason).await?
+            cancel_all(by, generations, reason).await?
         }
         Cancel::Ended(_) => 0,
     };
     Ok(CancelledFamily { run: outcome, children })
 }
 
-async fn below(by: &impl CancelOne, top: RunId, reason: &str) -> Result<u64, StoreError> {
-    let (mut parents, mut cancelled, mut failed) = (vec![(top, CHILD)], 0, None);
-    while let Some((parent, source)) = parents.pop() {
-        let why = format!("its parent, run {parent}, was cancelled: {reason}");
-        let mut before = None;
-        loop {
-            let filter =
-                RunFilter { parent: Some(parent), before, limit: RUNS_PAGE_MAX, ..RunFilter::default() };
-            let page = by.store().runs(filter).await?;
-            for child in page.iter().filter(|child| child.parent == Some(parent)) {
-                match cancel_child(by, child, source, &why).await {
-                    Ok(Some(Cancel::Ended(RunState::Completed))) => parents.push((child.id, CONTINUES)),
-                    Ok(Some(outcome)) => {
-                        cancelled += u64::from(matches!(outcome, Cancel::Cancelled | Cancel::Undoing));
-                        parents.push((child.id, CHILD));
-                    }
-                    Ok(None) => {}
-                    // The others need not go on because of it.
-                    Err(error) => failed = failed.or(Some(error)),
+/// Cancels all that a run waits for.
+pub(super) async fn cancel_below(by: &impl CancelOne, run: RunId, reason: &str) -> Result<u64, StoreError> {
+    let generations = below(by.store(), run).await?;
+    cancel_all(by, generations, reason).await
+}
+
+/// All that a run waits for, generation by generation.
+async fn below(store: &dyn Store, top: RunId) -> Result<Vec<Vec<Child>>, StoreError> {
+    let (mut generations, mut parents) = (vec![], vec![top]);
+    while !parents.is_empty() {
+        let mut generation = vec![];
+        for parent in parents {
+            let children = store.waited_for(parent).await?;
+            generation.extend(children.into_iter().map(|run| Child { parent, run }));
+        }
+        parents = generation.iter().map(|child| child.run).collect();
+        generations.push(generation);
+    }
+    Ok(generations)
+}
+
+/// Parents before their children: a parent that is cancelled makes nothing of their end.
+async fn cancel_all(
+    by: &impl CancelOne,
+    generations: Vec<Vec<Child>>,
+    reason: &str,
+) -> Result<u64, StoreError> {
+    let (mut cancelled, mut failed) = (0, None);
+    for generation in generations {
+        let each = generation.into_iter().map(|child| async move {
+            let why = format!("its parent, run {}, was cancelled: {reason}", child.parent);
+            by.cancel_one(child.run, &why).await
+        });
+        let mut outcomes = stream::iter(each).buffer_unordered(AT_A_TIME);
+        while let Some(outcome) = outcomes.next().await {
+            match outcome {
+                // Perhaps by its own look into its mail.
+                Ok(Cancel::Cancelled | Cancel::Undoing | Cancel::Ended(RunState::Cancelled)) => {
+                    cancelled += 1
                 }
+                Ok(Cancel::Ended(_)) => {}
+                Err(error) if error.kind() == StoreErrorKind::NotFound => {}
+                // The others need not go on because of it.
+                Err(error) => failed = failed.or(Some(error)),
             }
-            if page.len() < RUNS_PAGE_MAX {
-                break;
-            }
-            before = page.last().map(|oldest| oldest.id);
         }
     }
     failed.map_or(Ok(cancelled), Err)
 }
 
-/// `None` if it is none of those that end with their parent: started from `source`, and no dead letter. One that has
-/// completed may go on as another run.
-async fn cancel_child(
-    by: &impl CancelOne,
-    child: &Run,
-    source: &str,
-    why: &str,
-) -> Result<Option<Cancel>, StoreError> {
-    match child.state {
-        RunState::Cancelled => return Ok(Some(Cancel::Ended(RunState::Cancelled))),
-        RunState::DeadLettered => return Ok(None),
-        RunState::Completed | RunState::Queued | RunState::Running | RunState::Waiting => {}
-    }
-    let event = by.store().event(child.event).await?;
-    if event.is_none_or(|event| event.source != source) {
-        return Ok(None);
-    }
-    match by.cancel_one(child.id, why).await? {
-        Cancel::Ended(RunState::DeadLettered) => Ok(None),
-        outcome => Ok(Some(outcome)),
-    }
+/// What became of a claimed run that was told that it is cancelled.
+pub(crate) enum Told {
+    /// It is cancelled, or lost.
+    Over,
+    /// It is undone; this is its journal.
+    Undone(Vec<Entry>),
 }
 
-/// What a claimed run's parent says of it.
-pub(crate) enum Orphan {
-    /// It goes on.
-    No,
-    /// Its parent was cancelled, and the run with it: it is cancelled, or lost.
-    Cancelled,
-    /// That cannot be known now.
-    Unknown,
-}
-
-/// Cancels a claimed run if its parent, which waits for it, was cancelled: a crash came between the two.
+/// Cancels a claimed run that was told so in its mail, or begins to undo it.
 ///
 /// # Durability
-/// It is cancelled on disk before its code is asked for anything.
-pub(crate) async fn cancel_orphan(shared: &Shared, run: &Run, event: &Event) -> Orphan {
-    let Some(parent) = run.parent.filter(|_| event.source == CHILD) else { return Orphan::No };
-    match shared.store.run(parent).await {
-        Ok(Some(found)) if found.state == RunState::Cancelled => {}
-        Ok(_) => return Orphan::No,
-        Err(_) => return Orphan::Unknown,
-    }
-    let why = format!("its parent, run {parent}, was cancelled");
-    let entry = at_rest::entry(run, &why, shared.clock.now(), &shared.build);
+/// That is on disk before its code is asked for anything.
+pub(crate) async fn cancel_told(shared: &Shared, run: &Run, mut journal: Vec<Entry>, why: &str) -> Told {
+    let last = at_rest::entry(run, why, shared.clock.now(), &shared.build);
+    let is_undone = undo::may_be_needed(run, &journal);
+    let kind = if is_undone { EntryKind::Undoing } else { EntryKind::Cancelled };
+    let entry = Entry { kind, ..last };
+    let end = (!is_undone).then_some(Transition::Cancel);
+    let write = RunWrite::new(run.id, run.epoch, entry.at, vec![entry.clone()], end);
     tracing::info!(run = %run.id, workflow = %run.workflow, "run cancelled: {why}");
-    let write = RunWrite::new(run.id, run.epoch, entry.at, vec![entry], Some(Transition::Cancel));
-    if write_to_store(shared, write).await.is_ok() {
-        shared.passed_on(run);
+    match write_to_store(shared, write).await {
+        Err(_) => Told::Over,
+        Ok(_) if is_undone => {
+            journal.push(entry);
+            Told::Undone(journal)
+        }
+        Ok(_) => {
+            shared.passed_on(run);
+            Told::Over
+        }
     }
-    Orphan::Cancelled
 }

@@ -11,11 +11,15 @@ use crate::{Context, Engine, engine::Shared};
 pub(crate) type CancelFromCode =
     Arc<dyn Fn(RunId, String) -> BoxFuture<'static, std::result::Result<(), StoreError>> + Send + Sync>;
 
+/// An engine that cancels: its tasks are the running one's.
+pub(crate) fn engine_of(shared: &Arc<Shared>, node: NodeId) -> Engine {
+    Engine { shared: shared.clone(), node, tasks: Mutex::new(None) }
+}
+
 /// What workflows on this node cancel with.
 pub(crate) fn cancels_with(shared: Arc<Shared>, node: NodeId) -> CancelFromCode {
     Arc::new(move |run, reason| {
-        // Its tasks are the running engine's.
-        let engine = Engine { shared: shared.clone(), node, tasks: Mutex::new(None) };
+        let engine = engine_of(&shared, node);
         Box::pin(async move { engine.cancel_family(run, &reason).await.map(drop) })
     })
 }

@@ -33,6 +33,14 @@ impl Machine {
         self.stage != Stage::Forward
     }
 
+    /// Why the run is undone; empty if it is not.
+    pub(crate) fn undone_why(&self) -> String {
+        match &self.stage {
+            Stage::Forward => String::new(),
+            Stage::Settle { why } | Stage::Undo { why } => why.clone(),
+        }
+    }
+
     /// Whether something of the run is to be undone, or may be.
     pub(crate) fn may_need_undo(&self) -> bool {
         let state = self.board.lock();

@@ -36,6 +36,11 @@ impl Machine {
         self.board.take_mail(mail);
     }
 
+    /// Why the run is to be cancelled, if its mail says so and it is not undone already.
+    pub(crate) fn told_to_cancel(&self) -> Option<String> {
+        self.board.lock().told_to_cancel.clone().filter(|_| !self.is_undoing())
+    }
+
     /// The last message that was seen here.
     pub(crate) fn mail_seen(&self) -> Option<MessageId> {
         self.board.lock().mail_seen

@@ -8,7 +8,7 @@ use bowline_store::{Operation, Store};
 use serde_json::Value;
 
 use crate::{
-    node::{Host, Node},
+    node::{Host, Node, until},
     remote::Remote,
 };
 
@@ -145,7 +145,7 @@ fn a_child_of_a_cancelled_run_does_nothing_more_after_a_crash_between_the_two() 
     node.engine.poke();
     let ended = host.end(low);
     assert_eq!(ended.state, RunState::Cancelled);
-    assert_eq!(ended.summary, Some(format!("its parent, run {middle}, was cancelled")));
+    assert_eq!(ended.summary, Some(format!("its parent, run {middle}, was cancelled: {WHY}")));
     host.wait_for(alone, RunState::Completed);
     assert!(remote.keys("/low").is_empty(), "it was not asked for anything");
     let top = host.end(top);
@@ -153,14 +153,43 @@ fn a_child_of_a_cancelled_run_does_nothing_more_after_a_crash_between_the_two() 
 }
 
 #[test]
-fn a_cancel_that_was_cut_short_is_gone_on_with_when_it_is_said_again() {
+fn a_cancel_that_was_cut_short_is_gone_on_with_by_the_next_node() {
     let (host, remote) = (Host::new(), Remote::new());
     let node = host.start(flows(&remote));
     let runs = waiting(&host, &node);
     node.kill();
     cancel_only(&host, runs[0]);
     let node = host.start(flows(&remote));
-    let done = host.block_on("the cancel", node.engine.cancel_family(runs[0], WHY)).unwrap();
-    assert_eq!(done, CancelledFamily { run: Cancel::Ended(RunState::Cancelled), children: 2 });
+    host.end(runs[2]);
     check_cancelled(&host, runs);
+    let again = host.block_on("the cancel", node.engine.cancel_family(runs[0], WHY)).unwrap();
+    assert_eq!(again, CancelledFamily { run: Cancel::Ended(RunState::Cancelled), children: 0 });
+}
+
+/// A run with children, as many as it says, each of which sleeps for a day.
+fn crowd() -> Vec<Workflow> {
+    let one = Workflow::new("one", |cx: Context, (): ()| async move {
+        cx.sleep(HOUR * 24).await;
+        Ok(1)
+    });
+    let many = Workflow::new("many", |cx: Context, count: usize| async move {
+        let child = async |n: usize| cx.child(&named("one"), &()).key(n).await;
+        futures_util::future::try_join_all((0..count).map(child)).await
+    });
+    vec![one, many]
+}
+
+#[test]
+fn a_thousand_children_are_cancelled_with_their_parent_within_seconds() {
+    let host = Host::new();
+    let node = host.start(crowd());
+    let run = host.accept(&["many"], "1000")[0];
+    node.engine.poke();
+    let children = || host.block_on("the children", host.store.waited_for(run)).unwrap();
+    until(|| children().len() == 1000);
+    let begun = std::time::Instant::now();
+    let done = host.block_on("the cancel", node.engine.cancel_family(run, WHY)).unwrap();
+    let took = begun.elapsed();
+    assert_eq!(done, CancelledFamily { run: Cancel::Cancelled, children: 1000 });
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }

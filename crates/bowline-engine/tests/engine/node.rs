@@ -233,6 +233,9 @@ impl Store for Watched {
     fn mailed(&self) -> Answer<'_, Vec<RunId>> {
         self.inner.mailed()
     }
+    fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
+        self.inner.waited_for(run)
+    }
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.inner.mailboxes(filter)
     }

@@ -113,6 +113,10 @@ impl Store for Gated {
         self.inner.mailed()
     }
 
+    fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
+        self.inner.waited_for(run)
+    }
+
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.inner.mailboxes(filter)
     }

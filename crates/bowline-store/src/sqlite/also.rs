@@ -67,6 +67,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, write: &RunWrite, home: i64) -> Result<Vec<
         mailbox::close(tx, run, name)?;
     }
     for name in closes {
+        child::abandon(tx, run, name)?;
         mailbox::close(tx, run, name)?;
     }
     for new in opens {

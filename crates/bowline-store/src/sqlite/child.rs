@@ -4,9 +4,9 @@
 //! parent's mailbox, in the commit of the end. What must never happen here: a child that is started twice, or whose end
 //! nobody tells.
 
-use bowline_model::{EntryKind, EventId, Payload, RunId, RunState};
+use bowline_model::{Entry, EntryKind, EventId, Payload, RunId, RunState, run::SUMMARY_BYTES_MAX};
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     accept,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     MailboxKind, MailboxState, NewMailbox, NewStart, RunWrite, StoreErrorKind, Transition,
-    mail::MAILBOX_NAME_BYTES_MAX,
+    mail::{CANCEL_MAILBOX, FAMILY_MAILBOX, MAILBOX_NAME_BYTES_MAX},
 };
 
 /// The run of a start that its parent made before.
@@ -27,6 +27,13 @@ const KNOWN: &str = "SELECT run FROM child WHERE parent = ?1 AND source = ?2 AND
 /// Who is to learn a run's end.
 const TOLD: &str =
     "SELECT parent, mailbox FROM child INDEXED BY child_told WHERE run = ?1 AND mailbox IS NOT NULL";
+
+/// The runs whose end a run waits for.
+const WAITED_FOR: &str = "SELECT run FROM child WHERE parent = ?1 AND mailbox IS NOT NULL ORDER BY run";
+
+/// Those of them that may come to their end by themselves.
+const OPEN_WAITED_FOR: &str = "SELECT run.id FROM child JOIN run ON run.id = child.run \
+     WHERE child.parent = ?1 AND child.mailbox IS NOT NULL AND run.state <> 5 ORDER BY run.id";
 
 /// Children of children that wait for each other, at most: a workflow that starts itself without end is found out.
 pub(super) const DEPTH_MAX: usize = 100;
@@ -172,6 +179,56 @@ pub(super) fn abandon(tx: &Tx<'_>, parent: RunId, name: &str) -> rusqlite::Resul
     Ok(())
 }
 
+/// [`Store::waited_for`](crate::Store::waited_for).
+pub(super) fn waited_for(conn: &Connection, run: RunId) -> rusqlite::Result<Vec<RunId>> {
+    conn.prepare_cached(OPEN_WAITED_FOR)?.query_map([run.0], |row| row.get(0).map(RunId))?.collect()
+}
+
+/// What a child is told begins so, whoever tells it.
+const PARENT_CANCELLED: (&str, &str) = ("its parent, run ", ", was cancelled: ");
+
+/// A run is cancelled, or undone from now on, as its last entries say: the runs whose end it waits for are told in the same
+/// commit. So nothing new is begun anywhere in the family once each of them has looked, whatever crashes in between.
+pub(super) fn tell_cancelled(
+    tx: &mut Tx<'_>,
+    parent: RunId,
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let ends = entries.iter().find(|entry| matches!(entry.kind, EntryKind::Cancelled | EntryKind::Undoing));
+    let Some(note) = ends.map(|entry| entry.meta.note.as_deref().unwrap_or_default()) else { return Ok(()) };
+    let (its_parent, was_cancelled) = PARENT_CANCELLED;
+    // The first reason, however far above.
+    let told = note.strip_prefix(its_parent).and_then(|rest| rest.split_once(was_cancelled));
+    let why = format!("{its_parent}{parent}{was_cancelled}{}", told.map_or(note, |(_, first)| first));
+    let why = Payload::encode(&why[..why.floor_char_boundary(SUMMARY_BYTES_MAX)]).expect("a text is JSON");
+    let children: Vec<RunId> = tx
+        .conn
+        .prepare_cached(WAITED_FOR)?
+        .query_map([parent.0], |row| row.get(0).map(RunId))?
+        .collect::<Result<_, _>>()?;
+    for child in children {
+        // A dead letter keeps it for its retry.
+        if !mail::is_told(tx, child, CANCEL_MAILBOX)? && standing(tx, child)?.is_some() {
+            mail::deliver(tx, child, CANCEL_MAILBOX, None, &why, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// A run became a dead letter. That is no end; but one that is undone waits for no person.
+fn tell_dead(tx: &mut Tx<'_>, run: RunId, now: Timestamp) -> Result<(), Fault> {
+    if !mail::is_told(tx, run, CANCEL_MAILBOX)? {
+        return Ok(());
+    }
+    let parent: Option<i64> =
+        tx.conn.prepare_cached(TOLD)?.query_row([run.0], |row| row.get(0)).optional()?;
+    if let Some(parent) = parent.map(RunId) {
+        mail::deliver(tx, parent, FAMILY_MAILBOX, None, &Payload::from_stored("null"), now)?;
+    }
+    Ok(())
+}
+
 /// A run is open no more: whoever started it and waits learns it. Not of a dead letter: a person retries or discards it,
 /// and that is its end.
 pub(super) fn tell(
@@ -182,7 +239,7 @@ pub(super) fn tell(
     now: Timestamp,
 ) -> Result<(), Fault> {
     if state == RunState::DeadLettered {
-        return Ok(());
+        return tell_dead(tx, run, now);
     }
     let told: Vec<(i64, String)> =
         tx.conn.prepare_cached(TOLD)?.query_map([run.0], |row| row.try_into())?.collect::<Result<_, _>>()?;
@@ -314,6 +371,7 @@ mod tests {
         let plans = [
             (KNOWN, "SEARCH child USING PRIMARY KEY (parent=? AND source=? AND key=?)"),
             (TOLD, "SEARCH child USING INDEX child_told (run=?)"),
+            (WAITED_FOR, "SEARCH child USING PRIMARY KEY (parent=?)"),
             (&output, "SEARCH entry_1 USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         ];
         for (sql, plan) in plans {

@@ -22,8 +22,8 @@ use super::{
 use crate::{
     Address, MailboxKind, MailboxState, Message, Post, Posted, StoreErrorKind,
     mail::{
-        MAILBOX_NAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX, POST_ID_BYTES_MAX, POST_IDS_KEPT_MAX,
-        SIGNAL_PREFIX, UNREAD_BYTES_MAX,
+        CANCEL_MAILBOX, MAILBOX_NAME_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX, POST_ID_BYTES_MAX,
+        POST_IDS_KEPT_MAX, SIGNAL_PREFIX, UNREAD_BYTES_MAX,
     },
 };
 
@@ -58,11 +58,14 @@ const IS_KNOWN: &str = "SELECT 1 FROM message INDEXED BY message_post \
 const NO_LONGER_KNOWN: &str = "SELECT id FROM message INDEXED BY message_read \
      WHERE run = ?1 AND is_read = 1 ORDER BY id DESC LIMIT 1 OFFSET ?2";
 
+/// Whether a run has an unread message in that mailbox.
+const IS_TOLD: &str = "SELECT 1 FROM message INDEXED BY message_unread \
+     WHERE run = ?1 AND is_read = 0 AND mailbox = ?2 LIMIT 1";
+
 const CLEAR_UNREAD: &str = "DELETE FROM message WHERE run = ?1 AND is_read = 0";
 const CLEAR_READ: &str = "DELETE FROM message WHERE run = ?1 AND is_read = 1";
 const ABANDON: &str = "DELETE FROM message WHERE run = ?1 AND is_read = 0 AND mailbox = ?2";
-const HAND_OVER: &str =
-    "UPDATE message SET run = ?2 WHERE run = ?1 AND is_read = 0 AND substr(mailbox, 1, ?4) = ?3";
+const HAND_OVER: &str = "UPDATE message SET run = ?2 WHERE run = ?1 AND is_read = 0 AND (mailbox = ?5 OR substr(mailbox, 1, ?4) = ?3)";
 
 /// Runs under way that have unread messages.
 const RUNNING_WITH_MAIL: &str = "SELECT id FROM run INDEXED BY run_state WHERE state = 1 AND EXISTS \
@@ -302,9 +305,15 @@ pub(super) fn consume(tx: &Tx<'_>, run: RunId, consumes: &[MessageId]) -> rusqli
     Ok(())
 }
 
-/// Signals that nobody read are the run's that goes on in this one's place.
+/// Whether a run has an unread message in that mailbox.
+pub(super) fn is_told(tx: &Tx<'_>, run: RunId, mailbox: &str) -> rusqlite::Result<bool> {
+    tx.conn.prepare_cached(IS_TOLD)?.exists((run.0, mailbox))
+}
+
+/// Signals that nobody read are the run's that goes on in this one's place; so is that it is cancelled.
 pub(super) fn hand_over(tx: &Tx<'_>, from: RunId, to: RunId) -> rusqlite::Result<()> {
-    tx.conn.prepare_cached(HAND_OVER)?.execute((from.0, to.0, SIGNAL_PREFIX, rows(SIGNAL_PREFIX.len())))?;
+    let prefix_len = rows(SIGNAL_PREFIX.len());
+    tx.conn.prepare_cached(HAND_OVER)?.execute((from.0, to.0, SIGNAL_PREFIX, prefix_len, CANCEL_MAILBOX))?;
     Ok(())
 }
 
@@ -331,6 +340,7 @@ mod tests {
             (UNREAD, by_run),
             (UNREAD_BYTES, by_run),
             (UNREAD_IN, by_run),
+            (IS_TOLD, by_run),
             (IS_UNREAD, "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)"),
             (
                 IS_KNOWN,

@@ -4,7 +4,7 @@ use bowline_model::{Ruled, RunFlow, RunId, RunState};
 use rusqlite::params;
 
 use super::{
-    also,
+    also, child,
     fault::{Fault, refused},
     gather, journal, line, mail,
     progress::{Standing, Step, ended, standing},
@@ -35,6 +35,7 @@ impl Write for Operation {
         journal::append(tx, self.run, is.home, &self.entries)?;
         let journal_len = is.journal_len + journal::len(&self.entries);
         let step = Step { run: self.run, journal_len, is_progress: false, now: self.now };
+        child::tell_cancelled(tx, self.run, &self.entries, self.now)?;
         match self.to {
             RunState::Queued => {
                 // As if it had got on: an operator's decision clears the counts of crashes.

@@ -56,6 +56,7 @@ impl Write for RunWrite {
         let is_progress = self.entries.iter().any(journal::is_progress);
         let step = Step { run: self.run, journal_len, is_progress, now: self.now };
         step.tell_undoing(tx, &self.entries)?;
+        child::tell_cancelled(tx, self.run, &self.entries, self.now)?;
         let Some(transition) = &self.transition else {
             if !self.entries.is_empty() {
                 step.grow(tx)?;

@@ -168,6 +168,8 @@ macro_rules! promises {
                     starts_anew_after_an_earlier_child_that_was_cancelled
                     waits_for_an_earlier_child_that_is_a_dead_letter
                     hands_its_parent_and_its_signals_to_the_run_that_goes_on
+                    tells_a_family_in_the_commit_that_cancels_a_run
+                    a_dead_letter_holds_up_nobody_who_is_undone
                     lists_the_runs_that_a_run_started
                     keeps_children_apart_from_events
                 }

@@ -318,6 +318,9 @@ impl Store for DiskOfProcess {
     fn mailed(&self) -> Answer<'_, Vec<RunId>> {
         self.disk.inner.mailed()
     }
+    fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
+        self.read(self.disk.inner.waited_for(run))
+    }
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.read(self.disk.inner.mailboxes(filter))
     }

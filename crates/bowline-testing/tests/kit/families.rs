@@ -3,7 +3,7 @@
 
 use bowline::{Workflow, prelude::*};
 use bowline_model::RunState;
-use bowline_testing::{Answer, Match, TestApp};
+use bowline_testing::{Answer, Match, TestApp, every_crash_point};
 use serde_json::{Value, json};
 
 struct Desk {
@@ -24,6 +24,45 @@ impl Desk {
     async fn say(&self, cx: &Context, name: &str) -> Result<Value> {
         cx.step(name, self.crm.post(&format!("/{name}")).json(&json!({})).decode()).await
     }
+}
+
+impl Desk {
+    async fn undoable(&self, cx: &Context, name: &str) -> Result<Value> {
+        let undo = |_: &Value| self.crm.post(&format!("/undo-{name}"));
+        cx.step(name, self.crm.post(&format!("/{name}")).json(&json!({})).decode()).undo(undo).await
+    }
+}
+
+/// Does something that can be undone, then waits for a child that does, too, and for another one that went on as a
+/// third run.
+async fn trip(desk: Arc<Desk>, cx: Context, _: ()) -> Result<Value> {
+    desk.undoable(&cx, "reserve").await?;
+    let legs = async { cx.child(&leg(), &3).await };
+    let counted = async {
+        cx.sleep(secs(10)).await;
+        cx.child(&counter(), &1).await.map(Value::from)
+    };
+    let (one, _) = cx.all((legs, counted)).await?;
+    desk.say(&cx, "pay").await?;
+    Ok(one)
+}
+
+fn trip_of() -> Workflow<Desk, (), Value> {
+    workflow("trip", trip).deadline(hours(1)).undo_on_failure()
+}
+
+/// As deep as it says: each books, then waits for the next, or for a day.
+async fn ride(desk: Arc<Desk>, cx: Context, deep: u32) -> Result<Value> {
+    desk.undoable(&cx, &format!("book-{deep}")).await?;
+    match deep {
+        1 => cx.sleep(days(1)).await,
+        _ => drop(cx.child(&leg(), &(deep - 1)).await?),
+    }
+    desk.say(&cx, "board").await
+}
+
+fn leg() -> Workflow<Desk, u32, Value> {
+    workflow("leg", ride)
 }
 
 /// Its own child, until the bottom.
@@ -126,6 +165,8 @@ fn app() -> App<Desk> {
         .workflow(counter())
         .workflow(workflow("waits", wait_for_counter))
         .workflow(single())
+        .workflow(trip_of())
+        .workflow(leg())
         .workflow(workflow("fan out", fan_out))
 }
 
@@ -198,6 +239,78 @@ fn a_cancel_reaches_a_child_that_went_on_as_another_run() {
     assert_eq!(run.state(), RunState::Cancelled);
     let open = app.runs().iter().filter(|run| run.state() == RunState::Completed).count();
     assert_eq!((open, app.mock("crm").count()), (2, 3), "{}", app.timelines());
+}
+
+/// What was asked of the remote about bookings, each once.
+fn bookings(app: &TestApp<Desk>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    let paths = app.mock("crm").requests().into_iter().map(|request| request.path);
+    paths.filter(|path| path != "/count" && seen.insert(path.clone())).collect()
+}
+
+const UNDONE: [&str; 8] = [
+    "/reserve",
+    "/book-3",
+    "/book-2",
+    "/book-1",
+    "/undo-book-1",
+    "/undo-book-2",
+    "/undo-book-3",
+    "/undo-reserve",
+];
+
+#[test]
+fn what_children_did_is_undone_before_what_their_parent_did_wherever_a_cancel_is_cut_short() {
+    every_crash_point(app, |app: &TestApp<Desk>| {
+        answers(app);
+        let run = app.start(&trip_of(), &());
+        app.advance(minutes(1));
+        app.cancel(run.id());
+        app.advance(days(2));
+        assert_eq!(bookings(app), UNDONE, "{}", app.timelines());
+        assert!(app.runs().iter().all(|run| !run.state().is_open()), "{}", app.timelines());
+        assert_eq!(app.dead().len(), 0, "{}", app.timelines());
+        run.state()
+    });
+}
+
+#[test]
+fn a_run_that_is_undone_past_its_deadline_tells_its_children_when_that_begins() {
+    every_crash_point(app, |app: &TestApp<Desk>| {
+        answers(app);
+        let run = app.start(&trip_of(), &());
+        app.advance(days(2));
+        assert_eq!(bookings(app), UNDONE, "{}", app.timelines());
+        assert_eq!(run.state(), RunState::Cancelled, "{}", app.timelines());
+        assert!(app.runs().iter().all(|run| !run.state().is_open()), "{}", app.timelines());
+        run.summary()
+    });
+}
+
+#[test]
+fn a_child_that_cannot_be_undone_waits_for_a_person_and_holds_up_nobody() {
+    let app = TestApp::new(app());
+    app.mock("crm").when(Match::call("POST", "/undo-book-2")).answer(Answer::status(422));
+    answers(&app);
+    let run = app.start(&trip_of(), &());
+    app.advance(minutes(1));
+    app.cancel(run.id());
+    app.advance(hours(1));
+    assert_eq!(bookings(&app), UNDONE, "{}", app.timelines());
+    assert_eq!(run.state(), RunState::Cancelled, "{}", app.timelines());
+    assert_eq!(app.dead().len(), 1, "{}", app.timelines());
+}
+
+#[test]
+fn a_child_that_may_not_begin_is_cancelled_with_its_parent() {
+    let app = TestApp::new(app());
+    answers(&app);
+    app.pause_workflow("counter");
+    let run = app.start(&workflow("waits", wait_for_counter), &2);
+    app.advance(minutes(1));
+    app.cancel(run.id());
+    let states: Vec<_> = app.runs().iter().map(|run| run.state()).collect();
+    assert_eq!(states, [RunState::Cancelled, RunState::Cancelled]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use bowline_model::{
 };
 use bowline_store::{
     Accepted, Address, Also, MailboxFilter, MailboxKind, NewStart, Post, Posted, RunFilter, StoreErrorKind,
-    Transition,
+    Transition, mail::CANCEL_MAILBOX,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -389,6 +389,54 @@ pub(crate) async fn hands_its_parent_and_its_signals_to_the_run_that_goes_on(ben
     assert_eq!(mail(bench, next.id).await.iter().map(|message| message.id).collect::<Vec<_>>(), [signal]);
     complete(bench, &next, "42", at(6)).await;
     assert_eq!(told(bench, parent.id).await, [completed(next.id, "42")]);
+}
+
+/// The last entry of a run that is cancelled, or undone from then on.
+fn ends(kind: EntryKind, why: &str) -> Entry {
+    let meta = EntryMeta { note: Some(why.to_owned()), ..EntryMeta::default() };
+    Entry { meta, key: EntryKey::run(), ..entry(1, kind, "", None) }
+}
+
+async fn told_to_cancel(bench: &Bench, run: RunId) -> Vec<String> {
+    let mail = mail(bench, run).await;
+    let told = mail.iter().filter(|message| message.mailbox == CANCEL_MAILBOX);
+    told.map(|message| message.body.decode().unwrap()).collect()
+}
+
+pub(crate) async fn tells_a_family_in_the_commit_that_cancels_a_run(bench: &mut Bench) {
+    for (number, kind, end) in
+        [("1", EntryKind::Cancelled, Some(Transition::Cancel)), ("2", EntryKind::Undoing, None)]
+    {
+        let (parent, one) = family(bench, number).await;
+        let start = NewStart { continues: true, ..detached(&one, "next") };
+        let end_of_one = Some(Transition::Complete);
+        let next = bench.write_with(&one, vec![], end_of_one, starting(start), at(3)).await.unwrap();
+        let next = next.started[0];
+        assert_eq!(bench.store().waited_for(parent.id).await.unwrap(), [next], "the one that goes on");
+        bench.write(&parent, vec![ends(kind, "no more")], end, at(4)).await.unwrap();
+        let why = format!("its parent, run {}, was cancelled: no more", parent.id);
+        assert_eq!(told_to_cancel(bench, next).await, [why]);
+        let claimed = bench.claim_one("child", at(5)).await;
+        // It goes on as a third one at the same moment: that one is cancelled.
+        let start = NewStart { continues: true, ..detached(&claimed, "third") };
+        let third =
+            bench.write_with(&claimed, vec![], Some(Transition::Complete), starting(start), at(6)).await;
+        let third = third.unwrap().started[0];
+        assert_eq!(told_to_cancel(bench, third).await.len(), 1);
+        let claimed = bench.claim_one("child", at(7)).await;
+        bench.write(&claimed, vec![], Some(Transition::Cancel), at(8)).await.unwrap();
+        assert_eq!(bench.store().waited_for(parent.id).await.unwrap(), []);
+    }
+}
+
+pub(crate) async fn a_dead_letter_holds_up_nobody_who_is_undone(bench: &mut Bench) {
+    let (parent, run) = family(bench, "1").await;
+    bench.write(&parent, vec![ends(EntryKind::Undoing, "no more")], None, at(3)).await.unwrap();
+    bench.write(&parent, vec![], Some(Transition::Wait { due: None, seen: None }), at(4)).await.unwrap();
+    assert!(bench.claim("mail", at(4)).await.is_empty(), "it waits for its child");
+    bench.write(&run, vec![], Some(dead()), at(5)).await.unwrap();
+    assert_eq!(bench.claim_one("mail", at(5)).await.id, parent.id);
+    assert_eq!(bench.store().waited_for(parent.id).await.unwrap(), []);
 }
 
 pub(crate) async fn lists_the_runs_that_a_run_started(bench: &mut Bench) {
