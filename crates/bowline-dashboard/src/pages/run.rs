@@ -207,7 +207,8 @@ fn next(view: &RunView, links: &Links, now: Timestamp) -> Option<Next> {
         RunState::Queued => "It is in line.",
         RunState::Running => "It is running.",
         RunState::Waiting if is_one => "It",
-        RunState::Waiting => "It waits.",
+        RunState::Waiting if waits.is_empty() => "It waits.",
+        RunState::Waiting => "It waits for several things.",
         RunState::Completed | RunState::Cancelled | RunState::DeadLettered => return None,
     };
     let more_waits = waits.len().saturating_sub(WAITS_SHOWN_MAX);

@@ -68,6 +68,8 @@ impl Loop {
 
 /// One of the things that a run waits for.
 pub(super) struct Wait {
+    /// The item or branch that it waits in.
+    pub(super) inside: Option<String>,
     pub(super) what: String,
     pub(super) child: Option<(RunId, String)>,
     pub(super) ends: String,
@@ -77,11 +79,11 @@ pub(super) struct Wait {
 
 impl Wait {
     pub(super) fn of(step: &StepView, links: &Links, now: Timestamp) -> Self {
-        // A wait inside an item or a branch says in which.
-        let inside = step.name.rsplit_once('/').map(|(scope, _)| format!(" (in {})", short(scope)));
-        let inside = inside.filter(|_| step.state != StepState::Retrying).unwrap_or_default();
+        let inside = step.name.rsplit_once('/').map(|(scope, _)| short(scope));
         Self {
-            what: format!("{}{inside}", short(&waits_for(step))),
+            // The name of what is tried again says where it is.
+            inside: inside.filter(|_| step.state != StepState::Retrying),
+            what: short(&waits_for(step)),
             child: step.child.map(|run| (run, links.run(run))),
             ends: wait_ends(step),
             left: step.next_at.filter(|at| *at > now).map(|at| format!("in {}", span_between(now, at))),

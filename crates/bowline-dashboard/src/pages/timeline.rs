@@ -51,7 +51,7 @@ pub(super) enum Fork {
     /// The page that does it.
     From(String),
     /// It cannot be, for that reason; said once for lines in a row.
-    Not(String),
+    Not(Vec<Piece>),
 }
 
 /// One attempt of a step that took more than one, or failed.
@@ -108,7 +108,7 @@ fn fork(step: &StepView, view: &RunView, links: &Links, said: &mut Option<String
         ForkHere::Impossible(why) if said.as_ref() == Some(why) => None,
         ForkHere::Impossible(why) => {
             *said = Some(why.clone());
-            Some(Fork::Not(wording::cut(&clean(why), NAME_CHARS_MAX)))
+            Some(Fork::Not(pieces(why)))
         }
     }
 }

@@ -354,7 +354,10 @@ impl<'a> Builder<'a> {
                 self.note(entry, "what was under way when the process died is not known");
             }
             EntryKind::Misfit => self.note(entry, "a message was left out"),
-            EntryKind::Undoing => self.note(entry, "is undone from here on"),
+            EntryKind::Undoing => {
+                self.give_up_waits();
+                self.note(entry, "is undone from here on");
+            }
             EntryKind::InFlight => self.note(entry, "may have been under way when the process died"),
             EntryKind::Inherited => self.note(entry, "sends the same idempotency keys as the run it replays"),
             EntryKind::Completed => self.end(entry, EndKind::Completed),
@@ -463,8 +466,23 @@ impl<'a> Builder<'a> {
         self.items.push(Item::Note(NoteView { seq: entry.seq, at_ms, kind: entry.kind, text }));
     }
 
+    /// From here on nobody waits for what was waited for.
+    fn give_up_waits(&mut self) {
+        for at in self.open.values() {
+            if let Item::Step(step) = &mut self.items[*at]
+                && step.state == StepState::Waiting
+            {
+                (step.state, step.next_at, step.awaits) = (StepState::Dropped, None, None);
+            }
+        }
+    }
+
     fn end(&mut self, entry: &Entry, kind: EndKind) {
         let failure = entry.meta.failure.as_ref().map(|failure| cut(failure.to_string(), MESSAGE_BYTES_MAX));
+        // A dead letter that is retried waits on.
+        if kind != EndKind::DeadLettered {
+            self.give_up_waits();
+        }
         for at in self.open.values() {
             // Nothing follows by itself any more.
             if let Item::Step(step) = &mut self.items[*at] {

@@ -8,7 +8,7 @@ use crate::{
     chromium::{self, Chromium},
     connections, hostile,
     server::Server,
-    triggers,
+    standing, triggers,
 };
 
 /// A desk's screen and a telephone's.
@@ -87,6 +87,7 @@ async fn full() -> (Server, Vec<String>) {
     let retried =
         server.dead("w", "refused create\n dead create\n retry 1\n unknown create\n dead create").await;
     let waiting = hostile::waiting(&server).await;
+    let standing = standing::runs(&server).await;
     server.post(&format!("/api/runs/{retried}/discard"), "").await;
     for _ in 0..60 {
         server.accept("a-workflow-with-a-name-of-some-length").await;
@@ -98,7 +99,8 @@ async fn full() -> (Server, Vec<String>) {
     let before =
         server.browse("/").await.text.split("before=").nth(1).unwrap().split('"').next().unwrap().to_owned();
     paths.push(format!("/?before={before}"));
-    for run in [dead, done, retried, waiting] {
+    paths.extend([format!("/fork?run={done}&from=mail"), format!("/fork?run={dead}&from=paid")]);
+    for run in [dead, done, retried, waiting].into_iter().chain(standing) {
         paths.extend([format!("/runs/{run}"), format!("/runs/{run}?payloads=true")]);
     }
     (server, paths)

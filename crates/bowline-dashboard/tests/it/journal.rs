@@ -7,6 +7,7 @@ use bowline_model::{
     Fingerprint, KeySeed, Payload, Position, Run, RunId, RunState, ScopePath, Seq, WorkflowName,
 };
 use jiff::Timestamp;
+use serde_json::json;
 
 /// When all runs here were accepted: 2026-11-22 10:00:00 UTC.
 pub(crate) const START: Timestamp = Timestamp::constant(1_795_341_600, 0);
@@ -20,6 +21,9 @@ pub(crate) fn journal(text: &str) -> Vec<Entry> {
 fn entry(line: &str, seq: i64) -> Entry {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     let (name, call) = rest.split_once(": ").unwrap_or((rest, ""));
+    if let Some(entry) = beside(word, rest, seq) {
+        return entry;
+    }
     let kind = kind(word);
     let mut meta = EntryMeta { fingerprint: fingerprint(call), ..EntryMeta::default() };
     let mut step = key(name);
@@ -58,6 +62,57 @@ fn entry(line: &str, seq: i64) -> Entry {
         meta.first_sent = Some(at(seq) - Duration::from_millis(80));
     }
     Entry { seq: Seq(seq), kind, key: step, at: at(seq), build: build(), meta, payload }
+}
+
+/// What is no step: loops, undos, and waits as the engine notes them.
+///
+/// `items sync 40 1 120 8` (done, dead, sum or `-`, limit), `itemdead sync/C-3 patch`, `looped sync 118 2`; `undoable flight`,
+/// `undoing`, `undone flight`; `signal paid`, `sleeps nap`, `child pay`, `callback scanned`, `approval refund` (of kim).
+fn beside(word: &str, rest: &str, seq: i64) -> Option<Entry> {
+    let (first, others) = rest.split_once(' ').unwrap_or((rest, ""));
+    let numbers: Vec<Option<u64>> = others.split(' ').map(|number| number.parse().ok()).collect();
+    let of = |family| EntryKey { family, ..key(first) };
+    let awaited = |family, note: &str| {
+        let until = if family == Family::Child { None } else { Some(at(seq) + Duration::from_secs(3600)) };
+        let meta = EntryMeta { note: Some(note.to_owned()), next_at: until, ..EntryMeta::default() };
+        (EntryKind::Awaited, of(family), meta, None)
+    };
+    let noted = |note: &str| EntryMeta { note: Some(note.to_owned()), ..EntryMeta::default() };
+    let (kind, key, meta, payload) = match word {
+        "items" => {
+            let (total, next) = (numbers[2], numbers[2].is_none().then(|| json!({ "page": 12 })));
+            let pages = [json!({ "page": 3, "ended": { "upto": 0 } })];
+            let note = json!({
+                "done": numbers[0], "dead": numbers[1], "total": total, "limit": numbers[3], "pages": pages, "next": next,
+            });
+            (EntryKind::Items, of(Family::Branch), EntryMeta::default(), Some(note))
+        }
+        "looped" => {
+            let summary = json!({ "done": numbers[0], "dead": numbers[1] });
+            (EntryKind::Looped, of(Family::Branch), EntryMeta::default(), Some(summary))
+        }
+        "itemdead" => {
+            let (looped, item) = first.split_once('/').unwrap();
+            let scope = ScopePath::root().child(looped).child(item);
+            let failure = Some(Failure::refused(format!("crm answered 422 to {item}")));
+            let caused_by =
+                (!others.is_empty()).then(|| EntryKey { scope: scope.clone(), ..self::key(others) });
+            let meta = EntryMeta { failure, caused_by, ..EntryMeta::default() };
+            let key = EntryKey { family: Family::Branch, scope, ..self::key(looped) };
+            (EntryKind::ItemDead, key, meta, Some(json!({ "item": item })))
+        }
+        "undoable" => (EntryKind::Undo, of(Family::Undo), EntryMeta::default(), Some(json!({}))),
+        "undone" => (EntryKind::StepDone, of(Family::Undo), EntryMeta::default(), Some(json!(null))),
+        "undoing" => (EntryKind::Undoing, EntryKey::run(), noted("cancelled by kim"), None),
+        "signal" => awaited(Family::Message, &format!("waits for signal {first}, at most 3600 s")),
+        "callback" => awaited(Family::Message, &format!("waits for callback {first}, at most 3600 s")),
+        "approval" => awaited(Family::Message, &format!("waits for approval {first} by kim, at most 3600 s")),
+        "child" => awaited(Family::Child, &format!("waits for child {first} (input 0011223344556677)")),
+        "sleeps" => awaited(Family::Timer, "sleeps 3600 s"),
+        _ => return None,
+    };
+    let payload = payload.map(|payload| Payload::encode(&payload).unwrap());
+    Some(Entry { seq: Seq(seq), kind, key, at: at(seq), build: build(), meta, payload })
 }
 
 /// `settled create contact 1 2`: as done, its value 1, and entry 2 forgotten; without numbers: as not done

@@ -14,6 +14,7 @@ mod hostile;
 mod journal;
 mod pages;
 mod server;
+mod standing;
 mod tell;
 mod timeline;
 mod triggers;

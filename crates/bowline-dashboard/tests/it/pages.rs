@@ -82,7 +82,7 @@ fn checked(reply: &Reply, status: u16) -> String {
     read(&reply.text)
 }
 
-async fn page(server: &Server, path: &str) -> String {
+pub(crate) async fn page(server: &Server, path: &str) -> String {
     checked(&server.browse(path).await, 200)
 }
 
@@ -94,7 +94,7 @@ fn runs(reply: &Reply) -> Vec<RunId> {
 
 /// The link with that text.
 #[track_caller]
-fn link(reply: &Reply, text: &str) -> Option<String> {
+pub(crate) fn link(reply: &Reply, text: &str) -> Option<String> {
     let end = reply.text.find(&format!(">{text}</a>"))?;
     let start = reply.text[..end].rfind("<a ")?;
     attributes(&reply.text[start..end + 1], "href").pop()

@@ -136,14 +136,23 @@ impl Server {
         self.accept_event(workflow, "payment_intent.succeeded", r#"{"email":"jane@example.com"}"#).await
     }
 
+    /// The same, started by another run.
+    pub(crate) async fn accept_child(&self, workflow: &str, parent: RunId) -> RunId {
+        self.accept_new(workflow, "child", "null", Some(parent)).await
+    }
+
     /// The same, of an event of that kind with that body.
     pub(crate) async fn accept_event(&self, workflow: &str, kind: &str, body: &str) -> RunId {
+        self.accept_new(workflow, kind, body, None).await
+    }
+
+    async fn accept_new(&self, workflow: &str, kind: &str, body: &str, parent: Option<RunId>) -> RunId {
         let now = SystemClock.now();
         let run = NewRun {
             workflow: WorkflowName::from(workflow),
             key: None,
             priority: 0,
-            parent: None,
+            parent,
             replay_of: None,
             build: build(),
             key_seed: KeySeed(u128::from(SystemClock.random())),

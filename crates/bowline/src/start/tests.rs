@@ -168,3 +168,63 @@ fn wrong_schedules_are_told_all_at_once_and_right_ones_are_listed() {
     let nightly = checked.iter().find(|checked| checked.name == "schedule nightly").unwrap();
     assert_eq!(nightly.outcome.as_deref(), Ok("runs report: 30 3 * * * in Europe/Berlin"));
 }
+
+/// An app whose one step is called that: another build calls it otherwise.
+struct Ledger;
+
+impl Ledger {
+    async fn made(self: Arc<Self>, cx: Context, _: Value) -> Result {
+        cx.step("make", async || Ok(1)).await?;
+        cx.sleep(crate::time::days(1)).await;
+        Ok(())
+    }
+
+    async fn written(self: Arc<Self>, cx: Context, _: Value) -> Result {
+        cx.step("write", async || Ok(1)).await?;
+        cx.sleep(crate::time::days(1)).await;
+        Ok(())
+    }
+}
+
+/// Both builds of it, over that store, told to look at the journals or not.
+fn ledger(build: &str, store: &std::path::Path, check: &'static str) -> (App<Ledger>, Variables) {
+    let flow = if build == "1" { workflow("flow", Ledger::made) } else { workflow("flow", Ledger::written) };
+    let store = format!("sqlite:{}", store.display());
+    let variables = Variables::new(move |name| match name {
+        "BOWLINE_STORE" => Some(store.clone()),
+        "BOWLINE_CHECK_JOURNALS" => Some(check.to_owned()),
+        "BOWLINE_LISTEN" | "BOWLINE_ADMIN" => Some("127.0.0.1:0".to_owned()),
+        _ => None,
+    });
+    (App::new("ledger", |_| Ledger).version(build).workflow(flow), variables)
+}
+
+#[tokio::test]
+async fn a_build_that_a_run_under_way_does_not_fit_serves_nothing_and_leaves_the_store_to_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bowline.db");
+    let (old, variables) = ledger("1", &path, "on");
+    let opened = old.open_with(OpenOptions::default().variables(variables)).await.unwrap();
+    let run = opened.start(&workflow("flow", Ledger::made), &Value::Null).await.unwrap();
+    let waits = async {
+        while run.status().await.unwrap() != RunState::Waiting {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waits).await.unwrap();
+    opened.shutdown().await;
+    drop((run, opened));
+
+    let (new, variables) = ledger("2", &path, "on");
+    let error = serve(&new, &variables).await.unwrap_err();
+    assert_eq!(error.to_string(), "1 run under way does not fit this build: it would become a dead letter");
+    assert!(error.hint_text().unwrap().contains("let the build that runs them bring them to their end"));
+    assert!(bowline_store::lock_holder(&path).is_none(), "the old build can go on");
+    let store = bowline_store::SqliteReader::open(&path, Arc::new(SystemClock)).unwrap();
+    let runs = store.runs(bowline_store::RunFilter::default()).await.unwrap();
+    assert_eq!(
+        runs.iter().map(|run| run.state).collect::<Vec<_>>(),
+        [RunState::Waiting],
+        "nothing was touched"
+    );
+}

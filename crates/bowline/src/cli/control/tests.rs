@@ -20,6 +20,8 @@ use crate::cli::{
     send::{self, Receipt},
 };
 
+mod undoing;
+
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 
 fn context(folder: &TempDir) -> CliContext {

@@ -151,7 +151,7 @@ fn with_children(children: u64) -> String {
     match children {
         0 => String::new(),
         1 => "; and 1 child with it".to_owned(),
-        children => format!("; and {children} children"),
+        children => format!("; and {children} children with it"),
     }
 }
 

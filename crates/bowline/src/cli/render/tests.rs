@@ -267,3 +267,74 @@ fn checked_settings_align() {
         "✗  CRM_API_KEY   is not set: the API key of crm\n✓  CRM_BASE_URL  is set\n",
     );
 }
+
+#[test]
+fn a_loop_its_dead_items_and_an_undo_stand_beneath_the_timeline() {
+    let view = json!({
+        "run": { "id": 7, "workflow": "sync", "event": 5, "build": "1", "state": "dead",
+                 "created_at": "2026-11-22T10:00:00Z", "changed_at": "2026-11-22T10:00:00Z" },
+        "event": null, "timeline": [],
+        "loops": [
+            { "name": "contacts", "ended": true, "done": 4312, "dead": 22, "dead_items": (0..21).map(|n| json!({
+                "item": format!("C-{n}\u{1b}[2J"), "why": "POST crm /c answered 422", "at": "2026-11-22T10:00:00Z",
+                "step": "patch",
+            })).collect::<Vec<_>>() },
+            { "name": "clean", "ended": true, "done": 9, "dead": 0 },
+        ],
+        "undo": { "why": "", "undone": { "names": ["hotel"] }, "left": { "names": ["flight"], "more": 3 },
+                  "kept": { "names": [] } },
+    });
+    let view: RunView = serde_json::from_value(view).unwrap();
+    let text = super::timeline(&view, Paint::Plain);
+    let lines: Vec<&str> = text.lines().skip(4).collect();
+    assert_eq!(lines[0], "  loop contacts  4,312 done, 22 dead");
+    assert_eq!(
+        lines[1],
+        "      ✗ C-0\u{fffd}[2J at patch  2026-11-22 10:00:00.000 UTC  POST crm /c answered 422"
+    );
+    assert_eq!(lines[21], "      and 2 more", "{text}");
+    assert_eq!(
+        lines[22..],
+        [
+            "  what it did is undone in part",
+            "      undone: hotel",
+            "      left to undo: flight, and 3 more",
+            "",
+            "`retry 7` runs just its 22 dead items again and lets it go on, `discard 7` closes it, `replay 7` runs it anew",
+        ],
+        "{text}"
+    );
+}
+
+#[test]
+fn runs_under_way_fit_do_not_or_nobody_can_tell() {
+    use crate::cli::journals::{Fitted, Misfit, Tally};
+    check_text(&fitted(&Fitted::default(), Paint::Plain), "no run is under way\n");
+    let misfit =
+        |run| Misfit { run: RunId(run), workflow: "ship".into(), why: "step \"a\"\u{1b} is gone".into() };
+    let found = Fitted {
+        workflows: [
+            ("bill".into(), Tally { fit: 12, misfit: 0, unsure: 3 }),
+            ("ship".into(), Tally { fit: 0, misfit: 1002, unsure: 0 }),
+        ]
+        .into(),
+        misfits: vec![misfit(9), misfit(7)],
+    };
+    check_text(
+        &fitted(&found, Paint::Plain),
+        "\
+WORKFLOW  FIT  DO NOT  ONLY A START TELLS
+bill       12       0                   3
+ship        0    1002                   0
+✗ run 9 (ship): step \"a\"\u{fffd} is gone
+✗ run 7 (ship): step \"a\"\u{fffd} is gone
+and 1000 more
+",
+    );
+    let error = crate::cli::journals::misfit(1002);
+    assert_eq!(
+        error.to_string(),
+        "1002 runs under way do not fit this build: they would become dead letters"
+    );
+    assert!(error.hint_text().unwrap().contains("cx.changed"), "{error:?}");
+}
