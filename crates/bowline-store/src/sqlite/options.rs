@@ -33,6 +33,8 @@ pub struct SqliteOptions {
     pub disk_free_bytes_min: u64,
     /// Size of the write-ahead log at which the store warns, and stops writers until it is emptied.
     pub wal_bytes_alert: u64,
+    /// What one transaction of a user's SQL may write, roughly: it is looked at now and then.
+    pub transaction_bytes_max: u64,
     /// Threads that read.
     pub readers: NonZeroUsize,
     /// Reads that wait for a thread; past it reads are answered `Busy`.
@@ -56,6 +58,7 @@ impl Default for SqliteOptions {
             batch_bytes_max: 8 * MIB,
             disk_free_bytes_min: 64 * MIB as u64,
             wal_bytes_alert: 256 * MIB as u64,
+            transaction_bytes_max: 256 * MIB as u64,
             readers: NonZeroUsize::new(4).expect("not zero"),
             reads_len_max: 1024,
             read_deadline: Duration::from_secs(5),

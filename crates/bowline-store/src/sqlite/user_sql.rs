@@ -23,6 +23,7 @@ mod statement;
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
@@ -56,9 +57,13 @@ pub(super) struct UserSqls {
 }
 
 impl UserSqls {
-    /// For one connection.
-    pub(super) fn install(conn: &mut Connection) -> rusqlite::Result<Self> {
-        Ok(Self { guard: Guard::install(conn)?, threads: Arc::default() })
+    /// For one connection, to the file at that path, if it is to one. A transaction writes no more than `bytes_max`.
+    pub(super) fn install(
+        conn: &mut Connection,
+        path: Option<&Path>,
+        bytes_max: u64,
+    ) -> rusqlite::Result<Self> {
+        Ok(Self { guard: Guard::install(conn, path, bytes_max)?, threads: Arc::default() })
     }
 }
 
@@ -192,12 +197,15 @@ impl<'c> Session<'c> {
         self.armed.begin_statement();
         let ran = self.prepare_and_run(sql, values, wants);
         let failure = match ran {
-            Ok(rows) if !self.conn.is_autocommit() => return Ok(rows),
+            Ok(rows) if !self.conn.is_autocommit() => match self.armed.wrote_too_much() {
+                None => return Ok(rows),
+                Some(failure) => self.spoil(failure),
+            },
             Ok(_) => self.spoil(statement::rolled_back()),
             Err(error) => match self.armed.refused() {
                 Some(why) => self.spoil(Failure::refused(why).permanent()),
                 None if statement::is_interrupted(&error) => {
-                    let failure = self.too_late();
+                    let failure = self.armed.wrote_too_much().unwrap_or_else(|| self.too_late());
                     self.spoil(failure)
                 }
                 None => self.failed(error),
@@ -222,6 +230,11 @@ impl<'c> Session<'c> {
     /// A statement failed by itself: the closure may take another way, if the transaction is still there.
     fn failed(&mut self, problem: statement::Problem) -> Failure {
         let is_lost = self.conn.is_autocommit();
+        if statement::found_no_room(&problem)
+            && let Some(failure) = self.armed.grew_too_much()
+        {
+            return self.spoil(failure);
+        }
         match problem {
             statement::Problem::Sqlite(error) if statement::is_the_stores(&error) => {
                 let spoiled = Spoiled::ByStore(error);

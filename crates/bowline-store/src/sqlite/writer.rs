@@ -255,7 +255,11 @@ fn open(
             wal.set(pages);
             Ok(())
         }))?;
-        Ok((Ledger::load(conn)?, Periods::load(conn)?, UserSqls::install(conn)?))
+        Ok((
+            Ledger::load(conn)?,
+            Periods::load(conn)?,
+            UserSqls::install(conn, path, options.transaction_bytes_max)?,
+        ))
     };
     let (ledger, periods, user_sql) = load(&mut conn).map_err(|e| store_error(&e))?;
     Ok(Open { conn, ledger, names: Names::default(), periods, user_sql, failure: None })

@@ -142,6 +142,14 @@ pub(super) fn is_interrupted(problem: &Problem) -> bool {
     }
 }
 
+/// Whether the file may not grow, or the disk is full.
+pub(super) fn found_no_room(problem: &Problem) -> bool {
+    match problem {
+        Problem::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+        Problem::TooMuch(_) => false,
+    }
+}
+
 /// Whether the disk failed, not the statement: the whole write is tried again.
 pub(super) fn is_the_stores(error: &rusqlite::Error) -> bool {
     matches!(

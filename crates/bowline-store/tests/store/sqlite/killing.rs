@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{CredentialStore, EntryKind, NodeId, Run, RunState, Secret};
+use bowline_model::{
+    CredentialStore, EntryKind, Gather, NewRun, NodeId, Run, RunFlow, RunId, RunState, Secret,
+};
 use bowline_store::{
     Accepted, Also, Ask, Batch, Claim, RunFilter, RunWrite, SqlValue, SqliteStore, StateAsk, StateFilter,
     StateOp, Store, Transition, lock_holder,
@@ -43,6 +45,7 @@ async fn child() {
         "mail" => super::mailing::send_and_end(store, say).await,
         "credentials" => refresh(store.credentials()).await,
         "transactions" => book(store).await,
+        "batches" => gather(store).await,
         work => panic!("{work} is no work"),
     }
 }
@@ -121,6 +124,35 @@ fn counting(run: &Run) -> RunWrite {
     let entries = vec![entry(2, EntryKind::State, "booked", None)];
     let also = Also { ask: Some(ask), ..Also::default() };
     RunWrite { also, ..RunWrite::new(run.id, run.epoch, at(2), entries, None) }
+}
+
+/// Ten senders at once, whose events join batches of five, until they are killed in the midst of it.
+async fn gather(store: Arc<dyn Store>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..10 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for number in 0.. {
+                let key = format!("{}-{task}-{number}", std::process::id());
+                let run = gathered(&store, &key).await;
+                say(&format!("gathered {key} {run}"));
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// The run that takes that event.
+async fn gathered(store: &Arc<dyn Store>, key: &str) -> RunId {
+    let gather = Gather::Batch { key: "all".to_owned(), events_max: 5, wait: Duration::from_hours(1) };
+    let flow = RunFlow { gather: Some(gather), ..RunFlow::default() };
+    let events = vec![event(key, vec![NewRun { flow, ..run_of("a") }])];
+    match store.accept(Batch { events, ..Batch::default() }).await.unwrap().remove(0) {
+        Accepted::New { runs, .. } | Accepted::Duplicate { runs, .. } => {
+            assert_eq!(runs.len(), 1, "{key} is in one batch");
+            runs[0]
+        }
+    }
 }
 
 fn say(line: &str) {
@@ -264,4 +296,28 @@ async fn the_users_rows_and_counters_equal_the_journals_after_a_kill() {
         let told = told.iter().filter(|line| line.starts_with("booked")).count();
         assert!(counted >= told && booked >= counted, "{told} told, {counted} counted, {booked} booked");
     }
+}
+
+#[tokio::test]
+async fn every_event_is_in_one_batch_after_a_kill() {
+    let (_folder, path) = place();
+    let mut told = HashMap::new();
+    for round in 1..=3 {
+        for line in run_and_kill(&path, "batches", 100 * round) {
+            if let ["gathered", key, run] = line.split(' ').collect::<Vec<_>>()[..] {
+                told.insert(key.to_owned(), run.parse::<RunId>().unwrap());
+            }
+        }
+        let store: Arc<dyn Store> = Arc::new(open(&path));
+        store.start_node(at(9)).await.unwrap();
+        for (key, run) in &told {
+            assert_eq!(gathered(&store, key).await, *run, "a redelivery of {key} starts nothing");
+        }
+    }
+    assert!(told.len() >= 600, "{}", told.len());
+    let one = "SELECT count(*) FROM (SELECT event FROM batch GROUP BY event HAVING count(*) <> 1)";
+    assert_eq!(ask(&path, one), 0);
+    assert_eq!(ask(&path, "SELECT max(n) FROM (SELECT count(*) AS n FROM batch GROUP BY run)"), 5);
+    assert_eq!(ask(&path, "SELECT count(*) FROM (SELECT 1 FROM batch GROUP BY run HAVING count(*) < 5)"), 1);
+    assert_eq!(ask(&path, "SELECT count(*) FROM batch"), ask(&path, "SELECT count(*) FROM dedupe"));
 }

@@ -4,14 +4,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use bowline_model::{Error, Result, Run};
 use bowline_store::{
-    Answered, Batch, Claim, Failure, RunWrite, Sql, SqlValue, SqliteStore, Store, StoreErrorKind, Transition,
+    Answered, Batch, Claim, Failure, RunWrite, Sql, SqlValue, SqliteOptions, SqliteStore, Store,
+    StoreErrorKind, Transition,
 };
 use futures_util::FutureExt;
 use rusqlite::Connection;
 
-use super::{ask, open, place};
+use super::{ask, open, options, place};
 use crate::{
-    bench::{at, done, event, run_of},
+    bench::{TestClock, at, done, event, run_of},
     conformance::transacting::{failure, write_of},
 };
 
@@ -485,4 +486,63 @@ async fn a_statement_that_was_given_to_the_wrong_method_does_nothing() {
     store.write(write).await.unwrap();
     assert_eq!(ask(&path, "SELECT count(*) FROM orders"), 0, "what failed was not done");
     goes_on(&store, &run).await;
+}
+
+const MIB: u64 = 1 << 20;
+
+fn rows(n: usize) -> String {
+    format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {n}) \
+         INSERT INTO big SELECT zeroblob(1000000) FROM n"
+    )
+}
+
+/// Fills a table with so many megabytes, and then does what is too much.
+async fn gives_up(rows_before: usize, statements: Vec<String>) {
+    let (_folder, path) = place();
+    let options = SqliteOptions { transaction_bytes_max: 30 * MIB, wal_bytes_alert: MIB, ..options() };
+    let store = SqliteStore::open(&path, options, Arc::new(TestClock::default())).unwrap();
+    let run = running(&store, "1").await;
+    // What the cache holds is written by the commit.
+    let pieces = rows_before.div_ceil(20);
+    for seq in 1..=pieces as i64 + 1 {
+        let made = write_of(&run, seq, LONG, move |sql| {
+            sql.execute("CREATE TABLE IF NOT EXISTS big (x)", &[])?;
+            if seq == 1 { Ok(0) } else { sql.execute(&rows(20), &[]).map(|_| 0) }
+        });
+        let made = store.write(made).await.unwrap().answer;
+        assert!(matches!(made, Some(Answered::Value(_))), "{made:?}");
+    }
+    let log = path.with_file_name("bowline.db-wal");
+    let before = std::fs::metadata(&log).unwrap().len();
+    let write = write_of(&run, pieces as i64 + 2, LONG, move |sql| {
+        for statement in &statements {
+            // Whoever swallows the error cannot commit either.
+            let _ = sql.execute(statement, &[]);
+        }
+        Ok(0)
+    });
+    let failed = failure(store.write(write).await.unwrap());
+    assert!(failed.message.contains("wrote more than 30 MiB"), "{failed}");
+    assert!(!failed.retryable && failed.message.contains("nothing of it was kept"), "{failed}");
+    let written = std::fs::metadata(&log).unwrap().len() - before;
+    assert!(written < 100 * MIB, "it was stopped after {written} bytes");
+    assert_eq!(ask(&path, "SELECT count(*) FROM big"), pieces as i64 * 20);
+    goes_on(&store, &run).await;
+}
+
+#[tokio::test]
+async fn one_statement_that_writes_more_than_its_limit_is_given_up() {
+    gives_up(0, vec![rows(10_000)]).await;
+}
+
+#[tokio::test]
+async fn statements_that_write_more_than_their_limit_are_given_up() {
+    gives_up(0, vec![rows(1); 10_000]).await;
+}
+
+/// It makes the file no longer.
+#[tokio::test]
+async fn a_change_of_more_than_the_limit_is_given_up() {
+    gives_up(140, vec!["UPDATE big SET x = printf('%.*c', 1000000, 'x')".to_owned()]).await;
 }
