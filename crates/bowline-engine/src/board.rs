@@ -105,6 +105,8 @@ pub(crate) struct BoardState {
     untold_build: bool,
     /// Whether what was recorded when the run was claimed has been handed out: what happens now is new.
     pub(crate) is_live: bool,
+    /// Loops that wait for the write that is awaited.
+    awaiting_write: Vec<Waker>,
     /// What loops that ended have left for a person, by the scope of the item that they are in, or the root.
     pub(crate) left_dead: BTreeMap<ScopePath, Vec<String>>,
     /// Whether a loop would go on, were its workflow not paused.
@@ -203,6 +205,7 @@ impl Board {
             changes: HashMap::new(),
             untold_build,
             is_live: false,
+            awaiting_write: Vec::new(),
             left_dead: BTreeMap::new(),
             is_held_back: false,
         };
@@ -455,6 +458,8 @@ impl BoardState {
     /// What is to be written now, with the entries that go in the same commit.
     pub(crate) fn hand_over(&mut self) -> Unwritten {
         let mut unwritten = std::mem::take(&mut self.unwritten);
+        // Nobody is polled before it is written.
+        self.awaiting_write.drain(..).for_each(Waker::wake);
         if !unwritten.is_empty() && self.journal.looped.is_used() {
             unwritten.entries.iter().for_each(|entry| self.journal.looped.log(entry));
             let compact = self.journal.looped.compact();
@@ -462,6 +467,13 @@ impl BoardState {
             unwritten.also.compact.extend(compact);
         }
         unwritten
+    }
+
+    /// How far loops are is not written any more, and what ended stays. Says whether one waited for the disk.
+    pub(crate) fn no_loop_goes_on(&mut self) -> bool {
+        self.journal.looped.forget_ended();
+        self.awaiting_write.drain(..).for_each(Waker::wake);
+        std::mem::take(&mut self.unwritten.urgent)
     }
 
     /// Takes out the lowest recorded entry that a leaf asks for: it is being delivered.

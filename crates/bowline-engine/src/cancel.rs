@@ -20,6 +20,8 @@ use bowline_store::{Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
 use self::family::CancelOne;
+#[cfg(test)]
+pub(crate) use self::at_rest::decide_at_rest;
 pub use self::{at_rest::CancelAtRest, family::CancelledFamily};
 pub(crate) use self::{
     family::{Told, cancel_told},

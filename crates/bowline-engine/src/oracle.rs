@@ -17,8 +17,14 @@
 //! `BOWLINE_ORACLE_PROGRAMS=10000 cargo test -p bowline-engine oracle -- --nocapture` tries ten thousand; a failure
 //! names its seed, and `BOWLINE_ORACLE_SEED=n` tries that one alone.
 
+mod disk;
+mod interpreter;
+mod looped;
 mod office;
 mod program;
+mod remote;
+mod row;
+mod seen;
 mod sim;
 mod world;
 
@@ -35,15 +41,17 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// One program: its life with crashes, then a life from every prefix of the journal that came of it.
+/// One program: its life with crashes, then lives from moments after its commits.
 fn check(seed: u64) {
     let program = Arc::new(Program::random(&mut StdRng::seed_from_u64(seed)));
     let mut sim = Sim::new(&program, seed);
-    let whole = sim.live_until_end(Vec::new());
-    sim.replay_without_effects(&whole);
-    for prefix in 0..whole.len() {
-        let mut sim = Sim::new(&program, seed ^ (prefix as u64) << 40);
-        sim.live_until_end(whole[..prefix].to_vec());
+    sim.live_until_end();
+    let snapshots = std::mem::take(&mut sim.snapshots);
+    sim.replay_without_effects();
+    for (nth, snapshot) in (1..).zip(snapshots) {
+        let mut sim = Sim::at(&program, seed ^ nth << 40, snapshot);
+        sim.die();
+        sim.live_until_end();
     }
 }
 

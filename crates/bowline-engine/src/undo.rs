@@ -65,12 +65,12 @@ pub(crate) fn machine(
 ) -> Result<Machine, Failure> {
     let why = reason(&entries).unwrap_or_default();
     let workflow = shared.workflows.get(&run.workflow);
-    let board = board(shared, run, event, Journal::read(entries.clone()));
+    let board = with_journal(board(shared, run, event), Journal::read(entries.clone()));
     let code = workflow
         .zip(event.input_text().ok())
         .and_then(|(workflow, input)| workflow.start(Context::new(board.clone()), input).ok());
     match code {
-        Some(code) => Ok(Machine::at(board, code, Stage::Settle { why })),
+        Some(code) => Ok(settling(board, code, why)),
         None => undoing(shared, run, event, entries),
     }
 }
@@ -85,6 +85,27 @@ pub(crate) fn undoing(
     event: &Arc<Event>,
     entries: Vec<Entry>,
 ) -> Result<Machine, Failure> {
+    Ok(plan(entries)?.machine(board(shared, run, event), shared.recall.clone()))
+}
+
+/// The machine of the first part, of that code.
+pub(crate) fn settling(board: Arc<Board>, code: Code, why: String) -> Machine {
+    Machine::at(board, code, Stage::Settle { why })
+}
+
+/// The second part, as the journal has it.
+pub(crate) struct Plan {
+    why: String,
+    /// What is recorded of undos.
+    journal: Journal,
+    steps: Vec<(EntryKey, Payload)>,
+}
+
+/// What is to be undone.
+///
+/// # Errors
+/// If it is not known of every step whether it happened.
+pub(crate) fn plan(entries: Vec<Entry>) -> Result<Plan, Failure> {
     let unknown = unknown(&entries);
     if !unknown.is_empty() {
         return Err(Failure::unknown(unsettled(&unknown)).permanent());
@@ -104,14 +125,26 @@ pub(crate) fn undoing(
         | Family::State
         | Family::Transaction => false,
     };
-    let board = board(shared, run, event, Journal::read_where(entries, counts));
-    let code = undo_all(board.clone(), shared.recall.clone(), steps);
-    Ok(Machine::at(board, code, Stage::Undo { why }))
+    Ok(Plan { why, journal: Journal::read_where(entries, counts), steps })
 }
 
-fn board(shared: &Shared, run: &Run, event: &Arc<Event>, journal: Journal) -> Arc<Board> {
+impl Plan {
+    /// The machine that does it, on a board without a journal.
+    pub(crate) fn machine(self, board: Board, recall: Option<Arc<dyn Recall>>) -> Machine {
+        let Self { why, journal, steps } = self;
+        let board = with_journal(board, journal);
+        let code = undo_all(board.clone(), recall, steps);
+        Machine::at(board, code, Stage::Undo { why })
+    }
+}
+
+fn board(shared: &Shared, run: &Run, event: &Arc<Event>) -> Board {
     let board = Board::new(run.clone(), event.clone(), vec![], shared.build.clone(), shared.clock.clone());
-    let board = board.counted_by(shared.activity.clone()).reached_at(shared.public_url.clone());
+    board.counted_by(shared.activity.clone()).reached_at(shared.public_url.clone())
+}
+
+/// The board with what is recorded of a run that is undone.
+pub(crate) fn with_journal(board: Board, journal: Journal) -> Arc<Board> {
     board.lock().journal = journal;
     Arc::new(board)
 }

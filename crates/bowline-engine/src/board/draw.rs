@@ -122,19 +122,22 @@ impl Board {
         (key, state.place().clone())
     }
 
-    /// Which branch of a race won: recorded, and held against what is recorded.
+    /// Which branch of a race won: recorded, and held against what is recorded. Where an operator's retry took back what
+    /// came before, another one may win.
     pub(crate) fn race_won(&self, key: EntryKey, winner: usize) {
         let mut state = self.lock();
+        let recorded = state.journal.get(&key).map(|entry| entry.seq);
+        let is_fixed = recorded.is_some_and(|seq| !state.journal.is_optional(seq));
         match state.take_value::<usize>(&key) {
             Ok(Some(recorded)) if recorded == winner => {}
-            Ok(Some(recorded)) => {
+            Ok(Some(recorded)) if is_fixed => {
                 let message = format!(
                     "branch {recorded} of race {key} won when it was recorded, and branch {winner} wins now: the code \
                      changed, or is not deterministic"
                 );
                 state.stop.get_or_insert(mismatch(message));
             }
-            Ok(None) => {
+            Ok(Some(_) | None) => {
                 let payload = Payload::encode(&winner).expect("a number has a JSON form");
                 self.append(&mut state, EntryKind::Race, key, EntryMeta::default(), Some(payload));
             }

@@ -1,6 +1,6 @@
 //! A loop as the journal knows it: where it was, which of its items ended, and how it ended itself.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, task::Waker};
 
 use bowline_model::{EntryKey, EntryKind, EntryMeta, Error, Failure, Family, Payload, Position, ScopePath};
 
@@ -110,6 +110,14 @@ impl Board {
         self.lock().unwritten.urgent
     }
 
+    /// Who waits for a write that is awaited is woken by it: a combinator in between may poll nobody else.
+    pub(crate) fn wake_after_write(&self, waker: &Waker) {
+        let mut state = self.lock();
+        if state.unwritten.urgent {
+            state.awaiting_write.push(waker.clone());
+        }
+    }
+
     /// Whether what happens now is new, and not recorded before.
     pub(crate) fn is_live(&self) -> bool {
         self.lock().is_live
@@ -141,15 +149,13 @@ impl Board {
         let unwritten = state.unwritten.entries.iter();
         let unwritten = unwritten
             .filter(|entry| entry.kind == EntryKind::StepUnknown && scope.encloses(&entry.key.scope));
-        let mut unknown: Vec<_> = unwritten.map(|entry| entry.key.clone()).collect();
+        let mut unknown: Vec<_> = unwritten.map(|entry| (entry.key.clone(), entry.meta.clone())).collect();
         unknown.extend(state.journal.looped.unknown_in(scope));
         state.prune(scope, self);
-        for key in unknown {
-            let meta = EntryMeta {
-                note: Some("the item went on without its outcome, which is unknown".into()),
-                unknown_since: Some(self.clock.now()),
-                ..EntryMeta::default()
-            };
+        for (key, known) in unknown {
+            let note = Some("the item went on without its outcome, which is unknown".into());
+            // All else stays: since when, and whether it must be known before the run is undone.
+            let meta = EntryMeta { note, failure: None, ..known };
             self.append(&mut state, EntryKind::Dropped, key, meta, None);
         }
     }

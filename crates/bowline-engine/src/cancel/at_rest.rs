@@ -93,15 +93,8 @@ pub(super) async fn operation(
     build: &BuildId,
 ) -> Result<Option<Operation>, StoreError> {
     let journal = if run.journal_len > 0 { store.journal(run.id).await? } else { vec![] };
-    if undo::reason(&journal).is_some() {
-        return Ok(None);
-    }
     let now = clock.now();
-    let last = entry(run, reason, now, build);
-    let (entry, to) = match undo::may_be_needed(run, &journal) {
-        true => (Entry { kind: EntryKind::Undoing, ..last }, RunState::Queued),
-        false => (last, RunState::Cancelled),
-    };
+    let Some((entry, to)) = decide_at_rest(run, &journal, reason, now, build) else { return Ok(None) };
     Ok(Some(Operation {
         run: run.id,
         expect: run.state,
@@ -111,6 +104,25 @@ pub(super) async fn operation(
         to,
         ruled: None,
     }))
+}
+
+/// How a run that nobody drives is ended: the entry that says so, and the state that comes of it. `None`: it is undone
+/// already.
+pub(crate) fn decide_at_rest(
+    run: &Run,
+    journal: &[Entry],
+    reason: &str,
+    now: Timestamp,
+    build: &BuildId,
+) -> Option<(Entry, RunState)> {
+    if undo::reason(journal).is_some() {
+        return None;
+    }
+    let last = entry(run, reason, now, build);
+    Some(match undo::may_be_needed(run, journal) {
+        true => (Entry { kind: EntryKind::Undoing, ..last }, RunState::Queued),
+        false => (last, RunState::Cancelled),
+    })
 }
 
 /// The last entry of a run whose code is not asked.

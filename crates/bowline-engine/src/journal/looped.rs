@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bowline_model::{
-    Entry, EntryKey, EntryKind, Failure, Family, Payload, Position, ScopePath, Seq, entry::Role,
+    Entry, EntryKey, EntryKind, EntryMeta, Failure, Family, Payload, Position, ScopePath, Seq, entry::Role,
 };
 
 /// An entry inside a loop that is on disk.
@@ -12,7 +12,8 @@ struct Logged {
     seq: Seq,
     kind: EntryKind,
     key: EntryKey,
-    is_unknown: bool,
+    /// What is known of a step whose effect is not.
+    unknown: Option<Box<EntryMeta>>,
 }
 
 /// A dead item, as its note says it.
@@ -117,6 +118,11 @@ impl Looped {
         self.gone.push(gone);
     }
 
+    /// What ended stays: how far its loop is will not be written.
+    pub(crate) fn forget_ended(&mut self) {
+        self.gone.clear();
+    }
+
     /// Entries are on their way to disk.
     pub(crate) fn log(&mut self, entry: &Entry) {
         if entry.seq.0 <= self.told {
@@ -142,7 +148,7 @@ impl Looped {
             seq: entry.seq,
             kind: entry.kind,
             key: entry.key.clone(),
-            is_unknown: entry.meta.unknown_since.is_some(),
+            unknown: entry.meta.unknown_since.map(|_| Box::new(entry.meta.clone())),
         };
         self.logged.entry(scope.clone()).or_default().push(logged);
     }
@@ -167,7 +173,11 @@ impl Looped {
                 Gone::Scope(scope) => {
                     compact.extend(removable(&self.take_logged(&scope)));
                     self.scopes.retain(|at| !scope.encloses(at));
-                    compact.extend(self.notes.remove(&scope).map(|(note, _)| note));
+                    if let Some((note, _)) = self.notes.remove(&scope) {
+                        compact.push(note);
+                        // Where the loop is itself in an item, it would go with that once more.
+                        self.unlog(&outside(&scope), note);
+                    }
                     self.notes.retain(|at, _| !scope.encloses(at));
                 }
                 Gone::Page(scope, position) => {
@@ -189,13 +199,13 @@ impl Looped {
         inside.iter().filter_map(|at| self.logged.remove(at)).flatten().collect()
     }
 
-    /// Whose outcome is unknown, of what is logged there.
-    pub(crate) fn unknown_in(&self, scope: &ScopePath) -> Vec<EntryKey> {
+    /// Whose outcome is unknown, of what is logged there, with what is known of it.
+    pub(crate) fn unknown_in(&self, scope: &ScopePath) -> Vec<(EntryKey, EntryMeta)> {
         let inside = self.logged.range(scope.clone()..);
         let inside = inside.take_while(|(at, _)| at.as_str().starts_with(scope.as_str()));
         let inside = inside.filter(|(at, _)| scope.encloses(at)).flat_map(|(_, logged)| logged);
-        let unknown = inside.filter(|entry| entry.kind == EntryKind::StepUnknown && entry.is_unknown);
-        unknown.map(|entry| entry.key.clone()).collect()
+        let unknown = inside.filter(|entry| entry.kind == EntryKind::StepUnknown);
+        unknown.filter_map(|entry| Some((entry.key.clone(), *entry.unknown.clone()?))).collect()
     }
 }
 
@@ -204,6 +214,11 @@ pub(crate) fn item_of(loop_scope: &ScopePath, inner: &ScopePath) -> Option<Scope
     let below = inner.as_str().strip_prefix(loop_scope.as_str())?.strip_prefix('/')?;
     let item = below.split('/').next()?;
     Some(ScopePath::from_stored(format!("{}/{item}", loop_scope.as_str())))
+}
+
+/// The scope that a scope is in.
+fn outside(scope: &ScopePath) -> ScopePath {
+    ScopePath::from_stored(scope.as_str().rsplit_once('/').map_or("", |(outside, _)| outside))
 }
 
 /// A scope and those around it.
@@ -219,7 +234,7 @@ fn removable(logged: &[Logged]) -> Vec<Seq> {
     let done: HashSet<&EntryKey> =
         logged.iter().filter(|entry| entry.kind == EntryKind::StepDone).map(|entry| &entry.key).collect();
     let goes = |entry: &&Logged| match entry.kind.role() {
-        Role::Attempt => entry.kind == EntryKind::Started || !entry.is_unknown || done.contains(&entry.key),
+        Role::Attempt => entry.kind == EntryKind::Started || entry.unknown.is_none() || done.contains(&entry.key),
         // What of it is unknown was noted when the item ended.
         Role::Outcome | Role::Answer | Role::Waited | Role::Work | Role::Progress | Role::Waiting => true,
         Role::Operator | Role::Undo | Role::Inherited | Role::End => false,

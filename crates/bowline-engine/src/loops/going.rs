@@ -294,6 +294,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
                 break;
             }
         }
+        self.board().wake_after_write(polled.waker());
         let has_more = self.next.is_some() || !self.again.is_empty() || !self.queue.is_empty();
         if !self.running.is_empty() || self.reading.is_some() || (has_more && self.failed.is_none()) {
             return Poll::Pending;
@@ -472,7 +473,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
 
     /// Reads a page when no item is left to begin, or when it is recorded.
     fn read_next(&mut self) -> bool {
-        if self.reading.is_some() {
+        if self.reading.is_some() || self.broken.is_some() {
             return false;
         }
         let Some(pages) = &self.pages else { return false };

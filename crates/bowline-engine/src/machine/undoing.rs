@@ -128,7 +128,10 @@ impl Machine {
         let board = self.board.clone();
         let mut state = board.lock();
         state.hold_what_is_known(now);
-        state.strip();
+        if state.strip() {
+            self.must_poll = true;
+            return None;
+        }
         if self.draining {
             return Some(self.give_back(&mut state));
         }
@@ -197,10 +200,11 @@ impl BoardState {
         }
     }
 
-    /// What code does beside its steps does not count any more.
-    fn strip(&mut self) {
+    /// What code does beside its steps does not count any more. Says whether a loop waited for it to be written.
+    fn strip(&mut self) -> bool {
+        let awaited = self.no_loop_goes_on();
         let before = self.unwritten.entries.len();
-        let Some(first) = self.unwritten.entries.first().map(|entry| entry.seq.0) else { return };
+        let Some(first) = self.unwritten.entries.first().map(|entry| entry.seq.0) else { return awaited };
         self.unwritten.entries.retain(|entry| match entry.kind.role() {
             Role::Outcome | Role::Attempt => true,
             Role::Undo => entry.kind == EntryKind::Undo,
@@ -218,5 +222,6 @@ impl BoardState {
         }
         self.journal.take_back(before - self.unwritten.entries.len());
         self.unwritten.also = Also::default();
+        awaited
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bowline_model::{Entry, EntryKey, EntryKind, Family, KeySeed, MessageId, Payload};
+use bowline_model::{Entry, EntryKey, EntryKind, Family, MessageId, Payload};
 use bowline_store::{Also, Answered, Ask, Message, StateOp};
 
-use super::{program::Counted, sim::SEED, world::World};
+use super::{interpreter::Counted, sim::SEED, world::World};
 use crate::{board::Unwritten, key::idempotency_key};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Office {
     unread: Vec<Message>,
     last: i64,
@@ -32,25 +32,6 @@ pub(super) enum Filed {
 }
 
 impl Office {
-    /// What it is where a journal is all that is known.
-    pub(super) fn of(journal: &[Entry], seed: KeySeed) -> Self {
-        let mut office = Self::default();
-        for entry in journal {
-            if let (EntryKind::State, Some(payload)) = (entry.kind, &entry.payload) {
-                let counted: Counted = payload.decode().expect("a count");
-                office.counters.insert(entry.key.name.clone(), counted.value);
-            }
-            if let (EntryKind::Awaited, Family::Child) = (entry.kind, entry.key.family) {
-                let identity = idempotency_key(seed, &entry.key, &entry.key.name, 0);
-                office.children.insert(identity.clone(), format!("child:{identity}"));
-            }
-            if entry.kind == EntryKind::Child {
-                office.ended.insert(idempotency_key(seed, &entry.key, &entry.key.name, 0));
-            }
-        }
-        office
-    }
-
     pub(super) fn unread(&self) -> Vec<Message> {
         self.unread.clone()
     }
@@ -69,9 +50,9 @@ impl Office {
 
     /// A write's other half, all of it or nothing. `chance` decides whether an ask fails.
     pub(super) fn file(&mut self, unwritten: &mut Unwritten, fails: bool) -> Filed {
-        let Also { consumes, closes, opens, starts, ask, abandons, returns, expects_none, compact } =
+        let Also { consumes, closes, opens, starts, ask, abandons, returns, expects_none, compact: _ } =
             unwritten.also.clone();
-        assert!(compact.is_empty() && returns.is_empty(), "no program makes these");
+        assert!(returns.is_empty(), "no program makes these");
         assert!(!unwritten.entries.is_empty() || unwritten.also.is_empty(), "what comes with no entry");
         for mailbox in closes.iter().chain(&expects_none) {
             let waits = |message: &Message| message.mailbox == *mailbox && !consumes.contains(&message.id);
@@ -160,7 +141,7 @@ impl World {
         let (value, ends_well) = (self.unique(), !self.one_in(4));
         let nth = self.pick(8);
         let mut state = self.lock();
-        let office = &mut state.post;
+        let office = &mut state.disk.post;
         let open: Vec<(String, String)> = office
             .children
             .iter()
@@ -190,7 +171,7 @@ impl World {
     pub(super) fn waits_for_mail(&self) -> Vec<EntryKey> {
         let state = self.lock();
         let mut waits = BTreeSet::new();
-        for entry in &state.durable {
+        for entry in &state.disk.entries {
             match (entry.kind, entry.key.family) {
                 (EntryKind::Awaited, Family::Message | Family::Child) => {
                     waits.insert(entry.key.clone());

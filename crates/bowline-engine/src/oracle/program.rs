@@ -1,27 +1,43 @@
-//! Random programs: what a workflow's author could write with steps, `best_effort`, joins, selects, loops, drawn values,
-//! sleeps, signals, children, counters, `all` and `race`; and their interpreter, an ordinary workflow.
+//! Random programs: what a workflow's author could write with steps, undos, `best_effort`, joins, selects, drawn values,
+//! sleeps, signals, children, counters, `all`, `race` and loops over lists and pages.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::collections::BTreeMap;
 
-use bowline_model::{BoxFuture, Family, Result, RetryPolicy, WorkflowName};
-use bowline_store::{Ask, StateAsk, StateOp};
-use futures_util::{
-    future::{join_all, try_join_all},
-    stream::{FuturesUnordered, StreamExt},
-};
 use rand::{RngExt, rngs::StdRng};
 
-use super::world::{Observed, SimCall, World};
-use crate::{Context, Startable};
+use crate::loops::DeadItems;
 
 /// A program.
 #[derive(Debug)]
 pub(super) struct Program {
-    root: Node,
+    pub(super) root: Node,
+    /// Whether the run is undone when it fails.
+    pub(super) undo_on_failure: bool,
+    /// Its loops, by their names.
+    pub(super) loops: BTreeMap<String, LoopShape>,
+}
+
+/// What is known of a loop before it runs.
+#[derive(Debug, Clone)]
+pub(super) struct LoopShape {
+    pub(super) limit: usize,
+    pub(super) policy: DeadItems,
+    pub(super) over: Over,
+}
+
+/// What a loop goes over.
+#[derive(Debug, Clone)]
+pub(super) enum Over {
+    /// Items that their places tell apart.
+    Places(usize),
+    /// Items that are keys, in an order that is another one in every life. Some come twice.
+    Keys(Vec<u64>),
+    /// Pages of a remote that lists what it has in that moment.
+    Pages,
 }
 
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     Step(StepNode),
     /// A failure becomes a value: the code goes on.
     BestEffort(StepNode),
@@ -39,7 +55,7 @@ enum Node {
     /// The same, polled in another order in every poll: branches are steps of distinct names.
     RandomSelect(Vec<StepNode>),
     /// Steps of one name, told apart by a key.
-    Loop {
+    Keyed {
         name: String,
         keys: Vec<u32>,
         at_once: bool,
@@ -65,39 +81,53 @@ enum Node {
     All(Vec<Node>),
     /// The same; the first to end wins.
     Race(Vec<Node>),
+    /// Fails one time in three.
+    Unlucky,
+    ForEach(LoopNode),
 }
 
 #[derive(Debug)]
-struct StepNode {
-    name: String,
-    attempts_max: u32,
-    timeout_secs: Option<u64>,
+pub(super) struct StepNode {
+    pub(super) name: String,
+    pub(super) attempts_max: u32,
+    pub(super) timeout_secs: Option<u64>,
+    /// Whether something undoes it.
+    pub(super) reversible: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct LoopNode {
+    /// No other loop has it.
+    pub(super) name: String,
+    pub(super) shape: LoopShape,
+    pub(super) body: Box<Node>,
 }
 
 /// Few, so that several waits are for one of them.
 const SIGNALS: [&str; 2] = ["paid", "packed"];
 
+/// What the names of loops begin with, and those of nothing else.
+pub(super) const LOOP: &str = "loop";
+
 struct Generator<'r> {
     rng: &'r mut StdRng,
     names: u32,
+    loops: BTreeMap<String, LoopShape>,
 }
 
 impl Program {
     pub(super) fn random(rng: &mut StdRng) -> Self {
-        let mut generator = Generator { rng, names: 0 };
+        let mut generator = Generator { rng, names: 0, loops: BTreeMap::new() };
         let parts = generator.rng.random_range(1..4);
-        Self { root: Node::Seq((0..parts).map(|_| generator.node(3)).collect()) }
-    }
-
-    /// Runs the program as a workflow's code.
-    pub(super) fn run(self: Arc<Self>, cx: Context, world: Arc<World>) -> BoxFuture<'static, Result<u64>> {
-        Box::pin(async move { Interpreter { cx: &cx, world: &world }.run(&self.root).await })
+        let root = Node::Seq((0..parts).map(|_| generator.node(3)).collect());
+        let undo_on_failure = generator.rng.random_range(0..3) == 0;
+        Self { root, undo_on_failure, loops: generator.loops }
     }
 }
 
 impl Generator<'_> {
     fn node(&mut self, depth: u32) -> Node {
-        let kinds = if depth == 0 { 8 } else { 21 };
+        let kinds = if depth == 0 { 9 } else { 25 };
         match self.rng.random_range(0..kinds) {
             4 => Node::Sleep { secs: self.rng.random_range(1..90) },
             5 => Node::Signal {
@@ -106,7 +136,11 @@ impl Generator<'_> {
             },
             6 => Node::Child { name: ["ship", "bill"][self.rng.random_range(0..2)].into() },
             7 => Node::Count { key: ["n", "m"][self.rng.random_range(0..2)] },
-            8 | 9 => Node::All(self.nodes(depth)),
+            8 => match self.rng.random_range(0..3) {
+                0 => Node::Unlucky,
+                _ => Node::Step(self.step()),
+            },
+            9 => Node::All(self.nodes(depth)),
             10 => Node::Race(self.nodes(depth)),
             // Something slow, and the patience of who waits for it.
             18 | 19 => Node::Race(vec![
@@ -130,10 +164,33 @@ impl Generator<'_> {
             16 => Node::RandomSelect((0..3).map(|_| self.unique_step()).collect()),
             17 => {
                 let keys = (0..self.rng.random_range(1..4)).collect();
-                Node::Loop { name: self.unique_name(), keys, at_once: self.rng.random() }
+                Node::Keyed { name: self.unique_name(), keys, at_once: self.rng.random() }
             }
+            20..24 => Node::ForEach(self.for_each(depth)),
             _ => Node::Branch(Box::new(self.node(depth - 1)), Box::new(self.node(depth - 1))),
         }
+    }
+
+    fn for_each(&mut self, depth: u32) -> LoopNode {
+        self.names += 1;
+        let name = format!("{LOOP}{}", self.names);
+        let over = match self.rng.random_range(0..3) {
+            0 => Over::Places(self.rng.random_range(0..6)),
+            1 => {
+                let items = self.rng.random_range(0..7);
+                Over::Keys((0..items).map(|_| self.rng.random_range(0..12)).collect())
+            }
+            _ => Over::Pages,
+        };
+        let policy = match self.rng.random_range(0..4) {
+            0 => DeadItems::Stop,
+            1 => DeadItems::UpTo(self.rng.random_range(0..3)),
+            _ => DeadItems::Skip,
+        };
+        let shape = LoopShape { limit: self.rng.random_range(1..4), policy, over };
+        self.loops.insert(name.clone(), shape.clone());
+        let body = Box::new(Node::Seq(self.nodes(depth.min(2))));
+        LoopNode { name, shape, body }
     }
 
     fn nodes(&mut self, depth: u32) -> Vec<Node> {
@@ -154,6 +211,7 @@ impl Generator<'_> {
             name: self.unique_name(),
             attempts_max: self.rng.random_range(1..4),
             timeout_secs: (self.rng.random_range(0..8) == 0).then_some(20),
+            reversible: self.rng.random_range(0..3) == 0,
         }
     }
 
@@ -161,183 +219,4 @@ impl Generator<'_> {
         self.names += 1;
         format!("u{}", self.names)
     }
-}
-
-/// A workflow that runs in the world: it ends when and how chance wills.
-struct SimWorkflow(WorkflowName);
-
-impl Startable for SimWorkflow {
-    type Input = u64;
-    type Output = u64;
-
-    fn workflow_name(&self) -> &WorkflowName {
-        &self.0
-    }
-}
-
-/// The store's answer to a count.
-#[derive(serde::Serialize, serde::Deserialize)]
-pub(super) struct Counted {
-    pub(super) value: u64,
-}
-
-struct Interpreter<'a> {
-    cx: &'a Context,
-    world: &'a Arc<World>,
-}
-
-impl<'a> Interpreter<'a> {
-    fn run(&'a self, node: &'a Node) -> BoxFuture<'a, Result<u64>> {
-        match node {
-            Node::Step(step) => self.step(step, None),
-            Node::BestEffort(step) => Box::pin(async move { Ok(self.step(step, None).await.unwrap_or(0)) }),
-            Node::Now => Box::pin(async move { Ok(self.drawn("now", self.cx.now().as_nanosecond() as u64)) }),
-            Node::Random => Box::pin(async move { Ok(self.drawn("random", self.cx.random())) }),
-            Node::Seq(nodes) => Box::pin(async move {
-                let mut sum = 0u64;
-                for node in nodes {
-                    sum = mix(sum, self.run(node).await?);
-                }
-                Ok(sum)
-            }),
-            Node::Join(nodes) => Box::pin(async move {
-                let all = join_all(nodes.iter().map(|node| self.run(node))).await;
-                all.into_iter().try_fold(0, |sum, one| Ok(mix(sum, one?)))
-            }),
-            Node::TryJoin(nodes) => Box::pin(async move {
-                let all = try_join_all(nodes.iter().map(|node| self.run(node))).await?;
-                Ok(all.into_iter().fold(0, mix))
-            }),
-            Node::Unordered(nodes) => Box::pin(async move {
-                let mut ended: FuturesUnordered<_> = nodes.iter().map(|node| self.run(node)).collect();
-                let mut sum = 0;
-                while let Some(one) = ended.next().await {
-                    sum = mix(sum, one.unwrap_or(1));
-                }
-                Ok(sum)
-            }),
-            Node::Select(nodes) => {
-                Box::pin(first_of(nodes.iter().map(|node| self.run(node)).collect(), || 0))
-            }
-            Node::RandomSelect(steps) => {
-                let branches = steps.iter().map(|step| self.step(step, None)).collect();
-                Box::pin(first_of(branches, || self.world.chance() as usize))
-            }
-            Node::Loop { name, keys, at_once } => Box::pin(self.items(name, keys, *at_once)),
-            Node::Branch(even, odd) => Box::pin(async move {
-                let way = self.drawn("random", self.cx.random());
-                self.run(if way.is_multiple_of(2) { even } else { odd }).await
-            }),
-            Node::Sleep { secs } => Box::pin(async move {
-                self.cx.sleep(Duration::from_secs(*secs)).await;
-                self.world.observe(Observed::Slept);
-                Ok(*secs)
-            }),
-            Node::Signal { name, timeout_secs } => Box::pin(self.signal(name, *timeout_secs)),
-            Node::Child { name } => Box::pin(async move {
-                let child = SimWorkflow(name.as_str().into());
-                self.seen(self.cx.child(&child, &1).await)
-            }),
-            Node::Count { key } => Box::pin(self.count(key)),
-            Node::All(nodes) => Box::pin(async move {
-                let all: Vec<_> = nodes.iter().map(|node| self.run(node)).collect();
-                Ok(self.cx.all(all).await?.into_iter().fold(0, mix))
-            }),
-            Node::Race(nodes) => Box::pin(async move {
-                let branches: Vec<_> = nodes.iter().map(|node| self.run(node)).collect();
-                let raced = self.cx.race(branches).await;
-                self.drawn("race", raced.winner as u64);
-                raced.output
-            }),
-        }
-    }
-
-    async fn items(&'a self, name: &'a str, keys: &'a [u32], at_once: bool) -> Result<u64> {
-        let step = |key: &u32| {
-            let key = *key;
-            async move {
-                let step = StepNode { name: name.to_owned(), attempts_max: 2, timeout_secs: None };
-                self.one(&step, Some(key)).await
-            }
-        };
-        let mut sum = 0;
-        if at_once {
-            for one in join_all(keys.iter().map(step)).await {
-                sum = mix(sum, one?);
-            }
-        } else {
-            for key in keys {
-                sum = mix(sum, step(key).await?);
-            }
-        }
-        Ok(sum)
-    }
-
-    async fn signal(&self, name: &str, timeout_secs: Option<u64>) -> Result<u64> {
-        let signal = self.cx.signal::<u64>(name);
-        let Some(secs) = timeout_secs else { return self.seen(signal.await) };
-        match signal.timeout(Duration::from_secs(secs)).await? {
-            Some(value) => self.seen(Ok(value)),
-            None => {
-                self.world.observe(Observed::TimedOut);
-                Ok(3)
-            }
-        }
-    }
-
-    async fn count(&self, key: &str) -> Result<u64> {
-        let op = StateOp::Add { by: 1, expires_at: None };
-        let ask = Ask::State(StateAsk { space: "flow".into(), key: key.into(), op });
-        let answer = self.cx.ask_store::<Counted>("state", Family::State, key, ask).await;
-        self.seen(answer.map(|counted| counted.value))
-    }
-
-    fn seen(&self, result: Result<u64>) -> Result<u64> {
-        self.world.observe(match &result {
-            Ok(value) => Observed::Value(*value),
-            Err(error) => Observed::Failure(error.failure().message.clone()),
-        });
-        result
-    }
-
-    fn step(&'a self, step: &'a StepNode, key: Option<u32>) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(self.one(step, key))
-    }
-
-    async fn one(&self, step: &StepNode, key: Option<u32>) -> Result<u64> {
-        let policy = RetryPolicy::default().attempts_max(step.attempts_max);
-        let mut made = self.cx.step(&step.name, SimCall::new(self.world.clone(), &step.name)).retry(policy);
-        if let Some(secs) = step.timeout_secs {
-            made = made.timeout(Duration::from_secs(secs));
-        }
-        if let Some(key) = key {
-            made = made.key(key);
-        }
-        self.seen(made.await)
-    }
-
-    fn drawn(&self, what: &str, value: u64) -> u64 {
-        self.world.observe(Observed::Drawn(what.to_owned(), value));
-        value
-    }
-}
-
-/// The first branch to end; the others are dropped. `start` says at which branch a poll begins.
-async fn first_of(mut branches: Vec<BoxFuture<'_, Result<u64>>>, start: impl Fn() -> usize) -> Result<u64> {
-    poll_fn(|cx| {
-        let (from, len) = (start(), branches.len());
-        for at in 0..len {
-            let branch: Pin<&mut _> = branches[(from + at) % len].as_mut();
-            if let Poll::Ready(result) = branch.poll(cx) {
-                return Poll::Ready(result);
-            }
-        }
-        Poll::Pending
-    })
-    .await
-}
-
-/// Depends on the order, so that a swap of two outcomes shows in the output.
-fn mix(sum: u64, value: u64) -> u64 {
-    sum.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(value).rotate_left(17)
 }

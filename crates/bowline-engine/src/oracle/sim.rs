@@ -1,32 +1,33 @@
 //! Lives of one simulated run: each drives the machine from what is on disk, until the run ends or the process dies.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use bowline_model::{
-    BuildId, DeadReason, Entry, EntryKey, EntryKind, Epoch, Event, EventId, KeySeed, MessageId, Payload, Run,
-    RunId, RunState,
-};
+use bowline_model::{BuildId, DeadReason, EntryKind, Event, EventId, Failure, KeySeed, MessageId, Payload};
 use bowline_store::Answered;
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    office::{Filed, Office},
+    disk::{Disk, Unseen},
+    office::Filed,
     program::Program,
-    world::{Observed, SimClock, World},
+    remote::{Remote, SimRecall},
+    row::{BUILD, Row},
+    world::{SimClock, World},
 };
 use crate::{
     Context,
     board::{Board, Unwritten},
-    key::idempotency_key,
-    machine::{Decided, End, Machine, Next},
+    journal::Journal,
+    machine::{Code, Decided, End, Machine, Next},
+    undo,
 };
 
 /// More turns than any program needs: one that does not end is stuck.
 const TURNS_MAX: u32 = 20_000;
+
+/// More lives, operators' retries included, than any program needs.
+const LIVES_MAX: u32 = 2_000;
 
 /// What the idempotency keys of the run derive from.
 pub(super) const SEED: KeySeed = KeySeed(7);
@@ -34,89 +35,134 @@ pub(super) const SEED: KeySeed = KeySeed(7);
 /// How often something may come before a run that rests is woken by it.
 const LOOKS_MAX: u32 = 1000;
 
-pub(super) struct Sim {
-    program: Arc<Program>,
-    world: Arc<World>,
-    /// Under which idempotency key each step was sent.
-    keys: HashMap<EntryKey, String>,
-    /// When the run was first claimed since it last gave its slot back.
-    unsure_since: Option<Timestamp>,
+/// Snapshots that are kept of one program.
+const SNAPSHOTS_MAX: usize = 10;
+
+/// All that outlives a process, in one moment.
+#[derive(Clone)]
+pub(super) struct Snapshot {
+    pub(super) row: Row,
+    now: Timestamp,
+    disk: Disk,
+    remote: Remote,
 }
 
-/// What of a write's outcomes the code has not observed when it is written.
-#[derive(Debug, Clone, Copy)]
-enum Unseen {
-    Nothing,
-    /// Its last: the store decides it.
-    Decision,
-    /// The run is cancelled, be it before its code was recovered.
-    Anything,
+pub(super) struct Sim {
+    pub(super) program: Arc<Program>,
+    pub(super) world: Arc<World>,
+    pub(super) row: Row,
+    /// What of a run that is undone comes next in this process.
+    part: Part,
+    /// In which turn of which life somebody cancels the run.
+    cancelled_at: Option<u32>,
+    turns: u32,
+    /// Some of the moments after a commit, each as likely.
+    pub(super) snapshots: Vec<Snapshot>,
+    commits: usize,
+}
+
+/// Which machine drives a run that is undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    First,
+    Second,
 }
 
 /// How a life ended.
 enum Life {
     Ended(End),
     Cancelled,
+    /// It goes on as a run that is undone, or with the second part of that.
+    Undoing(Part),
+    /// Its code is in memory no more: nothing was under way.
+    Evicted,
     Died,
 }
 
 impl Sim {
     pub(super) fn new(program: &Arc<Program>, seed: u64) -> Self {
-        let world = World::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D));
-        Self { program: program.clone(), world, keys: HashMap::new(), unsure_since: None }
+        let now = Timestamp::from_second(1_790_000_000).expect("a time");
+        let begun = Snapshot { row: Row::new(now), now, disk: Disk::default(), remote: Remote::default() };
+        Self::at(program, seed, begun)
     }
 
-    /// Lives from that journal on, dying now and then, until the run ends. Returns the whole journal.
-    pub(super) fn live_until_end(&mut self, journal: Vec<Entry>) -> Vec<Entry> {
-        {
-            let mut state = self.world.lock();
-            state.post = Office::of(&journal, SEED);
-            state.durable = journal;
+    /// From that moment on.
+    pub(super) fn at(program: &Arc<Program>, seed: u64, moment: Snapshot) -> Self {
+        let Snapshot { row, now, disk, remote } = moment;
+        let world = World::new(program, seed.wrapping_mul(0x2545_F491_4F6C_DD1D), now, disk, remote);
+        let cancelled_at = world.one_in(6).then(|| world.pick(150) as u32);
+        Self {
+            program: program.clone(),
+            world,
+            row,
+            part: Part::First,
+            cancelled_at,
+            turns: 0,
+            snapshots: vec![],
+            commits: 0,
         }
-        loop {
-            match self.live() {
-                Life::Died => continue,
-                Life::Ended(end) => {
-                    let by_itself =
-                        matches!(end, End::Completed | End::Dead { reason: DeadReason::Failed, .. });
-                    assert!(by_itself, "the run was parked: {end:?}");
+    }
+
+    /// The process died in that moment.
+    pub(super) fn die(&mut self) {
+        self.row.died();
+        let disk = &mut self.world.lock().disk;
+        disk.crashed |= !disk.is_undoing();
+    }
+
+    /// Lives from what is there on, dying now and then, until the run ends for good.
+    pub(super) fn live_until_end(&mut self) {
+        for _ in 0..LIVES_MAX {
+            let life = self.live();
+            self.part = Part::First;
+            match life {
+                Life::Died => self.die(),
+                Life::Evicted => {}
+                Life::Undoing(part) => self.part = part,
+                Life::Ended(End::Dead { reason, summary }) => {
+                    let by_itself = matches!(reason, DeadReason::Failed | DeadReason::Items | DeadReason::Undo);
+                    assert!(by_itself, "the run was parked: {reason} {summary}");
+                    if !self.operate(reason) {
+                        return self.check_end(false);
+                    }
                 }
-                Life::Cancelled => {}
+                Life::Ended(End::Completed) => return self.check_end(false),
+                Life::Ended(End::Continued) => unreachable!("no program goes on as another"),
+                Life::Ended(End::Undone { .. }) | Life::Cancelled => return self.check_end(true),
             }
-            self.check_told();
-            return std::mem::take(&mut self.world.lock().durable);
         }
+        panic!("it lives for ever: {:?}", self.program);
     }
 
-    /// Whatever was sent, the journal tells of it: by an outcome, or by a note that it may have happened.
-    fn check_told(&self) {
+    /// What holds of a run that ended for good.
+    fn check_end(&self, is_cancelled: bool) {
         let state = self.world.lock();
-        let told: HashSet<String> =
-            state.durable.iter().map(|entry| idempotency_key(SEED, &entry.key, &entry.key.name, 0)).collect();
-        // A run that is cancelled before it is known what was in flight at a crash says so of the whole.
-        let of_whole = |entry: &Entry| entry.key == EntryKey::run() && entry.meta.unknown_since.is_some();
-        if state.durable.iter().any(of_whole) {
-            return;
-        }
-        for (key, id) in state.sent.iter().zip(1..) {
-            if state.unsent.contains(&id) {
-                continue;
-            }
-            assert!(told.contains(key), "{key} was sent, and the journal does not tell: {:?}", self.program);
+        state.disk.check_told(&state.remote);
+        state.disk.check_unknown(&state.remote);
+        state.remote.check_undone();
+        if is_cancelled || self.program.undo_on_failure && self.row.failed {
+            let standing: Vec<_> = state.remote.standing().collect();
+            assert!(standing.is_empty(), "left of a run that was undone: {standing:?}");
+        } else {
+            assert!(state.remote.undone.is_empty(), "undone of a run that was not");
         }
     }
 
-    /// A life from a whole journal, its end included, in which nothing may be sent: it ends the same.
-    pub(super) fn replay_without_effects(&mut self, whole: &[Entry]) {
-        let (last, before) = whole.split_last().expect("the end is an entry");
-        if last.kind == EntryKind::Cancelled {
-            return;
-        }
-        {
+    /// A life from a whole journal, its end left out, in which nothing may be sent: it ends the same.
+    pub(super) fn replay_without_effects(&mut self) {
+        let last = {
             let mut state = self.world.lock();
-            (state.durable, state.silent) = (before.to_vec(), true);
-        }
-        let mut machine = self.begin();
+            let last = state.disk.entries.pop().expect("the end is an entry");
+            state.disk.len -= 1;
+            if last.kind == EntryKind::Cancelled || state.disk.is_undoing() {
+                return;
+            }
+            state.silent = true;
+            last
+        };
+        self.row.rests();
+        self.world.forget_life();
+        let Ok(mut machine) = self.begin() else { panic!("a run that is not undone begins") };
         let Next::Finish { unwritten: Unwritten { entries, .. }, .. } = machine.next(self.world.now()) else {
             panic!("the journal is complete, and the run does not end");
         };
@@ -135,7 +181,10 @@ impl Sim {
 
     fn live(&mut self) -> Life {
         self.world.forget_life();
-        let mut machine = self.begin();
+        let mut machine = match self.begin() {
+            Ok(machine) => machine,
+            Err(failure) => return self.bury(failure),
+        };
         for _ in 0..TURNS_MAX {
             if self.world.one_in(60) {
                 return Life::Died;
@@ -146,14 +195,18 @@ impl Sim {
             if self.world.one_in(4) {
                 self.read_mail(&machine);
             }
-            if self.world.one_in(1500) {
-                return self.cancel(machine);
+            self.turns += 1;
+            if self.cancelled_at.is_some_and(|at| at <= self.turns) {
+                self.cancelled_at = None;
+                if let Some(life) = self.cancel(&mut machine) {
+                    return life;
+                }
             }
-            let next = machine.next(self.world.now());
-            match next {
+            match machine.next(self.world.now()) {
                 Next::Idle { until } => self.let_time_pass(until, &machine),
                 Next::Write(unwritten) => {
-                    if self.write(unwritten, Unseen::Nothing).is_none() {
+                    let how = if machine.is_undoing() { Unseen::Anything } else { Unseen::Nothing };
+                    if self.write(unwritten, how).is_none() {
                         return Life::Died;
                     }
                 }
@@ -173,17 +226,28 @@ impl Sim {
                 },
                 Next::Rest { unwritten, due } => {
                     let seen = machine.mail_seen();
-                    if self.write(unwritten, Unseen::Nothing).is_none() {
+                    let how = if machine.is_undoing() { Unseen::Anything } else { Unseen::Nothing };
+                    if self.write_and_rest(unwritten, how).is_none() {
                         return Life::Died;
                     }
-                    if self.rest(due, seen, &machine) {
-                        return Life::Died;
+                    if let Some(life) = self.rest(due, seen, &machine) {
+                        return life;
                     }
                 }
                 Next::Release { .. } => unreachable!("nobody drains it"),
-                Next::Undo { .. } | Next::Settled { .. } => unreachable!("no program undoes"),
+                Next::Undo { unwritten } => return self.turn_back(unwritten),
+                Next::Settled { unwritten } => {
+                    if !unwritten.is_empty() && self.write(unwritten, Unseen::Anything).is_none() {
+                        return Life::Died;
+                    }
+                    return Life::Undoing(Part::Second);
+                }
                 Next::Finish { unwritten, end } => {
-                    return match self.write(unwritten, Unseen::Nothing) {
+                    let how = match machine.is_undoing() {
+                        true => Unseen::Anything,
+                        false => Unseen::Nothing,
+                    };
+                    return match self.write(unwritten, how) {
                         Some(_) => Life::Ended(end),
                         None => Life::Died,
                     };
@@ -191,6 +255,14 @@ impl Sim {
             }
         }
         panic!("the run does not end: {:?}", self.program);
+    }
+
+    /// From that write on the run is undone.
+    fn turn_back(&mut self, unwritten: Unwritten) -> Life {
+        match self.write(unwritten, Unseen::Anything) {
+            Some(_) => Life::Undoing(Part::First),
+            None => Life::Died,
+        }
     }
 
     /// The moments around a decision are those in which most can go wrong: a message that comes first, a process that dies
@@ -204,16 +276,19 @@ impl Sim {
     }
 
     fn read_mail(&self, machine: &Machine) {
-        let mail = self.world.lock().post.unread();
+        let mail = self.world.lock().disk.post.unread();
         machine.take_mail(mail);
     }
 
-    /// The run waits on disk, until its time or a message. Says whether its code was evicted meanwhile.
-    fn rest(&mut self, due: Option<Timestamp>, seen: Option<MessageId>, machine: &Machine) -> bool {
-        self.unsure_since = None;
+    /// The run waits on disk, until its time or a message. Says how its life ended if it did.
+    fn rest(&mut self, due: Option<Timestamp>, seen: Option<MessageId>, machine: &Machine) -> Option<Life> {
         for looks in 0.. {
             assert!(looks < LOOKS_MAX, "messages come, and the run sleeps through them: {:?}", self.program);
-            if self.world.lock().post.has_after(seen) {
+            if self.world.one_in(150) && self.cancelled_at.is_some() {
+                self.cancelled_at = None;
+                return Some(self.cancel_at_rest());
+            }
+            if self.world.lock().disk.post.has_after(seen) {
                 break;
             }
             match due {
@@ -230,71 +305,90 @@ impl Sim {
             self.world.something_comes();
         }
         if self.world.one_in(3) {
-            // Evicted, not dead: nothing was under way.
-            return true;
+            return Some(Life::Evicted);
         }
-        self.unsure_since = Some(self.world.now());
+        self.row.claimed(self.world.now());
         self.read_mail(machine);
-        false
+        None
     }
 
-    /// Somebody cancels the run: what is under way is named, and nothing is sent any more.
-    fn cancel(&mut self, mut machine: Machine) -> Life {
+    /// Somebody cancels the run: what is under way is named; if anything can be undone, it is, and else nothing is sent any
+    /// more.
+    fn cancel(&mut self, machine: &mut Machine) -> Option<Life> {
+        if machine.is_undoing() {
+            return None;
+        }
         let open = machine.attempts_under_way();
-        let unwritten = machine.cancel("by hand");
+        let is_undone = machine.may_need_undo();
+        let unwritten = match is_undone {
+            true => machine.begin_undo("by hand", None),
+            false => machine.cancel("by hand"),
+        };
         let noted = unwritten.entries.iter().filter(|entry| {
             matches!(entry.kind, EntryKind::AttemptFailed | EntryKind::Dropped)
                 && entry.meta.unknown_since.is_some()
         });
         assert!(noted.count() >= open, "an attempt was under way, and nothing tells of it");
-        assert_eq!(unwritten.entries.last().map(|entry| entry.kind), Some(EntryKind::Cancelled));
+        let last = if is_undone { EntryKind::Undoing } else { EntryKind::Cancelled };
+        assert_eq!(unwritten.entries.last().map(|entry| entry.kind), Some(last));
         assert!(unwritten.also.starts.is_empty(), "a cancelled run starts a child");
-        self.world.lock().silent = true;
-        match self.write(unwritten, Unseen::Anything) {
-            Some(_) => Life::Cancelled,
-            None => {
-                self.world.lock().silent = false;
-                Life::Died
-            }
+        if is_undone {
+            return Some(self.turn_back(unwritten));
         }
+        Some(match self.write(unwritten, Unseen::Anything) {
+            Some(_) => Life::Cancelled,
+            None => Life::Died,
+        })
     }
 
-    /// Writes, or dies before or after the commit. What the code observed is what is then on disk, but for the outcome of
-    /// what was to be decided.
-    fn write(&mut self, mut unwritten: Unwritten, undelivered: Unseen) -> Option<Filed> {
+    fn write_and_rest(&mut self, unwritten: Unwritten, how: Unseen) -> Option<Filed> {
+        let written = self.commit(unwritten, how)?;
+        self.row.rests();
+        self.take_snapshot();
+        (!self.world.one_in(40)).then_some(written)
+    }
+
+    fn write(&mut self, unwritten: Unwritten, how: Unseen) -> Option<Filed> {
+        let written = self.commit(unwritten, how)?;
+        if let Filed::Done(_) = written {
+            self.take_snapshot();
+        }
+        (!self.world.one_in(40)).then_some(written)
+    }
+
+    /// Writes, or dies before. What the code observed is what is then on disk, but for the outcome of what was to be decided.
+    fn commit(&mut self, mut unwritten: Unwritten, how: Unseen) -> Option<Filed> {
         if self.world.one_in(40) {
             return None;
         }
         let fails = self.world.one_in(6);
         let mut state = self.world.lock();
-        let filed = state.post.file(&mut unwritten, fails);
+        let state = &mut *state;
+        let filed = state.disk.post.file(&mut unwritten, fails);
         let Filed::Done(_) = filed else { return Some(filed) };
-        let next = state.durable.last().map_or(1, |last| last.seq.0 + 1);
-        assert!(
-            unwritten.entries.iter().zip(next..).all(|(entry, seq)| entry.seq.0 == seq),
-            "a gap in the journal: {:?}",
-            unwritten.entries
-        );
-        for entry in &unwritten.entries {
-            let Some(key) = state.key_behind(entry) else { continue };
-            let known = self.keys.entry(entry.key.clone()).or_insert_with(|| key.clone());
-            assert_eq!(known, key, "step {} was sent under two keys", entry.key);
-        }
-        state.durable.extend(unwritten.entries);
-        let delivered: Vec<Observed> =
-            state.durable.iter().filter(|entry| entry.kind.is_delivered()).map(Observed::of).collect();
-        let is_seen = match undelivered {
-            Unseen::Nothing => state.observed == delivered,
-            Unseen::Decision => delivered.split_last().is_some_and(|(_, before)| state.observed == before),
-            Unseen::Anything => delivered.starts_with(&state.observed),
+        let compact = std::mem::take(&mut unwritten.also.compact);
+        state.disk.commit(unwritten.entries, &compact, &state.remote, &self.program);
+        state.disk.check_seen(&state.observed, how, "at a write");
+        Some(filed)
+    }
+
+    pub(super) fn take_snapshot(&mut self) {
+        self.commits += 1;
+        let at = match self.snapshots.len() < SNAPSHOTS_MAX {
+            true => self.snapshots.len(),
+            false => self.world.pick(self.commits),
         };
-        assert!(
-            is_seen,
-            "the code observed something else than the journal holds:\n{:?}\n{delivered:?}",
-            state.observed
-        );
-        drop(state);
-        (!self.world.one_in(40)).then_some(filed)
+        if at >= SNAPSHOTS_MAX {
+            return;
+        }
+        let state = self.world.lock();
+        let (row, disk) = (self.row.clone(), state.disk.clone());
+        let snapshot = Snapshot { row, now: state.now, disk, remote: state.remote.clone() };
+        self.snapshots.truncate(SNAPSHOTS_MAX);
+        match self.snapshots.get_mut(at) {
+            Some(other) => *other = snapshot,
+            None => self.snapshots.push(snapshot),
+        }
     }
 
     fn let_time_pass(&self, until: Option<Timestamp>, machine: &Machine) {
@@ -316,59 +410,75 @@ impl Sim {
         }
     }
 
-    fn begin(&mut self) -> Machine {
+    /// The machine of a process that claims the run, or goes on with it.
+    fn begin(&mut self) -> Result<Machine, Failure> {
         let now = self.world.now();
-        let crashes = u32::from(self.unsure_since.is_some());
-        let unsure_since = *self.unsure_since.get_or_insert(now);
-        let event = Event {
-            id: EventId(1),
-            source: "/sim".into(),
-            provider: "sim".into(),
-            kind: "sim".into(),
-            dedupe_key: "1".into(),
-            received_at: now,
-            headers: vec![],
-            body: Bytes::from_static(b"{}"),
-            input_pointer: String::new(),
-        };
-        let (journal, mail) = {
+        self.row.claimed(now);
+        let (entries, len, mail) = {
             let state = self.world.lock();
-            (state.durable.clone(), state.post.unread())
+            (state.disk.entries.clone(), state.disk.len, state.disk.post.unread())
         };
-        let run = Run { crashes, ..run(now, unsure_since, &journal) };
+        let (run, event) = (self.row.run(now, len), Arc::new(event(now)));
         let clock = Arc::new(SimClock(self.world.clone()));
-        let board = Arc::new(Board::new(run, Arc::new(event), journal, BuildId::from("sim"), clock));
-        board.take_mail(mail);
+        let board = |entries| {
+            let mut board = Board::new(run.clone(), event.clone(), entries, BuildId::from(BUILD), clock.clone());
+            board.undo_on_failure = self.program.undo_on_failure;
+            board
+        };
+        let Some(why) = undo::reason(&entries) else {
+            let board = Arc::new(board(entries));
+            board.take_mail(mail);
+            return Ok(Machine::new(board.clone(), self.code(&board)));
+        };
+        match self.part {
+            Part::First => {
+                let board = undo::with_journal(board(vec![]), Journal::read(entries));
+                Ok(undo::settling(board.clone(), self.code(&board), why))
+            }
+            Part::Second => {
+                let recall = Arc::new(SimRecall(self.world.clone()));
+                Ok(undo::plan(entries)?.machine(board(vec![]), Some(recall)))
+            }
+        }
+    }
+
+    fn code(&self, board: &Arc<Board>) -> Code {
         let (program, world) = (self.program.clone(), self.world.clone());
         let output = program.run(Context::new(board.clone()), world);
-        let code = Box::pin(async move { Ok(Payload::encode(&output.await?)?) });
-        Machine::new(board, code)
+        Box::pin(async move { Ok(Payload::encode(&output.await?)?) })
+    }
+
+    /// The second part of an undo cannot begin: a person must look.
+    fn bury(&mut self, failure: Failure) -> Life {
+        let entry = self.row.dead(DeadReason::Undo, failure.clone(), &self.world);
+        let unwritten = Unwritten { entries: vec![entry], ..Unwritten::default() };
+        match self.write(unwritten, Unseen::Anything) {
+            Some(_) => Life::Ended(End::Dead { reason: DeadReason::Undo, summary: failure.message }),
+            None => Life::Died,
+        }
+    }
+
+    /// Somebody cancels the run while it waits on disk.
+    fn cancel_at_rest(&mut self) -> Life {
+        match self.end_at_rest() {
+            Some(EntryKind::Cancelled) => Life::Cancelled,
+            Some(_) => Life::Undoing(Part::First),
+            // It is undone already.
+            None => Life::Evicted,
+        }
     }
 }
 
-fn run(now: Timestamp, unsure_since: Timestamp, journal: &[Entry]) -> Run {
-    Run {
-        id: RunId(1),
-        event: EventId(1),
-        workflow: "sim".into(),
-        key: None,
-        priority: 0,
-        parent: None,
-        replay_of: None,
-        build: BuildId::from("sim"),
-        state: RunState::Running,
-        due: None,
-        owner: None,
-        epoch: Epoch(1),
-        key_seed: SEED,
-        crashes: 0,
-        crashes_alone: 0,
-        journal_len: journal.len() as i64,
-        created_at: now,
-        claimed_at: Some(now),
-        unsure_since: Some(unsure_since),
-        changed_at: now,
-        dead_reason: None,
-        summary: None,
+fn event(now: Timestamp) -> Event {
+    Event {
+        id: EventId(1),
+        source: "/sim".into(),
+        provider: "sim".into(),
+        kind: "sim".into(),
+        dedupe_key: "1".into(),
+        received_at: now,
+        headers: vec![],
+        body: Bytes::from_static(b"{}"),
+        input_pointer: String::new(),
     }
 }

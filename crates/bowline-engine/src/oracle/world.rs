@@ -1,21 +1,23 @@
-//! The world around a simulated run: a clock that jumps, remotes that answer when and how chance wills, and a memory of
-//! everything that was sent and observed.
+//! The world around a simulated run: a clock that jumps, attempts under way, and what the code observes.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     time::Duration,
 };
 
-use bowline_model::{
-    Attempt, BoxFuture, Clock, Effect, Entry, EntryKind, Failure, Family, Fingerprint, Payload, Repeat,
-    Shape, Verdict,
-};
+use bowline_model::{BoxFuture, Clock, Entry, EntryKind, Payload, ScopePath, Verdict};
 use jiff::Timestamp;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
-use super::{office::Office, program::Counted};
+use super::{
+    disk::{Disk, Unseen},
+    interpreter::Counted,
+    program::Program,
+    remote::{Remote, What},
+};
+use crate::loops::Summary;
 
 /// What the code saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,15 +27,11 @@ pub(super) enum Observed {
     Drawn(String, u64),
     Slept,
     TimedOut,
+    /// A loop that ended: done, dead, again.
+    Looped(u64, u64, u64),
 }
 
 impl Observed {
-    /// The same of an entry about a step, delivered or a failed attempt.
-    fn of_step(entry: &Entry) -> Option<Self> {
-        let about = entry.kind.is_delivered() || entry.kind == EntryKind::AttemptFailed;
-        (about && entry.key.family == Family::Step).then(|| Self::of(entry))
-    }
-
     /// What the code must see of a delivered entry.
     pub(super) fn of(entry: &Entry) -> Self {
         if let Some(failure) = &entry.meta.failure {
@@ -45,6 +43,10 @@ impl Observed {
             _ => {}
         }
         let payload = entry.payload.as_ref().expect("a delivered entry has a value or a failure");
+        if entry.kind == EntryKind::Looped {
+            let Summary { done, dead, again, .. } = payload.decode().expect("a summary");
+            return Self::Looped(done, dead, again);
+        }
         match entry.key.name.as_str() {
             "race" => Self::Drawn("race".into(), decoded(payload)),
             _ if entry.kind == EntryKind::State => {
@@ -66,52 +68,45 @@ fn decoded(payload: &Payload) -> u64 {
 
 /// See the [module](self).
 pub(super) struct World {
+    pub(super) program: Arc<Program>,
     state: Mutex<WorldState>,
 }
 
+/// An attempt's answer, once it is given, and who waits for it.
+type UnderWay = (Option<Verdict<u64>>, Option<Waker>);
+
 pub(super) struct WorldState {
-    rng: StdRng,
-    now: Timestamp,
+    pub(super) rng: StdRng,
+    pub(super) now: Timestamp,
     sleepers: HashMap<u64, (Timestamp, Waker)>,
     sleeps: u64,
-    /// Attempts without an answer yet: each with its answer, once it is given, and who waits for it.
-    under_way: HashMap<u64, (Option<Verdict<u64>>, Option<Waker>)>,
-    attempts: u64,
-    /// What the code observed in this life.
-    pub(super) observed: Vec<Observed>,
-    /// What is on disk.
-    pub(super) durable: Vec<Entry>,
-    /// The idempotency key of every attempt, over all lives, by the attempt's number.
-    pub(super) sent: Vec<String>,
-    /// Attempts that came to a limit first: nothing left.
-    pub(super) unsent: HashSet<u64>,
-    /// Which attempt yielded a value.
-    yielded: HashMap<u64, u64>,
-    /// Whether anything may be sent at all.
+    /// Attempts without an answer yet, by their numbers.
+    under_way: HashMap<usize, UnderWay>,
+    /// What the code observed in this life, with the loop's item that it is in.
+    pub(super) observed: Vec<(ScopePath, Observed)>,
+    /// Items whose code runs, by their loops.
+    running: BTreeMap<ScopePath, usize>,
+    pub(super) disk: Disk,
+    pub(super) remote: Remote,
+    /// Whether nothing may be sent at all.
     pub(super) silent: bool,
-    /// What the store knows of messages and counters.
-    pub(super) post: Office,
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(WorldState {
-                rng: StdRng::seed_from_u64(seed),
-                now: Timestamp::from_second(1_790_000_000).expect("a time"),
-                sleepers: HashMap::new(),
-                sleeps: 0,
-                under_way: HashMap::new(),
-                attempts: 0,
-                observed: vec![],
-                durable: vec![],
-                sent: vec![],
-                unsent: HashSet::new(),
-                yielded: HashMap::new(),
-                silent: false,
-                post: Office::default(),
-            }),
-        })
+    pub(super) fn new(program: &Arc<Program>, seed: u64, now: Timestamp, disk: Disk, remote: Remote) -> Arc<Self> {
+        let state = Mutex::new(WorldState {
+            rng: StdRng::seed_from_u64(seed),
+            now,
+            sleepers: HashMap::new(),
+            sleeps: 0,
+            under_way: HashMap::new(),
+            observed: vec![],
+            running: BTreeMap::new(),
+            disk,
+            remote,
+            silent: false,
+        });
+        Arc::new(Self { program: program.clone(), state })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, WorldState> {
@@ -131,13 +126,32 @@ impl World {
         self.lock().rng.random_range(0..n)
     }
 
+    /// Another order in every life.
+    pub(super) fn shuffled(&self, items: &[u64]) -> Vec<u64> {
+        let mut items = items.to_vec();
+        items.shuffle(&mut self.lock().rng);
+        items
+    }
+
     /// A value that is used once, so that one in a wrong place is seen. It fits a double.
     pub(super) fn unique(&self) -> u64 {
         self.lock().rng.random::<u64>() >> 12
     }
 
-    pub(super) fn observe(&self, what: Observed) {
-        self.lock().observed.push(what);
+    pub(super) fn observe(&self, item: &ScopePath, what: Observed) {
+        self.lock().observed.push((item.clone(), what));
+    }
+
+    /// The code of a loop's item begins; it runs until the guard is dropped.
+    pub(super) fn begin_item(self: &Arc<Self>, item: &ScopePath) -> impl Drop + use<> {
+        let looped = around(item);
+        *self.lock().running.entry(looped.clone()).or_default() += 1;
+        Running(self.clone(), looped)
+    }
+
+    /// The code of a loop's item came to its end.
+    pub(super) fn end_item(&self, item: &ScopePath) {
+        self.lock().disk.ran.insert(item.clone());
     }
 
     /// The process died: nobody waits for answers any more.
@@ -146,6 +160,8 @@ impl World {
         state.under_way.clear();
         state.sleepers.clear();
         state.observed.clear();
+        state.remote.undos_answered.clear();
+        state.disk.begin_life();
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -170,8 +186,9 @@ impl World {
 
     /// Answers one attempt under way, if there is one and chance wills it.
     pub(super) fn answer_one(&self) -> bool {
-        let mut state = self.lock();
-        let mut open: Vec<u64> =
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let mut open: Vec<usize> =
             state.under_way.iter().filter(|(_, (answer, _))| answer.is_none()).map(|(id, _)| *id).collect();
         open.sort_unstable();
         // Now and then the remote hangs, until the attempt's time is over.
@@ -179,66 +196,69 @@ impl World {
             return false;
         }
         let id = open[state.rng.random_range(0..open.len())];
-        let verdict = state.verdict(id);
+        let verdict = state.remote.answer(id, &mut state.rng);
         let (answer, waker) = state.under_way.get_mut(&id).expect("it was just listed");
         *answer = Some(verdict);
         let waker = waker.take();
-        drop(state);
+        drop(guard);
         waker.into_iter().for_each(Waker::wake);
         true
     }
+
+    /// An attempt: sent as it is first polled.
+    pub(super) async fn call(&self, what: What, key: &str) -> Verdict<u64> {
+        let id = self.send(what, key);
+        std::future::poll_fn(|cx| {
+            let mut state = self.lock();
+            let Some((answer, waker)) = state.under_way.get_mut(&id) else { return Poll::Pending };
+            match answer.take() {
+                Some(verdict) => {
+                    state.under_way.remove(&id);
+                    Poll::Ready(verdict)
+                }
+                None => {
+                    *waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// What may be sent is checked at the moment in which it leaves.
+    fn send(&self, what: What, key: &str) -> usize {
+        let mut state = self.lock();
+        let state = &mut *state;
+        assert!(!state.silent, "{what:?} was sent although nothing may be");
+        state.disk.check_send(&what, key, &state.remote);
+        if !state.disk.is_undoing() {
+            state.disk.check_seen(&state.observed, Unseen::Nothing, &format!("{what:?} was sent"));
+            for (looped, running) in &state.running {
+                let limit = self.program.shape_of(looped).limit;
+                let is_held = *running <= limit || !state.disk.is_strict();
+                assert!(is_held, "{running} items of {} run, its limit is {limit}", looped.as_str());
+            }
+        }
+        let id = state.remote.arrive(what, key, &mut state.rng);
+        state.under_way.insert(id, (None, None));
+        id
+    }
 }
 
-impl WorldState {
-    /// The idempotency key under which the attempt left that an entry is about; `None` if it is about none.
-    pub(super) fn key_behind(&self, entry: &Entry) -> Option<&String> {
-        let id = match Observed::of_step(entry)? {
-            Observed::Value(value) => *self.yielded.get(&value)?,
-            Observed::Failure(message) => message.split(' ').nth(1)?.parse().ok()?,
-            Observed::Drawn(..) | Observed::Slept | Observed::TimedOut => return None,
-        };
-        self.sent.get(usize::try_from(id).ok()?.checked_sub(1)?)
-    }
+struct Running(Arc<World>, ScopePath);
 
-    /// Every value and message is used once, so that one in a wrong place is seen.
-    fn verdict(&mut self, id: u64) -> Verdict<u64> {
-        let unique: u64 = self.rng.random();
-        match self.rng.random_range(0..20) {
-            0..12 => {
-                self.yielded.insert(unique, id);
-                Verdict::Done(unique)
-            }
-            12 | 13 => Verdict::RetryAfter(Failure::refused(format!("busy {id} {unique}"))),
-            14..17 => Verdict::Unknown(Failure::unknown(format!("lost {id} {unique}"))),
-            17 => {
-                self.unsent.insert(id);
-                Verdict::Wait { wait: Duration::from_secs(2), why: "a limit".into() }
-            }
-            18 => Verdict::Refused(Failure::refused(format!("no {id} {unique}")).permanent()),
-            _ => Verdict::Unknown(Failure::unknown(format!("odd {id} {unique}")).permanent()),
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.lock().running.get_mut(&self.1) {
+            *running -= 1;
         }
     }
+}
 
-    /// Rules 2, 3 and the memory for rule 4: checked at the moment in which an attempt leaves.
-    fn send(&mut self, name: &str, key: &str) -> u64 {
-        assert!(!self.silent, "{name} was sent although the journal is complete");
-        let delivered: Vec<Observed> =
-            self.durable.iter().filter(|entry| entry.kind.is_delivered()).map(Observed::of).collect();
-        assert!(
-            delivered.starts_with(&self.observed),
-            "{name} was sent while not all that the code has observed is on disk:\nobserved {:?}\non disk {delivered:?}",
-            self.observed
-        );
-        assert_eq!(
-            delivered.len(),
-            self.observed.len(),
-            "{name} was sent before recovery had delivered what is on disk"
-        );
-        self.sent.push(key.to_owned());
-        self.attempts += 1;
-        self.under_way.insert(self.attempts, (None, None));
-        self.attempts
-    }
+/// The scope that an item's scope is in: that of its loop.
+pub(super) fn around(item: &ScopePath) -> ScopePath {
+    let (looped, _) = item.as_str().rsplit_once('/').expect("an item is in a loop");
+    ScopePath::from_stored(looped)
 }
 
 /// The world as a run's clock.
@@ -272,54 +292,5 @@ impl Clock for SimClock {
 
     fn random(&self) -> u64 {
         self.0.lock().rng.random()
-    }
-}
-
-/// A call to the simulated remote.
-pub(super) struct SimCall {
-    world: Arc<World>,
-    name: String,
-}
-
-impl SimCall {
-    pub(super) fn new(world: Arc<World>, name: &str) -> Self {
-        Self { world, name: name.to_owned() }
-    }
-}
-
-impl Effect for SimCall {
-    type Output = u64;
-
-    fn shape(&self) -> Shape {
-        let fingerprint = Fingerprint {
-            api: "world".into(),
-            method: "POST".into(),
-            path: format!("/{}", self.name),
-            query: String::new(),
-            body: String::new(),
-        };
-        Shape {
-            fingerprint: Some(fingerprint),
-            repeat: Repeat::Keyed { lifetime: Duration::from_secs(86_400) },
-        }
-    }
-
-    async fn attempt(&self, attempt: Attempt) -> Verdict<u64> {
-        let id = self.world.lock().send(&self.name, attempt.key());
-        std::future::poll_fn(|cx| {
-            let mut state = self.world.lock();
-            let Some((answer, waker)) = state.under_way.get_mut(&id) else { return Poll::Pending };
-            match answer.take() {
-                Some(verdict) => {
-                    state.under_way.remove(&id);
-                    Poll::Ready(verdict)
-                }
-                None => {
-                    *waker = Some(cx.waker().clone());
-                    Poll::Pending
-                }
-            }
-        })
-        .await
     }
 }

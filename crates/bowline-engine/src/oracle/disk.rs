@@ -1,0 +1,300 @@
+//! What is on disk of a simulated run, whatever happens to its processes; and what each write, and whatever is sent, is held
+//! to.
+//!
+//! Ended items of loops leave the journal. What has to be known of all that was ever written is kept beside it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bowline_model::{Entry, EntryKey, EntryKind, Family, ScopePath, Seq};
+
+use super::{
+    office::Office,
+    program::{LOOP, Program},
+    remote::{Remote, SimPage, What},
+    seen::Log,
+    sim::SEED,
+    world::Observed,
+};
+use crate::{board::PAGE_STEP, key::idempotency_key};
+
+pub(super) use super::seen::Unseen;
+
+/// See the [module](self).
+#[derive(Clone, Default)]
+pub(super) struct Disk {
+    /// What the journal holds.
+    pub(super) entries: Vec<Entry>,
+    /// Its last number.
+    pub(super) len: i64,
+    /// What the store knows of messages and counters.
+    pub(super) post: Office,
+    /// Items of loops whose code came to an end in any life.
+    pub(super) ran: HashSet<ScopePath>,
+    /// Whether a process died before the run was undone: anything that the code asked for may have been in flight.
+    pub(super) crashed: bool,
+    /// Whatever an entry was about.
+    told: HashSet<EntryKey>,
+    /// Under which idempotency key each step was sent, by its generation.
+    keys: HashMap<(EntryKey, u32), String>,
+    generations: HashMap<EntryKey, u32>,
+    /// Idempotency keys whose outcome was recorded, and counts.
+    outcomes: HashMap<String, EntryKey>,
+    /// Those of them that were recorded as done.
+    done: HashSet<String>,
+    /// Idempotency keys of which a person said that nothing happened.
+    never: HashSet<String>,
+    /// What pages held that were recorded, by their loops; and whether more follow.
+    pub(super) listed: BTreeMap<ScopePath, Vec<u64>>,
+    pub(super) more: BTreeMap<ScopePath, bool>,
+    /// What a life may observe.
+    log: Log,
+    /// The last of the undos that were sent in this life.
+    undoing_at: Option<Seq>,
+}
+
+impl Disk {
+    /// A process begins with what is there.
+    pub(super) fn begin_life(&mut self) {
+        self.log = Log::of(&self.entries);
+        self.undoing_at = None;
+    }
+
+    /// Whether nothing of the run goes forward any more.
+    pub(super) fn is_undoing(&self) -> bool {
+        self.entries.iter().any(|entry| entry.kind == EntryKind::Undoing)
+    }
+
+    /// Whether no operator has taken anything back.
+    pub(super) fn is_strict(&self) -> bool {
+        self.log.is_strict()
+    }
+
+    /// Entries that no longer count.
+    pub(super) fn forgotten(&self) -> HashSet<Seq> {
+        self.entries.iter().flat_map(|entry| &entry.meta.forgets).copied().collect()
+    }
+
+    /// What the code observed is what it may.
+    pub(super) fn check_seen(&self, observed: &[(ScopePath, Observed)], how: Unseen, when: &str) {
+        self.log.check(observed, how, when);
+    }
+
+    /// A commit: those entries come, those go.
+    pub(super) fn commit(&mut self, entries: Vec<Entry>, compact: &[Seq], remote: &Remote, program: &Program) {
+        assert!(
+            entries.iter().zip(self.len + 1..).all(|(entry, seq)| entry.seq.0 == seq),
+            "after {}, a gap in the journal: {entries:?}",
+            self.len
+        );
+        assert!(compact.is_empty() || !self.is_undoing(), "a run that is undone goes on with its loops");
+        self.len += entries.len() as i64;
+        if super::variable("BOWLINE_ORACLE_SEED").is_some() {
+            tell(&entries, compact);
+        }
+        let mut ended = vec![];
+        for entry in entries {
+            self.note(&entry, remote);
+            if entry.kind == EntryKind::Looped {
+                ended.push(entry.clone());
+            }
+            self.entries.push(entry);
+        }
+        let gone: HashSet<&Seq> = compact.iter().collect();
+        let there: HashSet<&Seq> = self.entries.iter().map(|entry| &entry.seq).collect();
+        let absent: Vec<_> = compact.iter().filter(|seq| !there.contains(seq)).collect();
+        assert!(absent.is_empty(), "entries {absent:?} are removed, and are not there");
+        assert_eq!(gone.len(), compact.len(), "entries are removed twice: {compact:?}");
+        self.entries.retain(|entry| !gone.contains(&entry.seq));
+        for entry in ended {
+            self.check_looped(&entry, program);
+        }
+        self.check_size(program);
+    }
+
+    fn note(&mut self, entry: &Entry, remote: &Remote) {
+        self.told.insert(entry.key.clone());
+        self.take_back(entry);
+        let generation = self.generation(&entry.key);
+        let key = idempotency_key(SEED, &entry.key, &entry.key.name, generation);
+        if let Some(sent) = key_behind(entry, remote) {
+            let known = self.keys.entry((entry.key.clone(), generation)).or_insert_with(|| sent.clone());
+            assert_eq!(known, sent, "step {} was sent under two keys", entry.key);
+            assert_eq!(&key, sent, "step {} was sent under another step's key", entry.key);
+        }
+        if matches!(entry.kind, EntryKind::StepDone | EntryKind::StepRefused | EntryKind::StepUnknown) {
+            if entry.kind == EntryKind::StepDone {
+                self.done.insert(key.clone());
+            }
+            self.outcomes.insert(key, entry.key.clone());
+        }
+        if let Some(page) = page_of(entry) {
+            self.listed.entry(entry.key.scope.clone()).or_default().extend(page.items);
+            self.more.insert(entry.key.scope.clone(), page.next.is_some());
+        }
+        self.log.add(entry);
+    }
+
+    /// What an operator's entry takes back.
+    fn take_back(&mut self, entry: &Entry) {
+        for seq in &entry.meta.forgets {
+            let Some(of) = self.entries.iter().find(|of| of.seq == *seq).filter(|of| of.kind.is_failure())
+            else {
+                continue;
+            };
+            let (key, kind) = (of.key.clone(), of.kind);
+            let sent = idempotency_key(SEED, &key, &key.name, self.generation(&key));
+            self.outcomes.remove(&sent);
+            if kind == EntryKind::StepRefused {
+                *self.generations.entry(key).or_default() += 1;
+            }
+        }
+        if entry.kind == EntryKind::Settled {
+            let next = self.generation(&entry.key) + 1;
+            for generation in 0..=next {
+                self.never.insert(idempotency_key(SEED, &entry.key, &entry.key.name, generation));
+            }
+            self.generations.insert(entry.key.clone(), next);
+        }
+    }
+
+    fn generation(&self, key: &EntryKey) -> u32 {
+        self.generations.get(key).copied().unwrap_or(0)
+    }
+
+    /// The idempotency keys that the step may have been sent under.
+    pub(super) fn keys_of<'a>(&'a self, key: &'a EntryKey) -> impl Iterator<Item = String> + 'a {
+        (0..=self.generation(key)).map(|generation| idempotency_key(SEED, key, &key.name, generation))
+    }
+
+    /// What may be sent now, whatever was written and observed.
+    pub(super) fn check_send(&mut self, what: &What, key: &str, remote: &Remote) {
+        assert!(!self.never.contains(key), "{what:?} was sent, and a person had said that it did not happen");
+        if let Some(of) = self.outcomes.get(key) {
+            assert!(self.comes_again(&of.scope), "{what:?} was sent, and its outcome is on disk: {of}");
+        }
+        match (what, self.is_undoing()) {
+            (What::Undo(value), true) => self.check_undo(*value, remote),
+            (What::Undo(_), false) => panic!("{what:?} was sent, and nobody said that the run is undone"),
+            (What::Page(_), true) => panic!("{what:?} was sent, and the run is undone"),
+            (What::Step { reversible, .. }, true) => {
+                assert!(*reversible, "{what:?} was sent, and the run is undone");
+                assert!(
+                    self.crashed || remote.was_sent(key),
+                    "{what:?} was sent for the first time, and the run is undone"
+                );
+            }
+            (What::Step { .. } | What::Page(_), false) => {}
+        }
+    }
+
+    /// Newest first, each when what it was told of is on disk, and after it is known of every step whether it happened.
+    fn check_undo(&mut self, value: u64, remote: &Remote) {
+        let undos = self.entries.iter().filter(|entry| entry.kind == EntryKind::Undo);
+        let noted = |entry: &Entry| entry.payload.as_ref().and_then(|data| data.decode::<u64>().ok());
+        let noted: HashMap<u64, Seq> = undos.filter_map(|entry| Some((noted(entry)?, entry.seq))).collect();
+        let at = noted[&value];
+        assert!(
+            self.undoing_at.is_none_or(|before| at <= before),
+            "{value} is newer than what was undone before"
+        );
+        self.undoing_at = Some(at);
+        for (key, standing) in remote.standing() {
+            assert!(
+                noted.contains_key(&standing),
+                "{value} is undone before it is known that {standing} was made under {key}"
+            );
+        }
+        for key in &remote.undos_answered {
+            assert!(self.outcomes.contains_key(key), "an undo began before that under {key} was on disk");
+        }
+    }
+
+    /// Whether an item around that scope was listed twice: then it may run again, under its keys.
+    fn comes_again(&self, scope: &ScopePath) -> bool {
+        items_around(scope).any(|(looped, item)| {
+            let listed = self.listed.get(&looped).into_iter().flatten();
+            listed.filter(|listed| listed.to_string() == item).count() > 1
+        })
+    }
+
+    /// Whatever was sent, the journal told of it: by an outcome, or by a note that it may have happened.
+    pub(super) fn check_told(&self, remote: &Remote) {
+        // A run that is cancelled before it is known what was in flight at a crash says so of the whole.
+        let of_whole = |entry: &Entry| entry.key == EntryKey::run() && entry.meta.unknown_since.is_some();
+        if self.entries.iter().any(of_whole) {
+            return;
+        }
+        let told: HashSet<String> = self.told.iter().flat_map(|key| self.keys_of(key)).collect();
+        for sent in remote.sent.iter().filter(|sent| !sent.unsent) {
+            assert!(told.contains(&sent.key), "{:?} was sent, and the journal never told of it", sent.what);
+        }
+    }
+
+    /// Steps that may have had their effect although nobody knows, and that the journal has not forgotten.
+    pub(super) fn check_unknown(&self, remote: &Remote) {
+        let of_whole = |entry: &Entry| entry.key == EntryKey::run() && entry.meta.unknown_since.is_some();
+        if self.entries.iter().any(of_whole) {
+            return;
+        }
+        let unknown = self.entries.iter().filter(|entry| entry.meta.unknown_since.is_some());
+        let known: HashSet<String> = unknown.flat_map(|entry| self.keys_of(&entry.key)).collect();
+        for (key, made) in &remote.made {
+            let is_told = known.contains(key) || self.done.contains(key) || self.never.contains(key);
+            assert!(is_told, "{} was made under {key}, and nothing in the journal tells of it", made.value);
+        }
+    }
+}
+
+/// Says what is written, where one program is looked at.
+fn tell(entries: &[Entry], compact: &[Seq]) {
+    for Entry { seq, kind, key, meta, payload, .. } in entries {
+        let failure = meta.failure.as_ref().map(|failure| &failure.message);
+        let payload = payload.as_ref().map(|payload| String::from_utf8_lossy(payload.as_bytes()));
+        let note = (&meta.note, meta.unknown_since.is_some(), &meta.forgets);
+        println!("{seq} {kind:?} {:?} {key} {failure:?} {payload:?} {note:?}", key.family);
+    }
+    println!("-- written; gone: {compact:?}");
+}
+
+/// The idempotency key under which the attempt left that an entry is about; `None` if it is about none.
+fn key_behind<'a>(entry: &Entry, remote: &'a Remote) -> Option<&'a String> {
+    let about = entry.kind == EntryKind::AttemptFailed || entry.kind.is_delivered();
+    if !about || !matches!(entry.key.family, Family::Step | Family::Undo) {
+        return None;
+    }
+    if let Some(failure) = &entry.meta.failure {
+        return remote.key_of(failure.message.split(' ').nth(1)?.parse().ok()?);
+    }
+    if entry.key.family == Family::Undo {
+        return None;
+    }
+    let value = match page_of(entry) {
+        Some(page) => page.value,
+        None => entry.payload.as_ref()?.decode().ok()?,
+    };
+    remote.maker_of(value)
+}
+
+/// Whether the entry is about the reading of a page: the code sees nothing of it.
+pub(super) fn is_page(entry: &Entry) -> bool {
+    entry.key.family == Family::Step && entry.key.name == PAGE_STEP
+}
+
+fn page_of(entry: &Entry) -> Option<SimPage> {
+    entry.payload.as_ref().filter(|_| is_page(entry))?.decode().ok()
+}
+
+/// The loops' items around a scope, outermost first: the scope of the loop, and the item's key.
+pub(super) fn items_around(scope: &ScopePath) -> impl Iterator<Item = (ScopePath, &str)> {
+    let segments: Vec<&str> = scope.as_str().split('/').collect();
+    let at = (1..segments.len().saturating_sub(1)).filter(move |at| {
+        let text = scope.as_str().split('/').nth(*at).unwrap_or_default();
+        text.starts_with(LOOP)
+    });
+    at.map(move |at| (ScopePath::from_stored(segments[..=at].join("/")), segments[at + 1]))
+}
+
+/// The item that a scope is in; the root outside of loops.
+pub(super) fn item_around(scope: &ScopePath) -> ScopePath {
+    items_around(scope).last().map_or_else(ScopePath::root, |(looped, item)| looped.child(item))
+}
