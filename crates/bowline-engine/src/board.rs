@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use self::{changed::Builds, open::other_item};
 pub(crate) use self::{
     changed::CHANGED,
-    looping::{BegunLoop, EndedLoop, LoopEnd, LoopStart, PAGE_STEP},
+    looping::{BegunLoop, EndedLoop, EndingLoop, LoopEnd, LoopStart, PAGE_STEP},
     open::{NewLeaf, NewWork, Opened, too_long},
     place::{Place, Scoped},
 };
@@ -105,8 +105,10 @@ pub(crate) struct BoardState {
     untold_build: bool,
     /// Whether what was recorded when the run was claimed has been handed out: what happens now is new.
     pub(crate) is_live: bool,
-    /// Loops that wait for the write that is awaited.
-    awaiting_write: Vec<Waker>,
+    /// Who polls loops that wait for a write, or for their workflow's pause to end.
+    pub(crate) waiting_loops: Vec<Waker>,
+    /// Loops that have ended, and whose end the code has not received.
+    pub(crate) ending_loops: VecDeque<EndingLoop>,
     /// What loops that ended have left for a person, by the scope of the item that they are in, or the root.
     pub(crate) left_dead: BTreeMap<ScopePath, Vec<String>>,
     /// Whether a loop would go on, were its workflow not paused.
@@ -205,7 +207,8 @@ impl Board {
             changes: HashMap::new(),
             untold_build,
             is_live: false,
-            awaiting_write: Vec::new(),
+            waiting_loops: Vec::new(),
+            ending_loops: VecDeque::new(),
             left_dead: BTreeMap::new(),
             is_held_back: false,
         };
@@ -459,7 +462,7 @@ impl BoardState {
     pub(crate) fn hand_over(&mut self) -> Unwritten {
         let mut unwritten = std::mem::take(&mut self.unwritten);
         // Nobody is polled before it is written.
-        self.awaiting_write.drain(..).for_each(Waker::wake);
+        self.wake_loops();
         if !unwritten.is_empty() && self.journal.looped.is_used() {
             unwritten.entries.iter().for_each(|entry| self.journal.looped.log(entry));
             let compact = self.journal.looped.compact();
@@ -472,8 +475,13 @@ impl BoardState {
     /// How far loops are is not written any more, and what ended stays. Says whether one waited for the disk.
     pub(crate) fn no_loop_goes_on(&mut self) -> bool {
         self.journal.looped.forget_ended();
-        self.awaiting_write.drain(..).for_each(Waker::wake);
+        self.wake_loops();
         std::mem::take(&mut self.unwritten.urgent)
+    }
+
+    /// What loops waited for has come.
+    pub(crate) fn wake_loops(&mut self) {
+        self.waiting_loops.drain(..).for_each(Waker::wake);
     }
 
     /// Takes out the lowest recorded entry that a leaf asks for: it is being delivered.

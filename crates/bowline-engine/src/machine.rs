@@ -18,7 +18,7 @@ mod waits;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -193,7 +193,7 @@ impl Machine {
             if let Some(input) = self.continues() {
                 return self.finish_continued(input);
             }
-            if self.deliver_recorded() {
+            if self.deliver_recorded() || self.deliver_ending_loop() {
                 continue;
             }
             if self.recovering {
@@ -239,6 +239,7 @@ impl Machine {
         if state.is_held_back && !board.is_paused() {
             // Resumed: the code is asked again what it wants.
             state.is_held_back = false;
+            state.wake_loops();
             self.must_poll = true;
             return None;
         }
@@ -350,7 +351,9 @@ impl Machine {
     /// As [`may_have_stranger`](Self::may_have_stranger), where it is known why no leaf is there.
     fn has_stranger(&self, state: &BoardState) -> bool {
         let mut leaves = state.leaves.values().filter_map(|leaf| leaf.waker.as_ref());
-        self.waker.clones_elsewhere() > leaves.clone().count()
+        let own = |waker: &&Waker| waker.will_wake(self.waker.waker());
+        let loops = state.waiting_loops.iter().filter(own).count();
+        self.waker.clones_elsewhere() > leaves.clone().count() + loops
             || leaves.any(|waker| !waker.will_wake(self.waker.waker()))
     }
 }

@@ -195,7 +195,13 @@ pub(crate) fn unknown(entries: &[Entry]) -> Vec<EntryKey> {
             unknown.push(&entry.key);
         }
     }
-    unknown.into_iter().cloned().collect()
+    // What is noted to undo has happened, under that very key.
+    let noted: HashSet<EntryKey> = entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Undo)
+        .map(|entry| EntryKey { family: Family::Step, ..entry.key.clone() })
+        .collect();
+    unknown.into_iter().filter(|key| !noted.contains(*key)).cloned().collect()
 }
 
 fn unsettled(unknown: &[EntryKey]) -> String {

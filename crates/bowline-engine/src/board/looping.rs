@@ -8,7 +8,7 @@ use super::{Board, BoardState, NAME_BYTES_MAX, Place, Stop, too_long};
 use crate::{
     fit::mismatch,
     journal::looped::{DeadNote, Gone},
-    leaf::{Leaf, LeafId, Phase, Work},
+    leaf::{Leaf, LeafId, Outcome, Phase, Work},
     loops::progress::{DeadItem, Progress},
     machine::left_over,
     pauses::Paused,
@@ -110,12 +110,19 @@ impl Board {
         self.lock().unwritten.urgent
     }
 
-    /// Who waits for a write that is awaited is woken by it: a combinator in between may poll nobody else.
-    pub(crate) fn wake_after_write(&self, waker: &Waker) {
+    /// A loop that waits for a write, or for its workflow's pause to end, is woken by that: a combinator in between may poll
+    /// nobody else.
+    pub(crate) fn wake_when_loops_go_on(&self, waker: &Waker) {
         let mut state = self.lock();
-        if state.unwritten.urgent {
-            state.awaiting_write.push(waker.clone());
+        let waits = state.unwritten.urgent || state.is_held_back;
+        if waits && !state.waiting_loops.iter().any(|known| known.will_wake(waker)) {
+            state.waiting_loops.push(waker.clone());
         }
+    }
+
+    /// Whether steps may have been under way when the last process died.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.run.unsure_since.is_some() && self.run.crashes > 0 || self.lock().journal.in_flight_since().is_some()
     }
 
     /// Whether what happens now is new, and not recorded before.
@@ -175,7 +182,7 @@ impl Board {
         if let Some(note) =
             state.unwritten.entries.last().filter(|entry| entry.kind == EntryKind::ItemDead).cloned()
         {
-            state.journal.looped.dies(&note, false);
+            state.journal.looped.dies(&note);
         }
     }
 
@@ -189,19 +196,50 @@ impl Board {
         self.lock().left_dead.entry(item.clone()).or_default().push(left);
     }
 
-    /// A loop has ended.
-    pub(crate) fn end_loop(&self, begun: &BegunLoop, end: LoopEnd) {
+    /// A loop has come to its end. The code receives it as any other outcome, in its turn: it is recorded then, and not if
+    /// the code drops the loop before.
+    pub(crate) fn end_loop(&self, begun: &BegunLoop, end: LoopEnd) -> LeafId {
         let mut state = self.lock();
-        let (failure, caused_by) = end.failure.unzip();
-        let meta = EntryMeta { failure, caused_by: caused_by.flatten(), ..EntryMeta::default() };
-        self.append(&mut state, EntryKind::Looped, begun.key.clone(), meta, end.payload);
-        if end.is_clean {
-            state.journal.looped.ends(Gone::Scope(begun.scope.clone()));
-        }
-        if let Some(left) = end.left {
-            state.left_dead.entry(begun.outside.item.clone()).or_default().push(left);
-        }
+        let leaf = state.open_recorded(begun.key.clone());
+        let (scope, item) = (begun.scope.clone(), begun.outside.item.clone());
+        state.ending_loops.push_back(EndingLoop { leaf, key: begun.key.clone(), scope, item, end });
+        leaf
     }
+
+    /// Records the end of the loop that has ended first, and says to whom it goes.
+    pub(crate) fn take_ending_loop(&self, state: &mut BoardState) -> Option<(LeafId, Outcome)> {
+        while let Some(EndingLoop { leaf, key, scope, item, end }) = state.ending_loops.pop_front() {
+            if !state.leaves.contains_key(&leaf) {
+                continue;
+            }
+            let outcome = match (&end.failure, &end.payload) {
+                (Some((failure, _)), _) => Outcome::Failed(failure.clone()),
+                (None, Some(summary)) => Outcome::Done(summary.clone()),
+                (None, None) => Outcome::Done(Payload::from_stored("null")),
+            };
+            let (failure, caused_by) = end.failure.unzip();
+            let meta = EntryMeta { failure, caused_by: caused_by.flatten(), ..EntryMeta::default() };
+            self.append(state, EntryKind::Looped, key, meta, end.payload);
+            if end.is_clean {
+                state.journal.looped.ends(Gone::Scope(scope));
+            }
+            if let Some(left) = end.left {
+                state.left_dead.entry(item).or_default().push(left);
+            }
+            return Some((leaf, outcome));
+        }
+        None
+    }
+}
+
+/// A loop that has ended, and whose end the code has not received.
+pub(crate) struct EndingLoop {
+    leaf: LeafId,
+    key: EntryKey,
+    scope: ScopePath,
+    /// The item that it is in.
+    item: ScopePath,
+    end: LoopEnd,
 }
 
 /// The key of the step that reads a page.

@@ -34,6 +34,8 @@ pub(crate) enum Gone {
     Scope(ScopePath),
     /// A page of that loop, all of whose items have ended.
     Page(ScopePath, Position),
+    /// An item that is a dead letter: what is recorded of it stays.
+    Dead(ScopePath),
 }
 
 /// See the [module](self).
@@ -64,7 +66,7 @@ impl Looped {
             if matches!(entry.kind, EntryKind::Items | EntryKind::Looped) {
                 looped.open(entry.key.loop_scope());
             } else if entry.kind == EntryKind::ItemDead {
-                looped.dies(entry, forgotten.contains(&entry.seq));
+                looped.is_dead(entry, forgotten.contains(&entry.seq));
             }
         }
         // A refusal that was taken back raised its key's generation: who asks under that key again must find it.
@@ -83,14 +85,19 @@ impl Looped {
         !self.scopes.is_empty()
     }
 
-    /// An item is a dead letter: what is recorded of it stays.
-    pub(crate) fn dies(&mut self, entry: &Entry, forgotten: bool) {
+    /// An item dies: what is recorded of it stays.
+    pub(crate) fn dies(&mut self, entry: &Entry) {
+        self.is_dead(entry, false);
+        // In its turn: what ended inside it before goes.
+        self.gone.push(Gone::Dead(entry.key.scope.clone()));
+    }
+
+    fn is_dead(&mut self, entry: &Entry, forgotten: bool) {
         let failure =
             entry.meta.failure.clone().unwrap_or_else(|| Failure::unknown("its note does not say why"));
         let caused_by = entry.meta.caused_by.clone();
         let note = DeadNote { payload: entry.payload.clone(), failure, caused_by, forgotten };
         self.dead.insert(entry.key.scope.clone(), note);
-        self.take_logged(&entry.key.scope);
     }
 
     /// A dead item runs again.
@@ -140,7 +147,8 @@ impl Looped {
             return;
         }
         let scope = &entry.key.scope;
-        let dead = |at: &ScopePath| self.dead.get(at).is_some_and(|note| !note.forgotten);
+        let dies = |at: &ScopePath| self.gone.iter().any(|gone| matches!(gone, Gone::Dead(scope) if scope == at));
+        let dead = |at: &ScopePath| self.dead.get(at).is_some_and(|note| !note.forgotten) && !dies(at);
         if !around(scope).any(|at| self.scopes.contains(&at)) || around(scope).any(|at| dead(&at)) {
             return;
         }
@@ -180,6 +188,7 @@ impl Looped {
                     }
                     self.notes.retain(|at, _| !scope.encloses(at));
                 }
+                Gone::Dead(scope) => drop(self.take_logged(&scope)),
                 Gone::Page(scope, position) => {
                     let Some(logged) = self.logged.get_mut(&scope) else { continue };
                     let page: Vec<_> =

@@ -24,6 +24,7 @@ use crate::{
     board::{BegunLoop, Board, EndedLoop, LoopEnd, LoopStart, NAME_BYTES_MAX, Scoped, Stop, too_long},
     fit::mismatch,
     journal::looped::Gone,
+    leaf::LeafId,
 };
 
 /// Runs a loop to its end, or hands out its recorded end.
@@ -36,7 +37,13 @@ pub(super) async fn going<'a, T: Send + 'a>(spec: Spec<'a, T>, source: Source<'a
         LoopStart::Begun(begun) => {
             let mut going = Going::new(spec, begun);
             match going.begin(source) {
-                Ok(()) => poll_fn(|polled| going.poll(polled)).await,
+                Ok(()) => {
+                    let (leaf, result) = poll_fn(|polled| going.poll(polled)).await;
+                    // The code receives it as recovery will hand it out.
+                    let key = going.begun.key.clone();
+                    Asking { board: cx.board(), id: leaf, key }.outcome().await;
+                    result
+                }
                 Err(stop) => {
                     cx.board().lock().stop.get_or_insert(stop);
                     std::future::pending().await
@@ -281,7 +288,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
         };
     }
 
-    fn poll(&mut self, polled: &mut Polled<'_>) -> Poll<Result<Summary>> {
+    fn poll(&mut self, polled: &mut Polled<'_>) -> Poll<(LeafId, Result<Summary>)> {
         loop {
             let mut moved = self.poll_running(polled);
             moved |= self.poll_reading(polled);
@@ -294,7 +301,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
                 break;
             }
         }
-        self.board().wake_after_write(polled.waker());
+        self.board().wake_when_loops_go_on(polled.waker());
         let has_more = self.next.is_some() || !self.again.is_empty() || !self.queue.is_empty();
         if !self.running.is_empty() || self.reading.is_some() || (has_more && self.failed.is_none()) {
             return Poll::Pending;
@@ -419,7 +426,8 @@ impl<'a, T: Send + 'a> Going<'a, T> {
 
     /// Items of which something is recorded run whatever the limit: what is recorded must be asked for.
     fn begin_recorded(&mut self) {
-        if self.begun.recorded.is_empty() {
+        // Later on what is known of an item is from when its key came before.
+        if self.begun.recorded.is_empty() || self.board().is_live() {
             return;
         }
         for queued in std::mem::take(&mut self.queue) {
@@ -442,17 +450,17 @@ impl<'a, T: Send + 'a> Going<'a, T> {
     fn may_begin(&self) -> bool {
         let board = self.board();
         // What was under way at a crash was so under the limit of then: it is found before anything new is sent.
-        let (limit, unnoted) = match self.limit_before > 0 && !board.is_live() {
+        let is_found_again = self.limit_before > 0 && !board.is_live();
+        let (limit, unnoted) = match is_found_again {
             true => {
                 let limit = self.spec.limit.max(self.limit_before);
                 (limit, limit * 2)
             }
             false => (self.spec.limit, self.spec.limit),
         };
-        self.failed.is_none()
-            && self.running.len() < limit
-            && self.unnoted < unnoted
-            && !board.is_write_awaited()
+        // A loop that stops begins no item; but what was under way as the process died comes to its end.
+        let begins = self.failed.is_none() || (is_found_again && board.is_in_doubt());
+        begins && self.running.len() < limit && self.unnoted < unnoted && !board.is_write_awaited()
     }
 
     fn run_queued(&mut self, queued: Queued<T>) {
@@ -513,7 +521,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
         self.board().note_progress(&self.begun.key, &self.progress, std::mem::take(&mut self.gone), urgent);
     }
 
-    fn end(&mut self) -> Result<Summary> {
+    fn end(&mut self) -> (LeafId, Result<Summary>) {
         let Progress { done, dead, again, .. } = self.progress;
         let summary = Summary { done, dead, again, failed: std::mem::take(&mut self.failed_items) };
         let failed = self.failed.take();
@@ -526,11 +534,8 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             left: left(self.spec.name, self.spec.most_dead, &summary),
             is_clean: failed.is_none() && dead == 0,
         };
-        self.board().end_loop(&self.begun, end);
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(summary),
-        }
+        let leaf = self.board().end_loop(&self.begun, end);
+        (leaf, failed.map_or(Ok(summary), Err))
     }
 }
 

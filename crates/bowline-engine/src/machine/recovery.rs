@@ -36,6 +36,16 @@ impl Machine {
         true
     }
 
+    /// Hands out the end of a loop that has ended: after what is recorded, which was there before it, and before anything new.
+    pub(super) fn deliver_ending_loop(&mut self) -> bool {
+        let board = self.board.clone();
+        let mut state = board.lock();
+        let Some((id, outcome)) = board.take_ending_loop(&mut state) else { return false };
+        hand_out(&mut state, id, outcome);
+        self.must_poll = true;
+        true
+    }
+
     /// Nothing recorded can be delivered. Either all is, or the code does not fit, or it waits for a stranger first.
     pub(super) fn end_recovery(&mut self, now: Timestamp) -> Recovery {
         let state = self.board.lock();

@@ -43,7 +43,7 @@ impl Machine {
             if self.continues().is_some() {
                 return self.left_at_the_end();
             }
-            if !self.deliver_recorded() {
+            if !self.deliver_recorded() && !self.deliver_ending_loop() {
                 return match self.end_recovery(now) {
                     super::Recovery::Over => Rehearsed::Fits,
                     super::Recovery::WaitsForStranger => Rehearsed::Unsure,

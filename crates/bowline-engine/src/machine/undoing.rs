@@ -103,7 +103,7 @@ impl Machine {
             if self.stopped().is_some() || self.continues().is_some() {
                 return self.settled();
             }
-            if self.deliver_recorded() {
+            if self.deliver_recorded() || self.deliver_ending_loop() {
                 continue;
             }
             if self.recovering {

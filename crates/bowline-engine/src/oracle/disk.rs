@@ -10,7 +10,7 @@ use bowline_model::{Entry, EntryKey, EntryKind, Family, ScopePath, Seq};
 use super::{
     office::Office,
     program::{LOOP, Program},
-    remote::{Remote, SimPage, What},
+    remote::{Remote, Sent, SimPage, What},
     seen::Log,
     sim::SEED,
     world::Observed,
@@ -64,9 +64,9 @@ impl Disk {
         self.entries.iter().any(|entry| entry.kind == EntryKind::Undoing)
     }
 
-    /// Whether no operator has taken anything back.
+    /// Whether no operator has let the run go on.
     pub(super) fn is_strict(&self) -> bool {
-        self.log.is_strict()
+        !self.entries.iter().any(|entry| entry.kind == EntryKind::OperatorRetry)
     }
 
     /// Entries that no longer count.
@@ -173,7 +173,7 @@ impl Disk {
             assert!(self.comes_again(&of.scope), "{what:?} was sent, and its outcome is on disk: {of}");
         }
         match (what, self.is_undoing()) {
-            (What::Undo(value), true) => self.check_undo(*value, remote),
+            (What::Undo(value), true) => self.check_undo(*value, key, remote),
             (What::Undo(_), false) => panic!("{what:?} was sent, and nobody said that the run is undone"),
             (What::Page(_), true) => panic!("{what:?} was sent, and the run is undone"),
             (What::Step { reversible, .. }, true) => {
@@ -188,7 +188,7 @@ impl Disk {
     }
 
     /// Newest first, each when what it was told of is on disk, and after it is known of every step whether it happened.
-    fn check_undo(&mut self, value: u64, remote: &Remote) {
+    fn check_undo(&mut self, value: u64, key: &str, remote: &Remote) {
         let undos = self.entries.iter().filter(|entry| entry.kind == EntryKind::Undo);
         let noted = |entry: &Entry| entry.payload.as_ref().and_then(|data| data.decode::<u64>().ok());
         let noted: HashMap<u64, Seq> = undos.filter_map(|entry| Some((noted(entry)?, entry.seq))).collect();
@@ -198,14 +198,14 @@ impl Disk {
             "{value} is newer than what was undone before"
         );
         self.undoing_at = Some(at);
-        for (key, standing) in remote.standing() {
+        for (made_under, standing) in remote.standing() {
             assert!(
                 noted.contains_key(&standing),
-                "{value} is undone before it is known that {standing} was made under {key}"
+                "{value} is undone before it is known that {standing} was made under {made_under}"
             );
         }
-        for key in &remote.undos_answered {
-            assert!(self.outcomes.contains_key(key), "an undo began before that under {key} was on disk");
+        for before in remote.undos_answered.iter().filter(|before| *before != key) {
+            assert!(self.outcomes.contains_key(before), "an undo began before that under {before} was on disk");
         }
     }
 
@@ -218,27 +218,33 @@ impl Disk {
     }
 
     /// Whatever was sent, the journal told of it: by an outcome, or by a note that it may have happened.
-    pub(super) fn check_told(&self, remote: &Remote) {
+    pub(super) fn check_told(&self, remote: &Remote, program: &Program) {
+        if program.shuffles {
+            // Of an item that was under way without a word in the journal nobody knows which it was, in another order.
+            return;
+        }
         // A run that is cancelled before it is known what was in flight at a crash says so of the whole.
         let of_whole = |entry: &Entry| entry.key == EntryKey::run() && entry.meta.unknown_since.is_some();
         if self.entries.iter().any(of_whole) {
             return;
         }
         let told: HashSet<String> = self.told.iter().flat_map(|key| self.keys_of(key)).collect();
-        for sent in remote.sent.iter().filter(|sent| !sent.unsent) {
+        // To read a page twice harms nobody.
+        let counts = |sent: &&Sent| !sent.unsent && !matches!(sent.what, What::Page(_));
+        for sent in remote.sent.iter().filter(counts) {
             assert!(told.contains(&sent.key), "{:?} was sent, and the journal never told of it", sent.what);
         }
     }
 
     /// Steps that may have had their effect although nobody knows, and that the journal has not forgotten.
-    pub(super) fn check_unknown(&self, remote: &Remote) {
+    pub(super) fn check_unknown(&self, remote: &Remote, program: &Program) {
         let of_whole = |entry: &Entry| entry.key == EntryKey::run() && entry.meta.unknown_since.is_some();
-        if self.entries.iter().any(of_whole) {
+        if program.shuffles || self.entries.iter().any(of_whole) {
             return;
         }
         let unknown = self.entries.iter().filter(|entry| entry.meta.unknown_since.is_some());
         let known: HashSet<String> = unknown.flat_map(|entry| self.keys_of(&entry.key)).collect();
-        for (key, made) in &remote.made {
+        for (key, made) in remote.made.iter().filter(|(_, made)| !made.is_page) {
             let is_told = known.contains(key) || self.done.contains(key) || self.never.contains(key);
             assert!(is_told, "{} was made under {key}, and nothing in the journal tells of it", made.value);
         }

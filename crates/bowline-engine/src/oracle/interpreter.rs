@@ -83,7 +83,9 @@ impl<'a> Interpreter<'a> {
                 let branches = steps.iter().map(|step| self.step(step, None)).collect();
                 Box::pin(first_of(branches, || self.world.chance() as usize))
             }
-            Node::Keyed { name, keys, at_once } => Box::pin(self.keyed(name, keys, *at_once)),
+            Node::Keyed { name, keys, at_once, reversible } => {
+                Box::pin(self.keyed(name, keys, *at_once, *reversible))
+            }
             Node::Branch(even, odd) => Box::pin(async move {
                 let way = self.drawn("random", self.cx.random());
                 self.run(if way.is_multiple_of(2) { even } else { odd }).await
@@ -159,12 +161,12 @@ impl<'a> Interpreter<'a> {
         self.world.observe(self.cx.item(), what);
     }
 
-    async fn keyed(&'a self, name: &'a str, keys: &'a [u32], at_once: bool) -> Result<u64> {
+    async fn keyed(&'a self, name: &'a str, keys: &'a [u32], at_once: bool, reversible: bool) -> Result<u64> {
         let step = |key: &u32| {
             let key = *key;
             async move {
                 let step =
-                    StepNode { name: name.to_owned(), attempts_max: 2, timeout_secs: None, reversible: key == 1 };
+                    StepNode { name: name.to_owned(), attempts_max: 2, timeout_secs: None, reversible };
                 self.one(&step, Some(key)).await
             }
         };

@@ -16,7 +16,10 @@ pub(super) struct Office {
     closed: BTreeSet<String>,
     /// Children by their dedupe keys, with the mailboxes that learn their end.
     children: BTreeMap<String, String>,
-    ended: BTreeSet<String>,
+    /// How those ended that did.
+    ended: BTreeMap<String, String>,
+    /// Mailboxes in which nobody waits any more.
+    abandoned: BTreeSet<String>,
     /// Messages that were put into a mailbox, and those that an entry delivered.
     posted: BTreeSet<MessageId>,
     delivered: BTreeSet<MessageId>,
@@ -82,14 +85,24 @@ impl Office {
         for mailbox in &abandons {
             self.unread.retain(|message| message.mailbox != *mailbox);
             self.closed.insert(mailbox.clone());
+            self.abandoned.insert(mailbox.clone());
         }
         for mailbox in opens {
             self.closed.remove(&mailbox.name);
         }
         for start in starts {
             let tells = start.tells.expect("no program starts a run for nobody");
-            let first = self.children.insert(start.event.dedupe_key.clone(), tells).is_none();
-            assert!(first, "child {} was started twice", start.event.dedupe_key);
+            let identity = start.event.dedupe_key;
+            if self.children.insert(identity.clone(), tells.clone()).is_some() {
+                // An operator's retry, or a loop's item that came again: the code waits once more for what it went on without,
+                // or for what has ended.
+                let end = self.ended.get(&identity).cloned();
+                let waited = self.abandoned.remove(&tells);
+                assert!(waited || end.is_some(), "child {identity} was started twice");
+                if let Some(end) = end {
+                    self.put(tells, end);
+                }
+            }
         }
         let answer = ask.map(|ask| {
             let Ask::State(ask) = ask else { unreachable!("no program has SQL") };
@@ -146,16 +159,16 @@ impl World {
             .children
             .iter()
             .filter(|(identity, mailbox)| {
-                !office.ended.contains(*identity) && !office.closed.contains(*mailbox)
+                !office.ended.contains_key(*identity) && !office.closed.contains(*mailbox)
             })
             .map(|(identity, mailbox)| (identity.clone(), mailbox.clone()))
             .collect();
         if let Some((identity, mailbox)) = open.get(nth) {
-            office.ended.insert(identity.clone());
             let end = match ends_well {
                 true => format!(r#"{{"run":{nth},"state":"completed","output":{value}}}"#),
                 false => format!(r#"{{"run":{nth},"state":"cancelled","why":"by hand {value}"}}"#),
             };
+            office.ended.insert(identity.clone(), end.clone());
             office.put(mailbox.clone(), end);
             return true;
         }

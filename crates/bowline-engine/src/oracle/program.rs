@@ -13,6 +13,8 @@ pub(super) struct Program {
     pub(super) root: Node,
     /// Whether the run is undone when it fails.
     pub(super) undo_on_failure: bool,
+    /// Whether keyed lists come in another order in every life. Nothing of it can be undone.
+    pub(super) shuffles: bool,
     /// Its loops, by their names.
     pub(super) loops: BTreeMap<String, LoopShape>,
 }
@@ -30,7 +32,7 @@ pub(super) struct LoopShape {
 pub(super) enum Over {
     /// Items that their places tell apart.
     Places(usize),
-    /// Items that are keys, in an order that is another one in every life. Some come twice.
+    /// Items that are keys. Some come twice.
     Keys(Vec<u64>),
     /// Pages of a remote that lists what it has in that moment.
     Pages,
@@ -59,6 +61,7 @@ pub(super) enum Node {
         name: String,
         keys: Vec<u32>,
         at_once: bool,
+        reversible: bool,
     },
     /// Which way depends on what was observed before.
     Branch(Box<Node>, Box<Node>),
@@ -112,16 +115,19 @@ pub(super) const LOOP: &str = "loop";
 struct Generator<'r> {
     rng: &'r mut StdRng,
     names: u32,
+    /// Whether anything can be undone.
+    undoes: bool,
     loops: BTreeMap<String, LoopShape>,
 }
 
 impl Program {
     pub(super) fn random(rng: &mut StdRng) -> Self {
-        let mut generator = Generator { rng, names: 0, loops: BTreeMap::new() };
+        let shuffles = rng.random_range(0..4) == 0;
+        let mut generator = Generator { rng, names: 0, undoes: !shuffles, loops: BTreeMap::new() };
         let parts = generator.rng.random_range(1..4);
         let root = Node::Seq((0..parts).map(|_| generator.node(3)).collect());
         let undo_on_failure = generator.rng.random_range(0..3) == 0;
-        Self { root, undo_on_failure, loops: generator.loops }
+        Self { root, undo_on_failure, shuffles, loops: generator.loops }
     }
 }
 
@@ -164,7 +170,8 @@ impl Generator<'_> {
             16 => Node::RandomSelect((0..3).map(|_| self.unique_step()).collect()),
             17 => {
                 let keys = (0..self.rng.random_range(1..4)).collect();
-                Node::Keyed { name: self.unique_name(), keys, at_once: self.rng.random() }
+                let (name, at_once) = (self.unique_name(), self.rng.random());
+                Node::Keyed { name, keys, at_once, reversible: self.undoes && self.rng.random() }
             }
             20..24 => Node::ForEach(self.for_each(depth)),
             _ => Node::Branch(Box::new(self.node(depth - 1)), Box::new(self.node(depth - 1))),
@@ -211,7 +218,7 @@ impl Generator<'_> {
             name: self.unique_name(),
             attempts_max: self.rng.random_range(1..4),
             timeout_secs: (self.rng.random_range(0..8) == 0).then_some(20),
-            reversible: self.rng.random_range(0..3) == 0,
+            reversible: self.rng.random_range(0..3) == 0 && self.undoes,
         }
     }
 

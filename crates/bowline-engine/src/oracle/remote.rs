@@ -47,6 +47,7 @@ pub(super) struct Sent {
 pub(super) struct Made {
     pub(super) value: u64,
     pub(super) reversible: bool,
+    pub(super) is_page: bool,
 }
 
 /// See the [module](self). What is in it outlives every process.
@@ -103,8 +104,8 @@ impl Remote {
             What::Step { reversible, .. } => reversible,
             What::Page(_) => false,
         };
-        let key = sent.key.clone();
-        let made = self.made.entry(key.clone()).or_insert_with(|| Made { value: rng.random(), reversible });
+        let (key, is_page) = (sent.key.clone(), matches!(sent.what, What::Page(_)));
+        let made = self.made.entry(key.clone()).or_insert_with(|| Made { value: rng.random(), reversible, is_page });
         self.maker.insert(made.value, key);
         made.value
     }

@@ -16,7 +16,7 @@ use super::{
     sim::{SEED, Sim},
     world::World,
 };
-use crate::cancel::decide_at_rest;
+use crate::{cancel::decide_at_rest, undo};
 
 /// The build of all that is simulated.
 pub(super) const BUILD: &str = "sim";
@@ -111,7 +111,7 @@ impl Sim {
             DeadReason::Undo => {
                 let mut state = self.world.lock();
                 let state = &mut *state;
-                match undo_by_hand(&run, &state.disk, &mut state.remote) {
+                match undo_by_hand(&state.disk, &mut state.remote) {
                     Some(key) => {
                         settle::decide(&run, &state.disk.entries, &key, &Outcome::NotDone, &by, &moment)
                     }
@@ -157,9 +157,8 @@ impl Sim {
 }
 
 /// What the run asks a person to do: looks at the remote, undoes what of a step is there, and names it.
-fn undo_by_hand(run: &Run, disk: &Disk, remote: &mut Remote) -> Option<String> {
-    let unknown = settle::unknown_steps(run, &disk.entries);
-    let (key, _) = unknown.into_iter().find(|(key, _)| key.family == bowline_model::Family::Step)?;
+fn undo_by_hand(disk: &Disk, remote: &mut Remote) -> Option<String> {
+    let key = undo::unknown(&disk.entries).into_iter().next()?;
     for sent in disk.keys_of(&key) {
         if let Some(made) = remote.made.get(&sent) {
             remote.by_hand.insert(made.value);

@@ -17,14 +17,18 @@ pub(super) enum Unseen {
     Nothing,
     /// Its last: the store decides it.
     Decision,
-    /// The run is cancelled or undone, be it before its code was recovered.
+    /// The run ends or turns back, be it before its code was recovered.
     Anything,
+    /// The run is undone: what its code draws and comes to besides is not written.
+    Undoing,
 }
 
 /// What is there to observe in one life.
 #[derive(Clone, Default)]
 pub(super) struct Log {
     seen: Vec<Seen>,
+    /// How much of it was there when the life began.
+    begun: usize,
 }
 
 #[derive(Clone)]
@@ -59,7 +63,8 @@ impl Log {
             let is_required = !optional.iter().any(|range| range.contains(&entry.seq));
             Seen::of(entry, is_required)
         });
-        Self { seen: seen.collect() }
+        let seen: Vec<_> = seen.collect();
+        Self { begun: seen.len(), seen }
     }
 
     /// An entry was written in this life.
@@ -67,14 +72,11 @@ impl Log {
         self.seen.extend(Seen::of(entry, true));
     }
 
-    pub(super) fn is_strict(&self) -> bool {
-        self.seen.iter().all(|seen| seen.is_required)
-    }
-
     pub(super) fn check(&self, observed: &[(ScopePath, Observed)], how: Unseen, when: &str) {
         let seen = match (how, self.seen.split_last()) {
             (Unseen::Decision, Some((_, before))) => before,
-            _ => &self.seen[..],
+            (Unseen::Undoing, _) => &self.seen[..self.begun],
+            (Unseen::Nothing | Unseen::Decision | Unseen::Anything, _) => &self.seen[..],
         };
         let mut items: BTreeMap<&ScopePath, (Vec<&Observed>, Vec<&Seen>)> = BTreeMap::new();
         observed.iter().for_each(|(item, what)| items.entry(item).or_default().0.push(what));
@@ -108,6 +110,7 @@ fn is_in_order(observed: &[&Observed], seen: &[&Seen], how: Unseen) -> bool {
     match how {
         Unseen::Nothing | Unseen::Decision => is_prefix && observed.len() == seen.len(),
         Unseen::Anything => is_prefix && observed.len() <= seen.len(),
+        Unseen::Undoing => is_prefix,
     }
 }
 
@@ -119,8 +122,8 @@ fn is_all_there(observed: &[&Observed], seen: &[&Seen], how: Unseen) -> bool {
         let found = |required: bool| left.iter().position(|seen| seen.is_required == required && seen.what == **what);
         match found(true).or_else(|| found(false)) {
             Some(at) => left.remove(at),
-            None => return false,
+            None => return how == Unseen::Undoing,
         };
     }
-    how == Unseen::Anything || left.iter().all(|seen| !seen.is_required)
+    matches!(how, Unseen::Anything | Unseen::Undoing) || left.iter().all(|seen| !seen.is_required)
 }

@@ -126,7 +126,10 @@ impl Sim {
                         return self.check_end(false);
                     }
                 }
-                Life::Ended(End::Completed) => return self.check_end(false),
+                Life::Ended(End::Completed) => {
+                    self.row.failed = false;
+                    return self.check_end(false);
+                }
                 Life::Ended(End::Continued) => unreachable!("no program goes on as another"),
                 Life::Ended(End::Undone { .. }) | Life::Cancelled => return self.check_end(true),
             }
@@ -137,8 +140,8 @@ impl Sim {
     /// What holds of a run that ended for good.
     fn check_end(&self, is_cancelled: bool) {
         let state = self.world.lock();
-        state.disk.check_told(&state.remote);
-        state.disk.check_unknown(&state.remote);
+        state.disk.check_told(&state.remote, &self.program);
+        state.disk.check_unknown(&state.remote, &self.program);
         state.remote.check_undone();
         if is_cancelled || self.program.undo_on_failure && self.row.failed {
             let standing: Vec<_> = state.remote.standing().collect();
@@ -205,7 +208,7 @@ impl Sim {
             match machine.next(self.world.now()) {
                 Next::Idle { until } => self.let_time_pass(until, &machine),
                 Next::Write(unwritten) => {
-                    let how = if machine.is_undoing() { Unseen::Anything } else { Unseen::Nothing };
+                    let how = if machine.is_undoing() { Unseen::Undoing } else { Unseen::Nothing };
                     if self.write(unwritten, how).is_none() {
                         return Life::Died;
                     }
@@ -226,7 +229,7 @@ impl Sim {
                 },
                 Next::Rest { unwritten, due } => {
                     let seen = machine.mail_seen();
-                    let how = if machine.is_undoing() { Unseen::Anything } else { Unseen::Nothing };
+                    let how = if machine.is_undoing() { Unseen::Undoing } else { Unseen::Nothing };
                     if self.write_and_rest(unwritten, how).is_none() {
                         return Life::Died;
                     }
@@ -237,14 +240,14 @@ impl Sim {
                 Next::Release { .. } => unreachable!("nobody drains it"),
                 Next::Undo { unwritten } => return self.turn_back(unwritten),
                 Next::Settled { unwritten } => {
-                    if !unwritten.is_empty() && self.write(unwritten, Unseen::Anything).is_none() {
+                    if !unwritten.is_empty() && self.write(unwritten, Unseen::Undoing).is_none() {
                         return Life::Died;
                     }
                     return Life::Undoing(Part::Second);
                 }
                 Next::Finish { unwritten, end } => {
                     let how = match machine.is_undoing() {
-                        true => Unseen::Anything,
+                        true => Unseen::Undoing,
                         false => Unseen::Nothing,
                     };
                     return match self.write(unwritten, how) {
@@ -452,7 +455,7 @@ impl Sim {
     fn bury(&mut self, failure: Failure) -> Life {
         let entry = self.row.dead(DeadReason::Undo, failure.clone(), &self.world);
         let unwritten = Unwritten { entries: vec![entry], ..Unwritten::default() };
-        match self.write(unwritten, Unseen::Anything) {
+        match self.write(unwritten, Unseen::Undoing) {
             Some(_) => Life::Ended(End::Dead { reason: DeadReason::Undo, summary: failure.message }),
             None => Life::Died,
         }

@@ -126,10 +126,12 @@ impl World {
         self.lock().rng.random_range(0..n)
     }
 
-    /// Another order in every life.
+    /// The items, if the program says so in another order in every life.
     pub(super) fn shuffled(&self, items: &[u64]) -> Vec<u64> {
         let mut items = items.to_vec();
-        items.shuffle(&mut self.lock().rng);
+        if self.program.shuffles {
+            items.shuffle(&mut self.lock().rng);
+        }
         items
     }
 

@@ -76,6 +76,7 @@ pub(super) fn start(
 ) -> Result<Option<RunId>, Fault> {
     let source = tx.names.intern(tx.conn, &start.event.source)?;
     if let Some(known) = known(tx, parent, source, &start.event.dedupe_key)? {
+        take_up(tx, parent, source, start, known, now)?;
         return Ok(Some(known));
     }
     if let Some(name) = &start.tells
@@ -140,6 +141,27 @@ fn note(
     tx.conn
         .prepare_cached("INSERT INTO child (parent, source, key, run, mailbox) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![parent.0, source, key, run.0, mailbox])?;
+    Ok(())
+}
+
+/// The parent waits again for a child that it had gone on without: an operator's retry took it back there.
+fn take_up(
+    tx: &mut Tx<'_>,
+    parent: RunId,
+    source: i64,
+    start: &NewStart,
+    run: RunId,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let Some(name) = &start.tells else { return Ok(()) };
+    if standing(tx, run)?.is_some() {
+        tx.conn
+            .prepare_cached("UPDATE child SET mailbox = ?4 WHERE parent = ?1 AND source = ?2 AND key = ?3")?
+            .execute(params![parent.0, source, start.event.dedupe_key, name])?;
+    } else if let Some(past) = ended(tx, run)? {
+        let end = end_of(tx, run, past.state, past.home)?;
+        put(tx, parent, name, &end, now)?;
+    }
     Ok(())
 }
 
