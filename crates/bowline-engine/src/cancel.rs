@@ -19,9 +19,9 @@ use bowline_model::{BoxFuture, Epoch, Run, RunId, RunState, run::SUMMARY_BYTES_M
 use bowline_store::{Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
-use self::family::CancelOne;
 #[cfg(test)]
 pub(crate) use self::at_rest::decide_at_rest;
+use self::family::CancelOne;
 pub use self::{at_rest::CancelAtRest, family::CancelledFamily};
 pub(crate) use self::{
     family::{Told, cancel_told},

@@ -35,7 +35,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use self::{program::Program, sim::Sim};
 
 /// Programs tried where the environment does not say.
-const PROGRAMS: u64 = 1500;
+const PROGRAMS: u64 = 1000;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

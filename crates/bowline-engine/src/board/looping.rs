@@ -122,7 +122,8 @@ impl Board {
 
     /// Whether steps may have been under way when the last process died.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.run.unsure_since.is_some() && self.run.crashes > 0 || self.lock().journal.in_flight_since().is_some()
+        self.run.unsure_since.is_some() && self.run.crashes > 0
+            || self.lock().journal.in_flight_since().is_some()
     }
 
     /// Whether what happens now is new, and not recorded before.

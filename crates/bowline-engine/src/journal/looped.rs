@@ -147,7 +147,8 @@ impl Looped {
             return;
         }
         let scope = &entry.key.scope;
-        let dies = |at: &ScopePath| self.gone.iter().any(|gone| matches!(gone, Gone::Dead(scope) if scope == at));
+        let dies =
+            |at: &ScopePath| self.gone.iter().any(|gone| matches!(gone, Gone::Dead(scope) if scope == at));
         let dead = |at: &ScopePath| self.dead.get(at).is_some_and(|note| !note.forgotten) && !dies(at);
         if !around(scope).any(|at| self.scopes.contains(&at)) || around(scope).any(|at| dead(&at)) {
             return;
@@ -243,7 +244,9 @@ fn removable(logged: &[Logged]) -> Vec<Seq> {
     let done: HashSet<&EntryKey> =
         logged.iter().filter(|entry| entry.kind == EntryKind::StepDone).map(|entry| &entry.key).collect();
     let goes = |entry: &&Logged| match entry.kind.role() {
-        Role::Attempt => entry.kind == EntryKind::Started || entry.unknown.is_none() || done.contains(&entry.key),
+        Role::Attempt => {
+            entry.kind == EntryKind::Started || entry.unknown.is_none() || done.contains(&entry.key)
+        }
         // What of it is unknown was noted when the item ended.
         Role::Outcome | Role::Answer | Role::Waited | Role::Work | Role::Progress | Role::Waiting => true,
         Role::Operator | Role::Undo | Role::Inherited | Role::End => false,

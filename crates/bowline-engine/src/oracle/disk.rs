@@ -80,7 +80,13 @@ impl Disk {
     }
 
     /// A commit: those entries come, those go.
-    pub(super) fn commit(&mut self, entries: Vec<Entry>, compact: &[Seq], remote: &Remote, program: &Program) {
+    pub(super) fn commit(
+        &mut self,
+        entries: Vec<Entry>,
+        compact: &[Seq],
+        remote: &Remote,
+        program: &Program,
+    ) {
         assert!(
             entries.iter().zip(self.len + 1..).all(|(entry, seq)| entry.seq.0 == seq),
             "after {}, a gap in the journal: {entries:?}",
@@ -205,7 +211,10 @@ impl Disk {
             );
         }
         for before in remote.undos_answered.iter().filter(|before| *before != key) {
-            assert!(self.outcomes.contains_key(before), "an undo began before that under {before} was on disk");
+            assert!(
+                self.outcomes.contains_key(before),
+                "an undo began before that under {before} was on disk"
+            );
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bowline_model::{Entry, EntryKind, ScopePath};
+use bowline_model::{Entry, EntryKind, Family, ScopePath};
 
 use super::{
     disk::{Disk, is_page, items_around},
@@ -71,6 +71,15 @@ impl Disk {
         }
     }
 
+    /// At most so many items go side by side. One that came before, and left something unknown, is found again by that.
+    pub(super) fn check_limit(&self, looped: &ScopePath, running: usize, program: &Program) {
+        let listed = self.listed.get(looped).map_or(&[][..], |listed| &listed[..]);
+        let again = listed.len() - listed.iter().collect::<BTreeSet<_>>().len();
+        let limit = program.shape_of(looped).limit;
+        let is_held = running <= limit + again || !self.is_strict();
+        assert!(is_held, "{running} items of {} run, its limit is {limit}", looped.as_str());
+    }
+
     /// Ended items leave the journal.
     pub(super) fn check_size(&self, program: &Program) {
         if !self.is_strict() {
@@ -82,7 +91,9 @@ impl Disk {
             .chain(of_kind(EntryKind::Looped).map(|entry| entry.key.loop_scope()))
             .collect();
         let mut recorded: BTreeMap<ScopePath, BTreeSet<&str>> = BTreeMap::new();
-        for entry in self.entries.iter().filter(|entry| entry.kind.is_delivered() && !is_page(entry)) {
+        let counts =
+            |entry: &&Entry| entry.kind.is_delivered() && entry.key.family != Family::Undo && !is_page(entry);
+        for entry in self.entries.iter().filter(counts) {
             if closed.iter().any(|scope| scope.encloses(&entry.key.scope)) {
                 continue;
             }

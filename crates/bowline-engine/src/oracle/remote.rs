@@ -105,7 +105,8 @@ impl Remote {
             What::Page(_) => false,
         };
         let (key, is_page) = (sent.key.clone(), matches!(sent.what, What::Page(_)));
-        let made = self.made.entry(key.clone()).or_insert_with(|| Made { value: rng.random(), reversible, is_page });
+        let made =
+            self.made.entry(key.clone()).or_insert_with(|| Made { value: rng.random(), reversible, is_page });
         self.maker.insert(made.value, key);
         made.value
     }

@@ -5,7 +5,8 @@ use bowline_dashboard::commands::{
     settle::{self, Outcome},
 };
 use bowline_model::{
-    BuildId, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, EventId, Failure, Run, RunId, RunState, Seq,
+    BuildId, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, EventId, Failure, Run, RunId,
+    RunState, Seq,
 };
 use bowline_store::Operation;
 use jiff::Timestamp;
@@ -103,9 +104,11 @@ impl Sim {
     pub(super) fn operate(&mut self, reason: DeadReason) -> bool {
         self.row.rests();
         self.row.failed = reason != DeadReason::Undo;
-        let moment = bowline_dashboard::commands::Moment { now: self.world.now(), build: BuildId::from(BUILD) };
+        let moment =
+            bowline_dashboard::commands::Moment { now: self.world.now(), build: BuildId::from(BUILD) };
         let len = self.world.lock().disk.len;
-        let run = Run { state: RunState::DeadLettered, dead_reason: Some(reason), ..self.row.run(moment.now, len) };
+        let run =
+            Run { state: RunState::DeadLettered, dead_reason: Some(reason), ..self.row.run(moment.now, len) };
         let by = Operator::default();
         let operation = match reason {
             DeadReason::Undo => {

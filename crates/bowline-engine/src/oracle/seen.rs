@@ -119,7 +119,8 @@ fn is_all_there(observed: &[&Observed], seen: &[&Seen], how: Unseen) -> bool {
     let mut left: Vec<&&Seen> = seen.iter().collect();
     for what in observed {
         // What must be observed goes first, so that what is left over is what need not be.
-        let found = |required: bool| left.iter().position(|seen| seen.is_required == required && seen.what == **what);
+        let found =
+            |required: bool| left.iter().position(|seen| seen.is_required == required && seen.what == **what);
         match found(true).or_else(|| found(false)) {
             Some(at) => left.remove(at),
             None => return how == Unseen::Undoing,

@@ -120,7 +120,8 @@ impl Sim {
                 Life::Evicted => {}
                 Life::Undoing(part) => self.part = part,
                 Life::Ended(End::Dead { reason, summary }) => {
-                    let by_itself = matches!(reason, DeadReason::Failed | DeadReason::Items | DeadReason::Undo);
+                    let by_itself =
+                        matches!(reason, DeadReason::Failed | DeadReason::Items | DeadReason::Undo);
                     assert!(by_itself, "the run was parked: {reason} {summary}");
                     if !self.operate(reason) {
                         return self.check_end(false);
@@ -424,7 +425,8 @@ impl Sim {
         let (run, event) = (self.row.run(now, len), Arc::new(event(now)));
         let clock = Arc::new(SimClock(self.world.clone()));
         let board = |entries| {
-            let mut board = Board::new(run.clone(), event.clone(), entries, BuildId::from(BUILD), clock.clone());
+            let mut board =
+                Board::new(run.clone(), event.clone(), entries, BuildId::from(BUILD), clock.clone());
             board.undo_on_failure = self.program.undo_on_failure;
             board
         };

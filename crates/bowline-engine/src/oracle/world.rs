@@ -93,7 +93,13 @@ pub(super) struct WorldState {
 }
 
 impl World {
-    pub(super) fn new(program: &Arc<Program>, seed: u64, now: Timestamp, disk: Disk, remote: Remote) -> Arc<Self> {
+    pub(super) fn new(
+        program: &Arc<Program>,
+        seed: u64,
+        now: Timestamp,
+        disk: Disk,
+        remote: Remote,
+    ) -> Arc<Self> {
         let state = Mutex::new(WorldState {
             rng: StdRng::seed_from_u64(seed),
             now,
@@ -236,9 +242,7 @@ impl World {
         if !state.disk.is_undoing() {
             state.disk.check_seen(&state.observed, Unseen::Nothing, &format!("{what:?} was sent"));
             for (looped, running) in &state.running {
-                let limit = self.program.shape_of(looped).limit;
-                let is_held = *running <= limit || !state.disk.is_strict();
-                assert!(is_held, "{running} items of {} run, its limit is {limit}", looped.as_str());
+                state.disk.check_limit(looped, *running, &self.program);
             }
         }
         let id = state.remote.arrive(what, key, &mut state.rng);
