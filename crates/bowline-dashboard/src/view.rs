@@ -250,11 +250,24 @@ impl RunView {
         view.children = children.iter().take(CHILDREN_MAX).map(RunRow::from).collect();
         view.more_children = children.len() > CHILDREN_MAX;
         view.name_children();
+        view.name_latest(store).await?;
         if run.state.is_open() {
             let paused = PausedWorkflow::all(store).await?.into_iter();
             view.paused = paused.into_iter().find(|paused| paused.workflow == run.workflow);
         }
         Ok((view, event))
+    }
+
+    /// Says of a run that went on where its work is now.
+    async fn name_latest(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        for item in &mut self.timeline {
+            if let Item::End(end) = item
+                && end.kind == EndKind::Continued
+            {
+                end.went_on = store.went_on(self.run.id).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Says of each child that is waited for which run it is, where that is clear: children are started in the order of

@@ -218,7 +218,10 @@ pub fn end(end: &EndView) -> String {
         (EndKind::Completed, _) => "completed".to_owned(),
         (EndKind::DeadLettered, Some(reason)) => format!("dead letter ({reason})"),
         (EndKind::DeadLettered, None) => "dead letter".to_owned(),
-        (EndKind::Continued, _) => "went on as another run".to_owned(),
+        (EndKind::Continued, _) => match end.went_on {
+            Some(latest) => format!("went on as run {latest}"),
+            None => "went on as another run".to_owned(),
+        },
         (EndKind::Cancelled, _) => "cancelled".to_owned(),
     }
 }

@@ -52,7 +52,8 @@ impl Engine {
     /// A run of which something can be undone is undone first: see [`Step::undo`](crate::Step::undo). This returns when that is
     /// on disk, as [`Undoing`](Cancel::Undoing).
     ///
-    /// A run that comes to its end at the same moment stays as it ended. Works after a
+    /// A run that went on as another one is cancelled where it is now. One that comes to its end at the same moment stays
+    /// as it ended. Works after a
     /// [`shutdown`](Self::shutdown) too, as long as the store is open.
     ///
     /// # Durability

@@ -172,7 +172,7 @@ pub struct Post {
 pub enum Address {
     /// A run's mailbox. One of a child's end is none: what it takes comes from the store.
     Mailbox {
-        /// Whose.
+        /// Whose. A signal to a run that went on as another one comes to the latest of them.
         run: RunId,
         /// Its name.
         name: String,

@@ -28,6 +28,7 @@ mod accept;
 mod also;
 mod ask;
 mod beside;
+mod chain;
 mod checkpoint;
 mod child;
 mod claim;
@@ -464,6 +465,10 @@ impl Store for SqliteStore {
 
     fn mailed(&self) -> Answer<'_, Vec<RunId>> {
         Box::pin(self.next_mailed())
+    }
+
+    fn went_on(&self, run: RunId) -> Answer<'_, Option<RunId>> {
+        Box::pin(self.read(move |at| Ok(chain::latest(at.conn, run)?)))
     }
 
     fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {

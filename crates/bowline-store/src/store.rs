@@ -98,6 +98,10 @@ pub trait Store: Send + Sync + 'static {
     /// `Unavailable` when the store is closed.
     fn mailed(&self) -> Answer<'_, Vec<RunId>>;
 
+    /// The latest of the runs that went on in that one's place; `None` if it did not go on. It may have ended. Known for as
+    /// long as the latest is, of the first of them also when that left the store.
+    fn went_on(&self, run: RunId) -> Answer<'_, Option<RunId>>;
+
     /// The runs whose end that run waits for, and that may come to it: its children, or the runs that went on in their
     /// place; not those that are dead letters. The older first.
     fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>>;

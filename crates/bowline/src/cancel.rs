@@ -29,5 +29,10 @@ fn end(family: CancelledFamily) -> CancelEnd {
         Cancel::Cancelled | Cancel::Undoing => None,
         Cancel::Ended(state) => Some(state),
     };
-    CancelEnd { ended, undoing: family.run == Cancel::Undoing, children: family.children }
+    CancelEnd {
+        ended,
+        undoing: family.run == Cancel::Undoing,
+        children: family.children,
+        went_on: family.went_on,
+    }
 }

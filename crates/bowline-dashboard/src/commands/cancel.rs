@@ -26,12 +26,14 @@ pub struct CancelEnd {
     pub undoing: bool,
     /// How many children were cancelled with it.
     pub children: u64,
+    /// Which run that is, if the one that was named went on as another one.
+    pub went_on: Option<RunId>,
 }
 
 /// What a cancel did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancelled {
-    /// The run; it is cancelled now.
+    /// The run; it is cancelled now. If the one that was named went on as another one, that one.
     pub run: RunId,
     /// What the journal says of it.
     pub note: String,
@@ -73,6 +75,7 @@ impl Commands {
             Err(error) if error.kind() == StoreErrorKind::NotFound => return Err(Error::no_such_run(run)),
             end => end?,
         };
+        let run = end.went_on.unwrap_or(run);
         match end.ended {
             // What was cancelled before may have had children that were not.
             Some(state) if end.children == 0 => Err(Error::not_open(run, state)),

@@ -4,7 +4,7 @@
 //! question.
 
 use bowline_model::{
-    Payload, RunId, RunState,
+    Payload, Run, RunId, RunState,
     approval::{Decision, Question},
 };
 use bowline_store::{
@@ -27,7 +27,7 @@ const NAME_SHOWN_CHARS_MAX: usize = 100;
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// The run.
+    /// The run that has it: if the one that was named went on as another one, that one.
     pub run: RunId,
     /// To what it was said: the signal's name, the approval's.
     pub to: String,
@@ -87,6 +87,7 @@ impl Commands {
         decision: Decision,
     ) -> Result<Told, Error> {
         let mailbox = self.approval(run, approval).await?;
+        let run = mailbox.run;
         let title = mailbox_title(&mailbox.name);
         match mailbox.state {
             MailboxState::Open => {}
@@ -105,13 +106,13 @@ impl Commands {
 
     /// The run's approval of that name; without a name the only open one.
     async fn approval(&self, run: RunId, name: Option<&str>) -> Result<Mailbox, Error> {
+        let (run, found) = self.where_now(run).await?;
         let filter = MailboxFilter {
             run: Some(run),
             kind: Some(MailboxKind::Approval),
             limit: MAILBOXES_PAGE_MAX,
             ..MailboxFilter::default()
         };
-        let found = self.store.run(run).await?.ok_or_else(|| Error::no_such_run(run))?;
         let all = self.store.mailboxes(filter).await?;
         match found.state {
             RunState::Completed | RunState::Cancelled => return Err(Error::takes_no_mail(run, found.state)),
@@ -141,6 +142,20 @@ impl Commands {
         }
     }
 
+    /// The run, or the one that went on in its place.
+    async fn where_now(&self, run: RunId) -> Result<(RunId, Run), Error> {
+        let found = self.store.run(run).await?;
+        let latest = match found.as_ref().is_none_or(|found| found.state == RunState::Completed) {
+            true => self.store.went_on(run).await?,
+            false => None,
+        };
+        let (run, found) = match latest {
+            Some(latest) => (latest, self.store.run(latest).await?),
+            None => (run, found),
+        };
+        Ok((run, found.ok_or_else(|| Error::no_such_run(run))?))
+    }
+
     async fn post(
         &self,
         run: RunId,
@@ -156,12 +171,12 @@ impl Commands {
             return Err(Error::invalid(message, "a UUID is enough"));
         }
         let to = Address::Mailbox { run, name: mailbox };
-        let status = match self.store.post(Post { to, id, body, now: self.clock.now() }).await? {
-            Posted::Kept { .. } => ToldStatus::Kept,
-            Posted::Duplicate { .. } => ToldStatus::Duplicate,
-            Posted::Answered { .. } => return Err(Error::answered(run, title)),
-            Posted::Closed { .. } => return Err(Error::timed_out(run, title)),
-            Posted::Ended { state, .. } => return Err(Error::takes_no_mail(run, state)),
+        let (run, status) = match self.store.post(Post { to, id, body, now: self.clock.now() }).await? {
+            Posted::Kept { run, .. } => (run, ToldStatus::Kept),
+            Posted::Duplicate { run } => (run, ToldStatus::Duplicate),
+            Posted::Answered { run } => return Err(Error::answered(run, title)),
+            Posted::Closed { run } => return Err(Error::timed_out(run, title)),
+            Posted::Ended { run, state } => return Err(Error::takes_no_mail(run, state)),
             Posted::NoSuchRun => return Err(Error::no_such_run(run)),
             Posted::NoSuchMailbox => return Err(Error::no_such_approval(run, Some(title), &[])),
             Posted::TooMany { limit } => return Err(Error::too_many_messages(run, limit)),

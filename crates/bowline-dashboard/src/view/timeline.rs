@@ -224,6 +224,9 @@ pub struct EndView {
     pub at_ms: i64,
     /// What kind of end it is.
     pub kind: EndKind,
+    /// The run that it went on as, or the latest of those that went on after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub went_on: Option<RunId>,
     /// Why, if it is the dead letter that the run is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<DeadReason>,
@@ -494,6 +497,7 @@ impl<'a> Builder<'a> {
             seq: entry.seq,
             at_ms: millis(self.run, entry.at),
             kind,
+            went_on: None,
             reason: self.run.dead_reason.filter(|_| is_now),
             text: failure.or_else(|| entry.meta.note.clone()),
             caused_by: entry.meta.caused_by.as_ref().map(step_name),

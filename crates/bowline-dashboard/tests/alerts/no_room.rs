@@ -70,6 +70,9 @@ impl Store for NoRoom {
         self.store.mailed()
     }
 
+    fn went_on(&self, run: RunId) -> Answer<'_, Option<RunId>> {
+        self.store.went_on(run)
+    }
     fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
         self.store.waited_for(run)
     }

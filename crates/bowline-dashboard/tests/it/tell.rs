@@ -102,10 +102,20 @@ async fn a_cancel_reaches_who_can_carry_it_out_and_tells_what_came_of_it() {
                 match run.0 {
                     1 => {
                         assert_eq!(why, "cancelled by kim: too late");
-                        Ok(CancelEnd { undoing: false, ended: None, children: 2 })
+                        Ok(CancelEnd { undoing: false, ended: None, children: 2, went_on: None })
                     }
-                    2 => Ok(CancelEnd { undoing: false, ended: Some(RunState::DeadLettered), children: 0 }),
-                    3 => Ok(CancelEnd { undoing: false, ended: Some(RunState::Cancelled), children: 1 }),
+                    2 => Ok(CancelEnd {
+                        undoing: false,
+                        ended: Some(RunState::DeadLettered),
+                        children: 0,
+                        went_on: None,
+                    }),
+                    3 => Ok(CancelEnd {
+                        undoing: false,
+                        ended: Some(RunState::Cancelled),
+                        children: 1,
+                        went_on: None,
+                    }),
                     4 => Err(StoreError::new(
                         StoreErrorKind::Conflict,
                         "run 4 is driven by node 7; cancel it there",
@@ -136,7 +146,7 @@ async fn a_cancel_reaches_who_can_carry_it_out_and_tells_what_came_of_it() {
 async fn a_bulk_cancel_visits_the_open_runs_that_the_filter_names() {
     let server = Server::start_told(|admin| {
         admin.cancel_with(Arc::new(|_, _| {
-            Box::pin(async { Ok(CancelEnd { undoing: false, ended: None, children: 0 }) })
+            Box::pin(async { Ok(CancelEnd { undoing: false, ended: None, children: 0, went_on: None }) })
         }))
     })
     .await;

@@ -28,6 +28,8 @@ pub struct CancelledFamily {
     pub run: Cancel,
     /// How many of its children, and of theirs, were cancelled with it.
     pub children: u64,
+    /// Which run that is, if the one that was named went on as another one.
+    pub went_on: Option<RunId>,
 }
 
 /// A run, and the one that waits for its end.
@@ -42,16 +44,30 @@ pub(super) async fn cancel(
     run: RunId,
     reason: &str,
 ) -> Result<CancelledFamily, StoreError> {
-    // Looked up before: whom a cancelled run waited for is known no more. Whom it starts meanwhile, the store tells.
-    let generations = below(by.store(), run).await?;
-    let outcome = by.cancel_one(run, reason).await?;
+    let (named, mut run) = (run, run);
+    let (outcome, generations) = loop {
+        // Looked up before: whom a cancelled run waited for is known no more. Whom it starts meanwhile, the store tells.
+        let generations = below(by.store(), run).await?;
+        match by.cancel_one(run, reason).await {
+            // It may go on once more meanwhile. The first of a chain is known when its row is long gone.
+            Ok(Cancel::Ended(RunState::Completed)) => match by.store().went_on(run).await? {
+                Some(latest) => run = latest,
+                None => break (Cancel::Ended(RunState::Completed), generations),
+            },
+            Err(error) if error.kind() == StoreErrorKind::NotFound => match by.store().went_on(run).await? {
+                Some(latest) => run = latest,
+                None => return Err(error),
+            },
+            outcome => break (outcome?, generations),
+        }
+    };
     let children = match outcome {
         Cancel::Cancelled | Cancel::Undoing | Cancel::Ended(RunState::Cancelled) => {
             cancel_all(by, generations, reason).await?
         }
         Cancel::Ended(_) => 0,
     };
-    Ok(CancelledFamily { run: outcome, children })
+    Ok(CancelledFamily { run: outcome, children, went_on: (run != named).then_some(run) })
 }
 
 /// Cancels all that a run waits for.

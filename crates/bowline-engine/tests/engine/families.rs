@@ -87,14 +87,17 @@ fn a_cancel_reaches_the_children_that_the_run_waits_for_and_theirs() {
     let node = host.start(flows(&remote));
     let runs = waiting(&host, &node);
     let done = host.block_on("the cancel", node.engine.cancel_family(runs[0], WHY)).unwrap();
-    assert_eq!(done, CancelledFamily { run: Cancel::Cancelled, children: 2 });
+    assert_eq!(done, CancelledFamily { run: Cancel::Cancelled, children: 2, went_on: None });
     check_cancelled(&host, runs);
     host.clock.advance(HOUR * 2);
     node.engine.poke();
     host.wait_for(runs[3], RunState::Completed);
     assert_eq!((remote.keys("/low").len(), remote.keys("/alone").len()), (0, 1));
     let again = host.block_on("the cancel", node.engine.cancel_family(runs[0], WHY)).unwrap();
-    assert_eq!(again, CancelledFamily { run: Cancel::Ended(RunState::Cancelled), children: 0 });
+    assert_eq!(
+        again,
+        CancelledFamily { run: Cancel::Ended(RunState::Cancelled), children: 0, went_on: None }
+    );
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn a_family_is_cancelled_while_no_process_runs_and_also_after_a_kill() {
     let runs = waiting(&host, &node);
     node.kill();
     let done = host.cancel_at_rest(runs[0], WHY);
-    assert_eq!(done, CancelledFamily { run: Cancel::Cancelled, children: 2 });
+    assert_eq!(done, CancelledFamily { run: Cancel::Cancelled, children: 2, went_on: None });
     check_cancelled(&host, runs);
 }
 
@@ -163,7 +166,10 @@ fn a_cancel_that_was_cut_short_is_gone_on_with_by_the_next_node() {
     host.end(runs[2]);
     check_cancelled(&host, runs);
     let again = host.block_on("the cancel", node.engine.cancel_family(runs[0], WHY)).unwrap();
-    assert_eq!(again, CancelledFamily { run: Cancel::Ended(RunState::Cancelled), children: 0 });
+    assert_eq!(
+        again,
+        CancelledFamily { run: Cancel::Ended(RunState::Cancelled), children: 0, went_on: None }
+    );
 }
 
 /// A run with children, as many as it says, each of which sleeps for a day.
@@ -190,6 +196,6 @@ fn a_thousand_children_are_cancelled_with_their_parent_within_seconds() {
     let begun = std::time::Instant::now();
     let done = host.block_on("the cancel", node.engine.cancel_family(run, WHY)).unwrap();
     let took = begun.elapsed();
-    assert_eq!(done, CancelledFamily { run: Cancel::Cancelled, children: 1000 });
+    assert_eq!(done, CancelledFamily { run: Cancel::Cancelled, children: 1000, went_on: None });
     assert!(took < Duration::from_secs(20), "{took:?}");
 }

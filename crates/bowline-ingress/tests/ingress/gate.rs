@@ -113,6 +113,9 @@ impl Store for Gated {
         self.inner.mailed()
     }
 
+    fn went_on(&self, run: RunId) -> Answer<'_, Option<RunId>> {
+        self.inner.went_on(run)
+    }
     fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
         self.inner.waited_for(run)
     }

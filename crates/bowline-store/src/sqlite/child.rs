@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    accept,
+    accept, chain,
     fault::{Fault, refused},
     journal, line, mail, mailbox, period,
     progress::{ended, standing},
@@ -107,6 +107,7 @@ pub(super) fn start(
             .prepare_cached("UPDATE child SET run = ?2 WHERE run = ?1 AND mailbox IS NOT NULL")?
             .execute((parent.0, run.0))?;
         mail::hand_over(tx, parent, run)?;
+        chain::go_on(tx.conn, parent, run)?;
     }
     let key = start.event.runs.iter().find_map(|run| run.key.as_deref());
     line::go_beside(tx, key, run, now)?;

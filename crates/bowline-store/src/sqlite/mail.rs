@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
+    chain,
     fault::{Fault, refused},
     mailbox,
     progress::{ended, standing},
@@ -65,6 +66,7 @@ const IS_TOLD: &str = "SELECT 1 FROM message INDEXED BY message_unread \
 const CLEAR_UNREAD: &str = "DELETE FROM message WHERE run = ?1 AND is_read = 0";
 const CLEAR_READ: &str = "DELETE FROM message WHERE run = ?1 AND is_read = 1";
 const ABANDON: &str = "DELETE FROM message WHERE run = ?1 AND is_read = 0 AND mailbox = ?2";
+const HAND_OVER_READ: &str = "UPDATE message SET run = ?2 WHERE run = ?1 AND is_read = 1";
 const HAND_OVER: &str = "UPDATE message SET run = ?2 WHERE run = ?1 AND is_read = 0 AND (mailbox = ?5 OR substr(mailbox, 1, ?4) = ?3)";
 
 /// Runs under way that have unread messages.
@@ -82,6 +84,11 @@ impl Write for Post {
                 Some(found) => found,
                 None => return Ok(Posted::NoSuchMailbox),
             },
+        };
+        let run = match standing(tx, run)? {
+            // Who sends knows the run that it once was.
+            None if name.starts_with(SIGNAL_PREFIX) => chain::latest(tx.conn, run)?.unwrap_or(run),
+            Some(_) | None => run,
         };
         match self.refusal(tx, run, &name)? {
             Some(refusal) => Ok(refusal),
@@ -310,9 +317,11 @@ pub(super) fn is_told(tx: &Tx<'_>, run: RunId, mailbox: &str) -> rusqlite::Resul
     tx.conn.prepare_cached(IS_TOLD)?.exists((run.0, mailbox))
 }
 
-/// Signals that nobody read are the run's that goes on in this one's place; so is that it is cancelled.
+/// Signals that nobody read are the run's that goes on in this one's place; so is that it is cancelled. The ids of those
+/// that were read are known there: what is sent again to the run that it was comes to the one that it is.
 pub(super) fn hand_over(tx: &Tx<'_>, from: RunId, to: RunId) -> rusqlite::Result<()> {
     let prefix_len = rows(SIGNAL_PREFIX.len());
+    tx.conn.prepare_cached(HAND_OVER_READ)?.execute((from.0, to.0))?;
     tx.conn.prepare_cached(HAND_OVER)?.execute((from.0, to.0, SIGNAL_PREFIX, prefix_len, CANCEL_MAILBOX))?;
     Ok(())
 }
@@ -351,6 +360,7 @@ mod tests {
             (CLEAR_READ, "SEARCH message USING INDEX message_read (run=?)"),
             (ABANDON, by_run),
             (HAND_OVER, by_run),
+            (HAND_OVER_READ, "SEARCH message USING INDEX message_read (run=?)"),
         ];
         for (sql, plan) in plans {
             assert_eq!(schema::plan(&conn, sql), [plan], "{sql}");

@@ -20,8 +20,8 @@ const APPLICATION_ID: i32 = 0x426f_776c;
 /// One change of the schema. Number n leads from version n to n + 1.
 type Migration = fn(&Connection, &dyn Clock) -> rusqlite::Result<()>;
 
-const MIGRATIONS: [Migration; 7] =
-    [create, add_credentials, add_line, add_flow, add_mail, add_state, add_rate_begun];
+const MIGRATIONS: [Migration; 8] =
+    [create, add_credentials, add_line, add_flow, add_mail, add_state, add_rate_begun, add_chain];
 
 /// How long a connection waits for a lock that another program holds (an `sqlite3` shell, a backup).
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -205,6 +205,11 @@ fn add_state(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
 /// Version 7.
 fn add_rate_begun(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
     conn.execute_batch(include_str!("rate_begun.sql"))
+}
+
+/// Version 8.
+fn add_chain(conn: &Connection, _: &dyn Clock) -> rusqlite::Result<()> {
+    conn.execute_batch(include_str!("chain.sql"))
 }
 
 /// Makes a store as the version before this one did.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
+    chain,
     fault::Fault,
     period::{self, KEPT, Period},
     queue::Write,
@@ -196,6 +197,7 @@ fn drop_period(tx: &mut Tx<'_>, over: &Period, next: &Period) -> Result<(), Faul
     tx.conn.execute("DELETE FROM period WHERE no = ?1", [no])?;
     tx.periods.remove(no);
     forget_batches(tx.conn, over, next)?;
+    chain::forget_period(tx.conn, over, next)?;
     for (event, run) in replays {
         if !is_there(tx.conn, run)? {
             tx.conn.execute("DELETE FROM late WHERE event = ?1 AND run = ?2", (event, run))?;
@@ -224,6 +226,7 @@ fn clean_kept(tx: &mut Tx<'_>, before: Timestamp) -> Result<bool, Fault> {
         tx.conn.prepare_cached("DELETE FROM late WHERE event = ?1 AND run = ?2")?.execute((event, run.0))?;
         release_event(tx.conn, event)?;
         release_batch(tx.conn, *run)?;
+        chain::forget(tx.conn, *run)?;
         if let Some(state) = RunState::from_code(state) {
             tx.ledger.count(state, -1);
         }

@@ -318,6 +318,9 @@ impl Store for DiskOfProcess {
     fn mailed(&self) -> Answer<'_, Vec<RunId>> {
         self.disk.inner.mailed()
     }
+    fn went_on(&self, run: RunId) -> Answer<'_, Option<RunId>> {
+        self.read(self.disk.inner.went_on(run))
+    }
     fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
         self.read(self.disk.inner.waited_for(run))
     }

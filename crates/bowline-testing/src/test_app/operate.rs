@@ -69,7 +69,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// If it cannot be cancelled; says why.
     #[track_caller]
     pub fn cancel(&self, run: RunId) -> TestRun<'_, S> {
-        self.operate(&format!("/api/runs/{run}/cancel"), || !self.run(run).row().state.is_open());
+        self.operate(&format!("/api/runs/{run}/cancel"), || !self.is_open(run));
         self.run(run)
     }
 
@@ -123,8 +123,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     pub fn signal(&self, run: RunId, name: &str, value: &impl Serialize) -> TestRun<'_, S> {
         let name = name.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
         let id = format!("signal {}", self.next_name());
-        let has_ended = || !self.run(run).row().state.is_open();
-        self.say(&format!("/api/runs/{run}/signals/{name}"), value, Some(&id), has_ended);
+        self.say(&format!("/api/runs/{run}/signals/{name}"), value, Some(&id), || !self.is_open(run));
         self.run(run)
     }
 
@@ -155,6 +154,12 @@ impl<S: Send + Sync + 'static> TestApp<S> {
         let body = serde_json::to_vec(value).expect("a value with a JSON form");
         let request = Request::post(path).header(CONTENT_TYPE, "application/json").body(body);
         self.request(request.expect("a callback's URL"))
+    }
+
+    /// Whether that run, or the one that went on in its place, is open.
+    fn is_open(&self, run: RunId) -> bool {
+        let latest = self.read(self.world().disk.reads().went_on(run));
+        self.run(latest.unwrap_or(run)).row().state.is_open()
     }
 
     #[track_caller]

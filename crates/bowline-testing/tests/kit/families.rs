@@ -134,6 +134,23 @@ fn middle_of() -> Workflow<Desk, u32, u32> {
     workflow("middle", middle)
 }
 
+/// Reads two letters, one in three of its lives, and says what it read.
+async fn read_letters(desk: Arc<Desk>, cx: Context, (life, read): (u32, Vec<u32>)) -> Result<Vec<u32>> {
+    let mut read = read;
+    for _ in 0..2 {
+        read.push(cx.signal("letter").await?);
+    }
+    desk.say(&cx, "read").await?;
+    match life {
+        3 => Ok(read),
+        _ => cx.continue_as(&(life + 1, read)).await,
+    }
+}
+
+fn reader() -> Workflow<Desk, (u32, Vec<u32>), Vec<u32>> {
+    workflow("reader", read_letters)
+}
+
 async fn one(_: Arc<Desk>, _: Context, n: u32) -> Result<u32> {
     Ok(n)
 }
@@ -165,6 +182,7 @@ fn app() -> App<Desk> {
         .workflow(counter())
         .workflow(workflow("waits", wait_for_counter))
         .workflow(single())
+        .workflow(reader())
         .workflow(trip_of())
         .workflow(leg())
         .workflow(workflow("fan out", fan_out))
@@ -284,6 +302,46 @@ fn a_run_that_is_undone_past_its_deadline_tells_its_children_when_that_begins() 
         assert_eq!(run.state(), RunState::Cancelled, "{}", app.timelines());
         assert!(app.runs().iter().all(|run| !run.state().is_open()), "{}", app.timelines());
         run.summary()
+    });
+}
+
+#[test]
+fn letters_to_the_first_of_a_chain_come_to_the_latest_once_and_in_order_wherever_it_dies() {
+    every_crash_point(app, |app: &TestApp<Desk>| {
+        answers(app);
+        let run = app.start(&reader(), &(1, vec![]));
+        // Before their wait, past the end of the first run, and while nobody waits.
+        for letter in 0..3 {
+            app.signal(run.id(), "letter", &letter);
+        }
+        app.settle();
+        assert_eq!(run.state(), RunState::Completed, "it went on");
+        for letter in 3..6 {
+            app.signal(run.id(), "letter", &letter);
+            app.settle();
+        }
+        let last = app.runs().pop().expect("three runs");
+        assert_eq!(last.output::<Vec<u32>>(), [0, 1, 2, 3, 4, 5], "{}", app.timelines());
+        app.runs().len()
+    });
+}
+
+#[test]
+fn a_cancel_of_the_first_of_a_chain_ends_the_latest_wherever_it_dies() {
+    every_crash_point(app, |app: &TestApp<Desk>| {
+        answers(app);
+        let run = app.start(&counter(), &2);
+        app.advance(minutes(1));
+        app.cancel(run.id());
+        app.advance(days(2));
+        let states: Vec<_> = app.runs().iter().map(|run| run.state()).collect();
+        assert_eq!(
+            states,
+            [RunState::Completed, RunState::Completed, RunState::Cancelled],
+            "{}",
+            app.timelines()
+        );
+        assert_eq!(app.mock("crm").requests_by_key().len(), 3, "nothing came after");
     });
 }
 
