@@ -183,11 +183,9 @@ impl<T: Recorded, I: Stream<Item = Result<T>> + Send> Open<I> {
                     bytes += written_bytes(&item);
                     items.push(item);
                 }
-                // What came before it is worked on first; then it is opened again, and the error is that of its own step.
-                Some(Err(_)) if !items.is_empty() => {
-                    self.at = u64::MAX;
-                    return Ok(Chunk { items, more: true });
-                }
+                // What came before it is worked on first. Its place stays behind the mark: it is opened again, and then the
+                // error is that of a step of its own.
+                Some(Err(_)) if !items.is_empty() => return Ok(Chunk { items, more: true }),
                 Some(Err(error)) => return Err(error),
                 None => return Ok(Chunk { items, more: false }),
             }
