@@ -50,15 +50,8 @@ impl Rehearsal {
         Self { workflows, build, clock, public_url: public_url.trim_end_matches('/').into() }
     }
 
-    /// Whether a run's workflow is there at all: all that there is to ask of a run that was not begun.
-    pub fn fits_unbegun(&self, run: &Run) -> Fit {
-        match self.workflows.get(&run.workflow) {
-            Some(_) => Fit::Fits,
-            None => unknown_workflow(run),
-        }
-    }
-
-    /// Gives the run's code what is recorded, and looks whether it asks for all of it. Needs a Tokio runtime, as runs do.
+    /// Gives the run's code what is recorded, and looks whether it asks for all of it. Needs a Tokio runtime, as runs do. Of a
+    /// run that was not begun: whether its workflow is there, and takes its event.
     ///
     /// The code runs up to the first thing that is not recorded: its steps begin nothing, and values that it draws are
     /// forgotten. What it does outside of steps, it does. A run that is undone, and of which nothing is unknown, needs no code.
@@ -68,6 +61,7 @@ impl Rehearsal {
             return Fit::Fits;
         }
         let Some(workflow) = self.workflows.get(&run.workflow) else { return unknown_workflow(run) };
+        let is_begun = !journal.is_empty();
         let event = Arc::new(event);
         let input = match event.input_text() {
             Ok(input) => input,
@@ -86,6 +80,9 @@ impl Rehearsal {
                 return Fit::Misfit { reason: DeadReason::Panicked, message };
             }
         };
+        if !is_begun {
+            return Fit::Fits;
+        }
         match Machine::new(board, code).rehearse(self.clock.now()) {
             Rehearsed::Fits => Fit::Fits,
             Rehearsed::Misfit(stop) => Fit::Misfit { reason: stop.reason, message: stop.message },

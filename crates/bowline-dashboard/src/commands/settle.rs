@@ -130,6 +130,7 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
     // A run that is undone has to know of whatever can be undone, also of what its code went on without.
     let is_undone = journal.iter().any(|entry| entry.kind == EntryKind::Undoing);
     let must_know = |entry: &Entry| is_undone && entry.meta.reversible;
+    let is_undo = |entry: &Entry| is_undone && entry.key.family == Family::Undo;
     let mut standing: HashMap<&EntryKey, Standing> = HashMap::new();
     for entry in journal.iter().filter(|entry| matches!(entry.key.family, Family::Step | Family::Undo)) {
         let counts = !gone.contains(&entry.seq);
@@ -139,6 +140,8 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
                 let is_history = counts && !taken_back.contains(&entry.seq) && !must_know(entry);
                 if is_history { Standing::Known } else { Standing::Open(entry.seq) }
             }
+            // A remote that will not undo it may be right: a person did, or does so now.
+            Role::Outcome if entry.kind == EntryKind::StepRefused && is_undo(entry) => Standing::Open(entry.seq),
             Role::Outcome if counts => Standing::Known,
             Role::Operator if entry.kind == EntryKind::Settled => {
                 match counts && entry.payload.is_some() && is_last(journal, entry.seq) {
@@ -204,8 +207,8 @@ fn is_called(key: &EntryKey, step: &str) -> bool {
 }
 
 fn no_such_step(run: &Run, journal: &[Entry], step: &str, unknown: &[(EntryKey, Option<Seq>)]) -> Error {
-    let is_there =
-        journal.iter().any(|entry| entry.key.family == Family::Step && is_called(&entry.key, step));
+    let is_step = |key: &EntryKey| matches!(key.family, Family::Step | Family::Undo);
+    let is_there = journal.iter().any(|entry| is_step(&entry.key) && is_called(&entry.key, step));
     let shown = crate::wording::cut(&crate::wording::clean(step), 200);
     let message = match is_there {
         true => {

@@ -135,3 +135,67 @@ fn approvals_of_odd_keys_are_answered_each_by_its_own_decision() {
     host.wait_for(run, RunState::Completed);
     assert_eq!(host.output(run), serde_json::json!(30 + 10 + 1), "the yes was to the question of item x");
 }
+
+/// Whoever is told that a signal was kept is heard, and whoever is told that the wait is over is not: at the very instant of the
+/// timeout too, a nanosecond before it and after it, with the post before the engine looks, after it, or at the same time.
+#[test]
+fn a_signal_at_the_instant_of_the_timeout_is_kept_and_heard_or_refused() {
+    let flow = || {
+        Workflow::new("flow", |cx: Context, _: Value| async move {
+            let paid: Option<u64> = cx.signal("paid").timeout(HOUR).await?;
+            // It stays open: what is said after the timeout is told apart from what is said after the end.
+            cx.sleep(HOUR * 100).await;
+            Ok(paid)
+        })
+    };
+    let (mut heard, mut refused) = (0, 0);
+    for seed in 0..48_u32 {
+        let host = Host::new();
+        let options =
+            EngineOptions { resting_max: if seed % 2 == 0 { 0 } else { 100 }, ..Default::default() };
+        let node = host.start_as("build-1", vec![flow()], options.clone());
+        let run = host.accept(&["flow"], "null")[0];
+        node.engine.poke();
+        let due = host.wait_for(run, RunState::Waiting).due.unwrap();
+        let nanosecond = Duration::from_nanos(1);
+        let until_due = Duration::try_from(due.duration_since(host.clock.time())).unwrap();
+        host.clock.advance([until_due - nanosecond, until_due, until_due + nanosecond][seed as usize % 3]);
+        let (node, posted) = match seed / 3 % 4 {
+            // The engine is not poked before.
+            0 => (node, post(&host, run, "paid", "7")),
+            1 => {
+                node.engine.poke();
+                (node, post(&host, run, "paid", "7"))
+            }
+            // After the engine has looked, for as long as another run takes.
+            2 => {
+                host.let_another_pass(&node);
+                (node, post(&host, run, "paid", "7"))
+            }
+            // While the process is dead.
+            _ => {
+                node.kill();
+                let posted = post(&host, run, "paid", "7");
+                (host.start_as("build-1", vec![flow()], options), posted)
+            }
+        };
+        host.clock.advance(HOUR * 200);
+        until(|| {
+            host.clock.advance(HOUR);
+            node.engine.poke();
+            host.run(run).state == RunState::Completed
+        });
+        match posted {
+            Posted::Kept { .. } => {
+                heard += 1;
+                assert_eq!(host.output(run), serde_json::json!(7), "seed {seed}");
+            }
+            Posted::Closed { .. } => {
+                refused += 1;
+                assert_eq!(host.output(run), Value::Null, "seed {seed}");
+            }
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+    assert!(heard > 0 && refused > 0, "both happen: {heard} heard, {refused} refused");
+}

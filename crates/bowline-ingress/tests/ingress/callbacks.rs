@@ -113,7 +113,8 @@ async fn who_only_looks_at_the_address_answers_nothing() {
 async fn a_guess_finds_nothing_and_no_log_line_holds_an_address() {
     let site = open().await;
     let (run, _) = waiting(&site).await;
-    for guess in ["x", &TOKEN[1..], &format!("{TOKEN}x"), &"y".repeat(2000), &TOKEN.to_uppercase()] {
+    let (longer, padded, spaced) = (format!("{TOKEN}x"), format!("{TOKEN}="), format!("{TOKEN}%20"));
+    for guess in ["x", &TOKEN[1..], &longer, &padded, &spaced, &"y".repeat(2000), &TOKEN.to_uppercase()] {
         check(&post(site.at, &path(guess), &[JSON], b"{}").await, 404, "no callback at this address");
     }
     assert_eq!(post(site.at, "/callbacks/", &[JSON], b"{}").await.status, 404);

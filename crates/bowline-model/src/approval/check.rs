@@ -37,7 +37,7 @@ impl Question {
     pub fn check(&self) -> Result<(), WrongQuestion> {
         let wrong = |message: String| Err(WrongQuestion(message));
         if self.question.trim().is_empty() {
-            return wrong("the approval asks nothing: add .question(\"...\")".to_owned());
+            return wrong("the approval asks nothing: say what in Question::new(\"...\")".to_owned());
         }
         within(&self.question, QUESTION_CHARS_MAX)
             .map_err(|it| WrongQuestion(format!("the question {it}")))?;
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn a_question_that_cannot_be_asked_says_why() {
         let said = |question: Question| question.check().expect_err("cannot be asked").to_string();
-        assert_eq!(said(Question::new(" ")), "the approval asks nothing: add .question(\"...\")");
+        assert_eq!(said(Question::new(" ")), "the approval asks nothing: say what in Question::new(\"...\")");
         let twice = Question::new("?").field("a", Field::text("A")).field("a", Field::text("A"));
         assert_eq!(said(twice), "two fields are named \"a\"");
         let nameless = Question::new("?").field("a b", Field::text("A"));

@@ -21,6 +21,7 @@ mod paged;
 mod planted;
 mod polls;
 mod providers;
+mod said;
 mod schedules;
 mod shop;
 mod states;

@@ -123,11 +123,7 @@ pub(crate) async fn look(
         let runs = reader.runs(filter).await?;
         let Some(last) = runs.last() else { return Ok(fitted) };
         before = Some(last.id);
-        let (begun, unbegun): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.journal_len > 0);
-        for run in &unbegun {
-            fitted.note(run, rehearsal.fits_unbegun(run));
-        }
-        for runs in begun.chunks(JOURNALS_PAGE) {
+        for runs in runs.chunks(JOURNALS_PAGE) {
             let histories = reader.histories(runs.iter().map(|run| run.id).collect()).await?;
             for (run, history) in runs.iter().zip(histories) {
                 // One that is gone has ended meanwhile, and fits.
@@ -150,8 +146,12 @@ mod tests {
 
     use super::*;
 
-    /// A run of `flow` by an old build, which recorded the step `create`.
+    /// A run of `flow` by an old build, which recorded the step `create`; and one that was not begun.
     async fn begun(store: &SqliteStore) {
+        begun_by(store, 1).await;
+    }
+
+    async fn begun_by(store: &SqliteStore, event: usize) {
         let key = EntryKey {
             family: Family::Step,
             scope: ScopePath::root(),
@@ -180,11 +180,11 @@ mod tests {
             flow: Default::default(),
             journal,
         };
-        let event = NewEvent {
+        let new = NewEvent {
             source: "test".to_owned(),
             provider: "test".to_owned(),
             kind: "test".to_owned(),
-            dedupe_key: "1".to_owned(),
+            dedupe_key: event.to_string(),
             dedupe_until: now,
             received_at: now,
             headers: vec![],
@@ -192,18 +192,61 @@ mod tests {
             input_pointer: String::new(),
             runs: vec![run(vec![entry]), run(vec![])],
         };
-        store.accept(Batch { events: vec![event], ..Batch::default() }).await.unwrap();
+        store.accept(Batch { events: vec![new], ..Batch::default() }).await.unwrap();
     }
 
     /// What a build whose step is called that says of it.
     async fn meets(store: &Path, step: &'static str) -> Fitted {
+        looked(
+            store,
+            Workflow::new("flow", move |cx: Context, _: Option<u8>| async move {
+                cx.step(step, async || -> bowline_model::Result<u64> { panic!("no step runs") }).await
+            }),
+        )
+        .await
+    }
+
+    async fn looked(store: &Path, workflow: Workflow) -> Fitted {
         let mut workflows = Workflows::default();
-        workflows.insert(Workflow::new("flow", move |cx: Context, _: Option<u8>| async move {
-            cx.step(step, async || -> bowline_model::Result<u64> { panic!("no step runs") }).await
-        }));
+        workflows.insert(workflow);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rehearsal = Rehearsal::new(workflows, BuildId::from("new"), clock.clone(), "");
         look(store, clock, &rehearsal, &[RunState::Queued], None).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn names_what_a_build_cannot_begin_or_has_no_workflow_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bowline.db");
+        let store = SqliteStore::open(&path, SqliteOptions::default(), Arc::new(SystemClock)).unwrap();
+        begun(&store).await;
+        let other_input = Workflow::new("flow", |cx: Context, _: u8| async move {
+            cx.step("create", async || -> bowline_model::Result<u64> { panic!("no step runs") }).await
+        });
+        let other_workflow = Workflow::new("flood", |_: Context, _: Option<u8>| async { Ok(()) });
+        for (workflow, why) in [(other_input, "the event does not fit u8"), (other_workflow, "no workflow")] {
+            let fitted = looked(&path, workflow).await;
+            assert_eq!(fitted.workflows[&"flow".into()], Tally { fit: 0, misfit: 2, unsure: 0 });
+            assert!(fitted.misfits.iter().all(|run| run.why.contains(why)), "{:?}", fitted.misfits);
+        }
+        let never_polled = Workflow::new("flow", |cx: Context, _: Option<u8>| async move {
+            assert_eq!(cx.run_id(), RunId(1), "what was not begun is not begun here");
+            cx.step("create", async || -> bowline_model::Result<u64> { panic!("no step runs") }).await
+        });
+        assert_eq!(looked(&path, never_polled).await.workflows[&"flow".into()].fit, 2);
+    }
+
+    #[tokio::test]
+    async fn looks_at_every_page_of_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bowline.db");
+        let store = SqliteStore::open(&path, SqliteOptions::default(), Arc::new(SystemClock)).unwrap();
+        for event in 0..RUNS_PAGE {
+            begun_by(&store, event).await;
+        }
+        let parted = meets(&path, "make").await;
+        assert_eq!(parted.workflows[&"flow".into()], Tally { fit: RUNS_PAGE, misfit: RUNS_PAGE, unsure: 0 });
+        assert_eq!((parted.misfits(), parted.misfits.len()), (RUNS_PAGE, NAMED_MAX));
     }
 
     #[tokio::test]
