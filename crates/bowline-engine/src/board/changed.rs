@@ -70,7 +70,11 @@ impl Builds {
     /// before it sends anything: what is in flight without a word is by the build that accepted the run.
     pub(super) fn of(run: &Run, entries: &[Entry], build: &BuildId) -> Self {
         let in_flight = run.crashes > 0 && run.unsure_since.is_some();
-        let mut by_code = entries.iter().filter(|entry| is_by_code(entry.kind));
+        // What a fork took is older than the fork. As long as any of it is left to deliver, the old code's path is the run's;
+        // from there on the run is this code's.
+        let forked = entries.first().filter(|first| first.kind == EntryKind::Inherited).map(|first| first.at);
+        let is_taken = |entry: &Entry| forked.is_some_and(|forked| entry.at < forked);
+        let mut by_code = entries.iter().filter(|entry| is_by_code(entry.kind) && !is_taken(entry));
         let recorded = by_code.any(|entry| entry.build != *build);
         let told = entries.iter().any(|entry| is_by_code(entry.kind) && entry.build == *build);
         Self {

@@ -329,3 +329,46 @@ fn what_is_missed_is_called_by_what_it_is() {
     });
     assert!(waited.starts_with("wait \"paid\" is recorded as entry"), "{waited}");
 }
+
+/// A run of an old build that has ended is forked under a new one, which asks for the change there.
+#[test]
+fn a_fork_takes_the_new_path_from_its_step_on_and_keeps_it() {
+    let flow = |remote: &Arc<Remote>, asks_first: bool| {
+        let remote = remote.clone();
+        Workflow::new("flow", move |cx: Context, _: Value| {
+            let remote = remote.clone();
+            async move {
+                let first = asks_first && asks(&cx);
+                cx.step("one", remote.post("/1")).await?;
+                let is_taxed = if asks_first { first } else { asks(&cx) };
+                cx.step("two", remote.post(if is_taxed { "/taxed" } else { "/2" })).await?;
+                Ok(is_taxed)
+            }
+        })
+    };
+    for asks_first in [false, true] {
+        let (host, remote) = (Host::new(), Remote::new());
+        let node = host.start_as("build-1", vec![taxed(&remote, |_| false)], Default::default());
+        let old = host.accept(&["flow"], "null")[0];
+        node.engine.poke();
+        host.end(old);
+        node.kill();
+        host.clock.advance(Duration::from_secs(60));
+        remote.script("/taxed", [Reply::RetryAfter(Duration::from_secs(3600))]);
+        let fork = host.fork(old, "two", "build-2");
+        let node = host.start_as("build-2", vec![flow(&remote, asks_first)], Default::default());
+        if asks_first {
+            assert_eq!(host.end(fork).state, RunState::Completed);
+            assert_eq!(host.output(fork), Value::Bool(false), "it was asked where the old path is recorded");
+            continue;
+        }
+        host.wait_for(fork, RunState::Waiting);
+        node.kill();
+        // A later build keeps what was answered.
+        let _node = host.start_as("build-3", vec![flow(&remote, asks_first)], Default::default());
+        host.clock.advance(Duration::from_secs(4000));
+        assert_eq!(host.end(fork).state, RunState::Completed, "{:?}", host.run(fork));
+        assert_eq!(host.output(fork), Value::Bool(true));
+        assert_eq!((remote.keys("/1").len(), remote.keys("/taxed").len()), (1, 2));
+    }
+}

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_dashboard::commands::{Commands, Operator, Outcome};
+use bowline_dashboard::commands::{Commands, Moment, Operator, Outcome, fork};
 use bowline_engine::{CancelAtRest, CancelledFamily, Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
     BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun,
@@ -343,9 +343,6 @@ impl Host {
 
     /// The same, for runs that share that key.
     pub(crate) fn accept_keyed(&self, workflows: &[&str], input: &str, key: Option<&str>) -> Vec<RunId> {
-        let mut events = self.events.lock().unwrap();
-        *events += 1;
-        let now = self.clock.time();
         let runs = workflows.iter().map(|name| NewRun {
             workflow: (*name).into(),
             key: key.map(str::to_owned),
@@ -358,6 +355,13 @@ impl Host {
             flow: Default::default(),
             journal: vec![],
         });
+        self.accept_runs(runs.collect(), input)
+    }
+
+    fn accept_runs(&self, runs: Vec<NewRun>, input: &str) -> Vec<RunId> {
+        let mut events = self.events.lock().unwrap();
+        *events += 1;
+        let now = self.clock.time();
         let event = NewEvent {
             source: "/test".into(),
             provider: "test".into(),
@@ -368,13 +372,22 @@ impl Host {
             headers: vec![],
             body: input.to_owned().into(),
             input_pointer: String::new(),
-            runs: runs.collect(),
+            runs,
         };
         let batch = Batch { events: vec![event], ..Batch::default() };
         match self.runtime.block_on(self.store.accept(batch)).unwrap().remove(0) {
             Accepted::New { runs, .. } => runs,
             Accepted::Duplicate { .. } => panic!("every event is another"),
         }
+    }
+
+    /// An operator of that build forks a run that has ended.
+    pub(crate) fn fork(&self, id: RunId, from: &str, build: &str) -> RunId {
+        let moment = Moment { now: self.clock.time(), build: BuildId::from(build) };
+        let (run, journal) = (self.run(id), self.journal(id));
+        let seed = KeySeed(u128::from(self.clock.draw()));
+        let forked = fork::decide(&run, &journal, from, seed, "forked".to_owned(), &moment).unwrap();
+        self.accept_runs(vec![forked.run], "null")[0]
     }
 
     pub(crate) fn run(&self, id: RunId) -> Run {
