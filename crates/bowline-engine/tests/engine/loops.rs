@@ -1,10 +1,12 @@
 //! Loops: limit, recovery, dead items, compaction, pages that change.
 
+mod kills;
+
 use std::{
     collections::BTreeSet,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -17,6 +19,7 @@ use bowline_model::{
     Attempt, DeadReason, Effect, EntryKind, Listing, Repeat, RetryPolicy, RunId, RunState, Shape, Verdict,
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::{
     node::{Host, Node, until},
@@ -296,6 +299,7 @@ fn shuffled(remote: &Arc<Remote>, reversed: bool, keyed: bool) -> Workflow {
                 list.reverse();
             }
             let patch = async |cx: Context, item: u64| {
+                cx.step("read", remote.post(&format!("/read/{item}"))).await?;
                 cx.step("patch", remote.post(&format!("/patch/{item}"))).await.map(drop)
             };
             let all = cx.for_each("sync", list, 2, patch);
@@ -335,10 +339,9 @@ fn another_order_of_a_list_without_keys_parks_the_run() {
     let node = host.start(vec![shuffled(&remote, true, false)]);
     remote.gate.add_permits(2);
     let ended = host.end(run);
-    assert!(
-        ended.state == RunState::Completed || ended.dead_reason == Some(DeadReason::Mismatch),
-        "{ended:?}"
-    );
+    assert_eq!(ended.dead_reason, Some(DeadReason::Mismatch), "{ended:?}");
+    let why = ended.summary.unwrap();
+    assert!(why.contains("/sync/6") && why.contains("POST crm /read/6") && why.contains(".key"), "{why}");
     drop(node);
 }
 
@@ -348,6 +351,9 @@ struct Listed {
     items: Arc<Mutex<Vec<u64>>>,
     reads: Arc<AtomicUsize>,
     size: usize,
+    /// Whether a reader waits at the gate.
+    gated: Arc<AtomicBool>,
+    gate: Arc<Semaphore>,
 }
 
 struct ReadPage {
@@ -357,7 +363,9 @@ struct ReadPage {
 
 impl Listed {
     fn of(items: impl IntoIterator<Item = u64>, size: usize) -> Self {
-        Self { items: Arc::new(Mutex::new(items.into_iter().collect())), reads: Arc::default(), size }
+        let items = Arc::new(Mutex::new(items.into_iter().collect()));
+        let gate = Arc::new(Semaphore::new(0));
+        Self { items, reads: Arc::default(), size, gated: Arc::default(), gate }
     }
 }
 
@@ -384,6 +392,9 @@ impl Effect for ReadPage {
 
     async fn attempt(&self, _: Attempt) -> Verdict<Self::Output> {
         self.listed.reads.fetch_add(1, Ordering::SeqCst);
+        if self.listed.gated.load(Ordering::SeqCst) {
+            self.listed.gate.acquire().await.expect("never closed").forget();
+        }
         let items = self.listed.items.lock().unwrap();
         let from = self.after.unwrap_or(0);
         let page: Vec<_> = items.iter().skip(from).take(self.listed.size).copied().collect();

@@ -1,0 +1,174 @@
+//! Loops whose process is killed: dead items, keys that come twice, pages that are half done.
+
+use super::*;
+
+/// Ends when an item's dead letter is on disk.
+fn dead_on_disk(host: &Host, run: RunId, items: usize) {
+    until(|| host.kinds(run).iter().filter(|kind| **kind == EntryKind::ItemDead).count() == items);
+}
+
+#[test]
+fn dead_items_stay_dead_over_a_kill_and_count_against_the_limit() {
+    for is_paged in [false, true] {
+        let (host, remote) = (Host::new(), Remote::new());
+        for item in [2, 7, 9] {
+            remote.script(&format!("/patch/{item}"), [Reply::Refused]);
+        }
+        remote.script("/patch/8", [Reply::Gate, Reply::Gate]);
+        let policy = DeadItems::UpTo(2);
+        let flow = || match is_paged {
+            true => paged(&remote, &Listed::of(0..20, 10), 1, policy),
+            false => looping(&remote, Look { policy, limit: 1, ..Look::of(20) }),
+        };
+        let node = host.start(vec![flow()]);
+        let run = started(&host, &node);
+        host.block_on("eight", remote.arrival_at("/patch/8"));
+        node.kill();
+        let node = host.start(vec![flow()]);
+        remote.gate.add_permits(2);
+        let dead = host.wait_for(run, RunState::DeadLettered);
+        assert!(dead.summary.as_ref().unwrap().contains("past the limit of 2 dead items"), "{dead:?}");
+        for item in [2, 7, 9] {
+            assert_eq!(remote.keys(&format!("/patch/{item}")).len(), 1, "{item} ran again");
+        }
+        assert!(remote.keys("/patch/10").is_empty());
+        host.retry(&node, run);
+        host.wait_for(run, RunState::Completed);
+        assert_eq!((summary(&host, run).done, summary(&host, run).dead), (20, 0));
+        for item in 0..20 {
+            let times = if [2, 7, 8, 9].contains(&item) { 2 } else { 1 };
+            assert_eq!(remote.keys(&format!("/patch/{item}")).len(), times, "{item}");
+        }
+        drop(node);
+    }
+}
+
+#[test]
+fn a_loop_that_stops_begins_nothing_after_a_kill_either_and_fails_with_the_first_error() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/patch/0", [Reply::Refused]);
+    for item in 1..4 {
+        remote.script(&format!("/patch/{item}"), [Reply::Gate, Reply::Gate]);
+    }
+    let node = host.start(vec![looping(&remote, Look::of(20))]);
+    let run = started(&host, &node);
+    dead_on_disk(&host, run, 1);
+    node.kill();
+    let node = host.start(vec![looping(&remote, Look::of(20))]);
+    remote.gate.add_permits(6);
+    let dead = host.wait_for(run, RunState::DeadLettered);
+    assert_eq!(dead.summary.as_deref(), Some("step /sync/100\"patch\": no such customer"));
+    for item in 4..20 {
+        assert!(remote.keys(&format!("/read/{item}")).is_empty(), "{item} was begun");
+    }
+    drop(node);
+}
+
+#[test]
+fn a_key_that_comes_again_while_its_item_is_there_is_left_out_before_and_after_a_kill() {
+    let (host, remote) = (Host::new(), Remote::new());
+    // 2 twice on its own page and once on the next one, 1 once more there.
+    let listed = Listed::of([1, 2, 2, 3, 2, 4, 1, 5, 6, 7, 8, 9], 6);
+    remote.script("/patch/2", [Reply::Gate, Reply::Gate]);
+    remote.script("/patch/9", [Reply::Gate, Reply::Gate]);
+    let node = host.start(vec![paged(&remote, &listed, 4, DeadItems::Stop)]);
+    let run = started(&host, &node);
+    host.block_on("nine", remote.arrival_at("/patch/9"));
+    assert_eq!(remote.keys("/patch/2").len(), 1);
+    node.kill();
+    let node = host.start(vec![paged(&remote, &listed, 4, DeadItems::Stop)]);
+    remote.gate.add_permits(4);
+    host.wait_for(run, RunState::Completed);
+    assert_eq!(summary(&host, run).done, 9);
+    for item in 1..10 {
+        let times = if [2, 9].contains(&item) { 2 } else { 1 };
+        let keys = remote.keys(&format!("/patch/{item}"));
+        assert_eq!((keys.len(), keys.iter().collect::<BTreeSet<_>>().len()), (times, 1), "{item}");
+    }
+    drop(node);
+}
+
+/// Each page has one item that does not end: the page and what of it has ended stay known, whatever happens to others.
+#[test]
+fn what_has_ended_of_pages_that_are_open_does_not_run_again_after_a_kill() {
+    let (host, remote) = (Host::new(), Remote::new());
+    let listed = Listed::of(0..40, 10);
+    for item in [3, 14, 25, 39] {
+        remote.script(&format!("/patch/{item}"), std::iter::repeat_n(Reply::Gate, 2));
+    }
+    let flow = || paged(&remote, &listed, 5, DeadItems::Stop);
+    let node = host.start(vec![flow()]);
+    let run = started(&host, &node);
+    host.block_on("the last", remote.arrival_at("/patch/39"));
+    node.kill();
+    let node = host.start(vec![flow()]);
+    remote.gate.add_permits(8);
+    host.wait_for(run, RunState::Completed);
+    assert_eq!(summary(&host, run).done, 40);
+    assert_eq!(listed.reads.load(Ordering::SeqCst), 4);
+    for item in 0..40 {
+        let times = remote.keys(&format!("/patch/{item}")).len();
+        assert!(if [3, 14, 25, 39].contains(&item) { times == 2 } else { times == 1 }, "{item}: {times}");
+    }
+    drop(node);
+}
+
+/// A reader that is slow: the kill comes while the next page is under way.
+#[test]
+fn a_page_that_was_under_way_at_a_kill_is_read_again_and_no_item_is_missed() {
+    let (host, remote) = (Host::new(), Remote::new());
+    let listed = Listed::of(0..12, 4);
+    listed.gated.store(true, Ordering::SeqCst);
+    let node = host.start(vec![paged(&remote, &listed, 4, DeadItems::Stop)]);
+    let run = started(&host, &node);
+    for page in 1..=3 {
+        until(|| listed.reads.load(Ordering::SeqCst) == page);
+        if page < 3 {
+            listed.gate.add_permits(1);
+        }
+    }
+    until(|| (4..8).all(|item| !remote.keys(&format!("/patch/{item}")).is_empty()));
+    host.let_another_pass(&node);
+    node.kill();
+    let node = host.start(vec![paged(&remote, &listed, 4, DeadItems::Stop)]);
+    listed.gate.add_permits(9);
+    host.wait_for(run, RunState::Completed);
+    assert_eq!(summary(&host, run).done, 12);
+    assert!((0..12).all(|item| remote.keys(&format!("/patch/{item}")).len() == 1));
+    drop(node);
+}
+
+/// Lists of which the second life gives another one.
+fn listing(remote: &Arc<Remote>, list: &[u64], keyed: bool) -> Workflow {
+    let (remote, list) = (remote.clone(), list.to_vec());
+    Workflow::new("flow", move |cx: Context, _: Value| {
+        let (remote, list) = (remote.clone(), list.clone());
+        async move {
+            let patch = async |cx: Context, item: u64| {
+                cx.step("patch", remote.post(&format!("/patch/{item}"))).await.map(drop)
+            };
+            let all = cx.for_each("sync", list, 1, patch);
+            if keyed { all.keyed(|item| *item).await } else { all.await }
+        }
+    })
+}
+
+#[test]
+fn a_list_that_has_other_items_after_a_kill_parks_the_run() {
+    let other: [(&[u64], bool); 3] = [(&[1, 2, 3, 4], false), (&[1, 2, 4], true), (&[1, 2, 3, 4], true)];
+    for (list, keyed) in other {
+        let (host, remote) = (Host::new(), Remote::new());
+        remote.script("/patch/2", [Reply::Gate, Reply::Gate]);
+        let node = host.start(vec![listing(&remote, &[1, 2, 3], keyed)]);
+        let run = started(&host, &node);
+        host.block_on("two", remote.arrival_at("/patch/2"));
+        node.kill();
+        let node = host.start(vec![listing(&remote, list, keyed)]);
+        remote.gate.add_permits(2);
+        let dead = host.wait_for(run, RunState::DeadLettered);
+        assert_eq!(dead.dead_reason, Some(DeadReason::Mismatch), "{dead:?}");
+        assert!(dead.summary.unwrap().contains("loop \"sync\" had 3 items when it was recorded"), "{list:?}");
+        assert!(remote.keys("/patch/4").is_empty());
+        drop(node);
+    }
+}
