@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::view::{LoopView, loops_of};
+
 /// The format that this build writes and reads.
 pub const FIXTURE_FORMAT: u32 = 1;
 
@@ -36,6 +38,9 @@ pub struct Fixture {
     pub event: Event,
     /// Its journal, the end included.
     pub journal: Vec<FixtureEntry>,
+    /// How its loops stood, for people: the journal says the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loops: Vec<LoopView>,
 }
 
 /// What is known of the run beside its journal.
@@ -141,6 +146,7 @@ impl Fixture {
             app: app.to_owned(),
             run: FixtureRun::from(&run),
             event,
+            loops: loops_of(&journal),
             journal: journal.into_iter().map(FixtureEntry::from).collect(),
         }))
     }

@@ -24,6 +24,7 @@ use crate::{
     wording::wait,
 };
 
+pub(crate) use self::loops::of as loops_of;
 pub use self::{
     loops::{DEAD_ITEMS_MAX, DeadItemView, LOOPS_MAX, LoopView},
     timeline::{

@@ -100,7 +100,7 @@ struct DeadItem {
 }
 
 /// The last [`LOOPS_MAX`] loops that a journal tells of, in the order of their beginning. A clean one leaves its end only.
-pub(super) fn of(journal: &[Entry]) -> Vec<LoopView> {
+pub(crate) fn of(journal: &[Entry]) -> Vec<LoopView> {
     let gone = forgotten(journal);
     let mut loops = Loops::default();
     for entry in journal.iter().filter(|entry| !gone.contains(&entry.seq)) {

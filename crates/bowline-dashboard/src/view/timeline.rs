@@ -61,7 +61,7 @@ pub struct StepView {
     pub awaits: Option<String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<FailureView>,
+    pub failure: Option<Box<FailureView>>,
     /// An operator's retry made this outcome count no longer.
     #[serde(default)]
     pub forgotten: bool,
@@ -406,7 +406,8 @@ impl<'a> Builder<'a> {
         step.state = state;
         step.ended_ms = Some(millis(run, entry.at));
         (step.next_at, step.awaits) = (None, None);
-        step.failure = entry.meta.failure.as_ref().map(|failure| FailureView::of(failure, payloads));
+        step.failure =
+            entry.meta.failure.as_ref().map(|failure| Box::new(FailureView::of(failure, payloads)));
         step.output_bytes = entry.payload.as_ref().map(|payload| payload.as_bytes().len());
         step.output = shown(entry.payload.as_ref(), payloads);
         self.open.remove(&entry.key);
@@ -431,7 +432,8 @@ impl<'a> Builder<'a> {
         step.state = StepState::Dropped;
         step.ended_ms = Some(millis(run, entry.at));
         step.next_at = None;
-        step.failure = entry.meta.failure.as_ref().map(|failure| FailureView::of(failure, payloads));
+        step.failure =
+            entry.meta.failure.as_ref().map(|failure| Box::new(FailureView::of(failure, payloads)));
         self.open.remove(&entry.key);
     }
 

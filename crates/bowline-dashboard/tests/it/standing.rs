@@ -63,6 +63,8 @@ async fn a_loop_shows_how_far_it_is_and_names_its_dead_items() {
         (&4312.into(), &2.into(), &10_000.into())
     );
     assert_eq!((&looped["limit"], &looped["pages_open"]), (&16.into(), &1.into()));
+    let exported = server.get(&format!("/api/runs/{run}/export")).await.json;
+    assert_eq!(&exported["loops"][0], looped, "the file says the same");
     let item = &looped["dead_items"][0];
     assert_eq!((&item["item"], &item["step"]), (&"C-3".into(), &"patch".into()));
     assert!(item["why"].as_str().unwrap().contains("422") && item["at"].is_string(), "{item}");

@@ -216,7 +216,8 @@ async fn a_build_that_a_run_under_way_does_not_fit_serves_nothing_and_leaves_the
     drop((run, opened));
 
     let (new, variables) = ledger("2", &path, "on");
-    let error = serve(&new, &variables).await.unwrap_err();
+    let served = tokio::time::timeout(Duration::from_secs(30), serve(&new, &variables));
+    let error = served.await.expect("it serves nothing").unwrap_err();
     assert_eq!(error.to_string(), "1 run under way does not fit this build: it would become a dead letter");
     assert!(error.hint_text().unwrap().contains("let the build that runs them bring them to their end"));
     assert!(bowline_store::lock_holder(&path).is_none(), "the old build can go on");
