@@ -250,7 +250,7 @@ impl RunView {
         let mut view = Self::of(run, event.as_ref(), &journal, payloads);
         view.children = children.iter().take(CHILDREN_MAX).map(RunRow::from).collect();
         view.more_children = children.len() > CHILDREN_MAX;
-        view.name_children();
+        view.name_children(&waited_for(store, run, &view.children).await?);
         view.name_latest(store).await?;
         if run.state.is_open() {
             let paused = PausedWorkflow::all(store).await?.into_iter();
@@ -273,12 +273,9 @@ impl RunView {
 
     /// Says of each child that is waited for which run it is, where that is clear: children are started in the order of
     /// their waits.
-    fn name_children(&mut self) {
-        if self.more_children {
-            return;
-        }
+    fn name_children(&mut self, waited_for: &[RunRow]) {
         let mut open: BTreeMap<String, Vec<RunId>> = BTreeMap::new();
-        for child in self.children.iter().rev().filter(|child| child.state.is_open()) {
+        for child in waited_for {
             let wait = format!("waits for the child run \"{}\"", child.workflow);
             open.entry(wait).or_default().push(child.id);
         }
@@ -324,6 +321,26 @@ impl RunView {
     pub fn dead_items(&self) -> u64 {
         self.loops.iter().map(|looped| looped.dead).sum()
     }
+}
+
+/// The runs whose end an open run waits for, the older first; none if they are too many to name.
+async fn waited_for(store: &dyn Store, run: &Run, children: &[RunRow]) -> Result<Vec<RunRow>, StoreError> {
+    if !run.state.is_open() {
+        return Ok(vec![]);
+    }
+    let ids = store.waited_for(run.id).await?;
+    if ids.len() > CHILDREN_MAX {
+        return Ok(vec![]);
+    }
+    let mut rows = vec![];
+    for id in ids {
+        match children.iter().find(|child| child.id == id) {
+            Some(child) => rows.push(child.clone()),
+            // It went on in a child's place.
+            None => rows.extend(store.run(id).await?.as_ref().map(RunRow::from)),
+        }
+    }
+    Ok(rows)
 }
 
 /// A step's name as people read it: `create contact`, `sync#2`, `items/7/sync[17]`.

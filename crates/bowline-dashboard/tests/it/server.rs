@@ -16,7 +16,7 @@ use bowline_model::{
     WorkflowName,
 };
 use bowline_store::{
-    Also, Batch, Claim, NewMailbox, RunWrite, SqliteOptions, SqliteStore, Store, Transition,
+    Also, Batch, Claim, NewMailbox, NewStart, RunWrite, SqliteOptions, SqliteStore, Store, Transition,
 };
 use serde_json::Value;
 use tokio::{
@@ -136,42 +136,24 @@ impl Server {
         self.accept_event(workflow, "payment_intent.succeeded", r#"{"email":"jane@example.com"}"#).await
     }
 
-    /// The same, started by another run.
-    pub(crate) async fn accept_child(&self, workflow: &str, parent: RunId) -> RunId {
-        self.accept_new(workflow, "child", "null", Some(parent)).await
+    /// A run of that workflow that waits like this, for a child of that workflow among others.
+    pub(crate) async fn waits_for_child(&self, workflow: &str, text: &str, child: &str) -> (RunId, RunId) {
+        let parent = self.accept(workflow).await;
+        let claimed = self.claim(workflow).await;
+        assert_eq!(claimed.id, parent, "the only run to claim");
+        let wait = Some(Transition::Wait { due: None, seen: None });
+        let write = RunWrite::new(parent, claimed.epoch, SystemClock.now(), journal(text), wait);
+        let event = NewEvent { source: "child".to_owned(), ..event(child, "child", "null", Some(parent)) };
+        let tells = Some("child:1".to_owned());
+        let start = NewStart { event, tells, earlier: None, continues: false };
+        let also = Also { starts: vec![start], ..Also::default() };
+        let written = self.store.write(RunWrite { also, ..write }).await.unwrap();
+        (parent, written.started[0])
     }
 
     /// The same, of an event of that kind with that body.
     pub(crate) async fn accept_event(&self, workflow: &str, kind: &str, body: &str) -> RunId {
-        self.accept_new(workflow, kind, body, None).await
-    }
-
-    async fn accept_new(&self, workflow: &str, kind: &str, body: &str, parent: Option<RunId>) -> RunId {
-        let now = SystemClock.now();
-        let run = NewRun {
-            workflow: WorkflowName::from(workflow),
-            key: None,
-            priority: 0,
-            parent,
-            replay_of: None,
-            build: build(),
-            key_seed: KeySeed(u128::from(SystemClock.random())),
-            due: None,
-            flow: Default::default(),
-            journal: vec![],
-        };
-        let event = NewEvent {
-            source: "/webhooks/stripe".to_owned(),
-            provider: "stripe".to_owned(),
-            kind: kind.to_owned(),
-            dedupe_key: format!("evt_{}", SystemClock.random()),
-            dedupe_until: now + Duration::from_secs(3600),
-            received_at: now,
-            headers: vec![],
-            body: body.to_owned().into(),
-            input_pointer: String::new(),
-            runs: vec![run],
-        };
+        let event = event(workflow, kind, body, None);
         let batch = Batch { events: vec![event], ..Batch::default() };
         match self.store.accept(batch).await.unwrap().pop().unwrap() {
             bowline_store::Accepted::New { runs, .. } => runs[0],
@@ -256,5 +238,34 @@ pub(crate) fn progress() -> Progress {
         resting: 0,
         stopping: false,
         ..Progress::default()
+    }
+}
+
+/// An event that starts one run of that workflow.
+fn event(workflow: &str, kind: &str, body: &str, parent: Option<RunId>) -> NewEvent {
+    let now = SystemClock.now();
+    let run = NewRun {
+        workflow: WorkflowName::from(workflow),
+        key: None,
+        priority: 0,
+        parent,
+        replay_of: None,
+        build: build(),
+        key_seed: KeySeed(u128::from(SystemClock.random())),
+        due: None,
+        flow: Default::default(),
+        journal: vec![],
+    };
+    NewEvent {
+        source: "/webhooks/stripe".to_owned(),
+        provider: "stripe".to_owned(),
+        kind: kind.to_owned(),
+        dedupe_key: format!("evt_{}", SystemClock.random()),
+        dedupe_until: now + Duration::from_secs(3600),
+        received_at: now,
+        headers: vec![],
+        body: body.to_owned().into(),
+        input_pointer: String::new(),
+        runs: vec![run],
     }
 }

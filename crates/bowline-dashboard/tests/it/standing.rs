@@ -34,8 +34,7 @@ pub(crate) async fn runs(server: &Server) -> Vec<RunId> {
     let waits = format!(
         "sleeps nap\n signal {name}\n callback scanned\n approval refund\n child pay\n failed create"
     );
-    let waiting = server.ended("many-waits", &waits, WAITS).await;
-    server.accept_child("pay", waiting).await;
+    let (waiting, _) = server.waits_for_child("many-waits", &waits, "pay").await;
     server.ended("held", "sleeps nap", WAITS).await;
     let body = format!(r#"{{"workflow":"held","who":"kim","why":{SCRIPT:?}}}"#);
     server.post("/api/workflows/pause", &body).await;
@@ -103,8 +102,7 @@ async fn pages_that_are_read_and_pages_to_come_are_told() {
 async fn each_wait_says_for_what_and_until_when_and_children_are_links() {
     let server = Server::start().await;
     let waits = "sleeps nap\n signal paid\n callback scanned\n approval refund\n child pay\n failed create";
-    let run = server.ended("w", waits, WAITS).await;
-    let child = server.accept_child("pay", run).await;
+    let (run, child) = server.waits_for_child("w", waits, "pay").await;
     let reply = server.browse(&format!("/runs/{run}")).await;
     let text = page(&server, &format!("/runs/{run}")).await;
     for part in [

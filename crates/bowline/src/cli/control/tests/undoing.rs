@@ -2,6 +2,7 @@
 
 use bowline_dashboard::commands::Outcome;
 use bowline_model::{BuildId, Payload};
+use bowline_store::{Also, NewStart};
 
 use super::*;
 use crate::cli::render::{self, Paint};
@@ -13,16 +14,38 @@ enum Goes {
     Waits,
 }
 
-/// A run with that journal, from that source.
-async fn run(
-    store: &dyn Store,
-    source: &str,
-    parent: Option<RunId>,
-    journal: Vec<Entry>,
-    goes: Goes,
-) -> RunId {
+/// A run with that journal, which starts these.
+async fn run(store: &dyn Store, journal: Vec<Entry>, goes: Goes, starts: &[&str]) -> RunId {
+    store.accept(Batch { events: vec![event("/x", None)], ..Batch::default() }).await.unwrap();
+    go(store, journal, goes, starts).await
+}
+
+/// The oldest run that can be claimed goes so.
+async fn go(store: &dyn Store, journal: Vec<Entry>, goes: Goes, starts: &[&str]) -> RunId {
     let now = SystemClock.now();
-    let event = NewEvent {
+    let node = store.start_node(now).await.unwrap().node;
+    let workflows = vec![(WorkflowName::from("w"), 1)];
+    let claim = Claim { node, now, total_max: 1, workflows, others_max: 0, crashes_min: 0 };
+    let run = store.claim(claim).await.unwrap().pop().unwrap();
+    let transition = match goes {
+        Goes::Dead(reason) => Transition::DeadLetter { reason, summary: "it ended badly".to_owned() },
+        Goes::Waits => Transition::Wait { due: None, seen: None },
+    };
+    let start = |(nth, source): (usize, &&str)| NewStart {
+        event: event(source, Some(run.id)),
+        tells: (*source == "child").then(|| format!("child:{nth}")),
+        earlier: None,
+        continues: false,
+    };
+    let also = Also { starts: starts.iter().enumerate().map(start).collect(), ..Also::default() };
+    let write = RunWrite::new(run.id, run.epoch, now, journal, Some(transition));
+    store.write(RunWrite { also, ..write }).await.unwrap();
+    run.id
+}
+
+fn event(source: &str, parent: Option<RunId>) -> NewEvent {
+    let now = SystemClock.now();
+    NewEvent {
         source: source.to_owned(),
         provider: "test".to_owned(),
         kind: "test".to_owned(),
@@ -33,18 +56,7 @@ async fn run(
         body: "{}".into(),
         input_pointer: String::new(),
         runs: vec![NewRun { parent, ..new_run() }],
-    };
-    store.accept(Batch { events: vec![event], ..Batch::default() }).await.unwrap();
-    let node = store.start_node(now).await.unwrap().node;
-    let workflows = vec![(WorkflowName::from("w"), 1)];
-    let claim = Claim { node, now, total_max: 1, workflows, others_max: 0, crashes_min: 0 };
-    let run = store.claim(claim).await.unwrap().pop().unwrap();
-    let transition = match goes {
-        Goes::Dead(reason) => Transition::DeadLetter { reason, summary: "it ended badly".to_owned() },
-        Goes::Waits => Transition::Wait { due: None, seen: None },
-    };
-    store.write(RunWrite::new(run.id, run.epoch, now, journal, Some(transition))).await.unwrap();
-    run.id
+    }
 }
 
 fn entry(seq: i64, kind: EntryKind, step: &str, meta: EntryMeta) -> Entry {
@@ -87,7 +99,7 @@ async fn at_rest(fill: impl AsyncFnOnce(&dyn Store)) -> (TempDir, Control) {
 async fn a_discard_with_undo_says_that_it_goes_on_and_how_far_it_is() {
     let done = || vec![entry(1, EntryKind::StepDone, "flight", EntryMeta::default())];
     let (_folder, control) = at_rest(async |store| {
-        run(store, "/x", None, done(), Goes::Dead(DeadReason::Failed)).await;
+        run(store, done(), Goes::Dead(DeadReason::Failed), &[]).await;
     })
     .await;
     let discarded = control.discard_undone(RunId(1), &kim()).await.unwrap();
@@ -108,7 +120,7 @@ async fn a_discard_with_undo_says_that_it_goes_on_and_how_far_it_is() {
 #[tokio::test]
 async fn a_step_that_the_code_gave_up_is_settled_where_an_undo_must_know_of_it() {
     let (_folder, control) = at_rest(async |store| {
-        run(store, "/x", None, given_up(), Goes::Dead(DeadReason::Undo)).await;
+        run(store, given_up(), Goes::Dead(DeadReason::Undo), &[]).await;
     })
     .await;
     let shown = render::timeline(&control.show(RunId(1), Payloads::Hidden).await.unwrap(), Paint::Plain);
@@ -136,7 +148,7 @@ async fn what_the_code_gave_up_is_its_history_where_nothing_is_undone() {
     journal.remove(1);
     journal[1].seq = Seq(2);
     let (_folder, control) = at_rest(async |store| {
-        run(store, "/x", None, journal, Goes::Dead(DeadReason::Failed)).await;
+        run(store, journal, Goes::Dead(DeadReason::Failed), &[]).await;
     })
     .await;
     let request =
@@ -149,10 +161,8 @@ async fn what_the_code_gave_up_is_its_history_where_nothing_is_undone() {
 #[tokio::test]
 async fn a_cancel_tells_of_the_children_that_ended_with_it_and_leaves_what_was_only_started() {
     let (_folder, control) = at_rest(async |store| {
-        let parent = Some(run(store, "/x", None, vec![], Goes::Waits).await);
-        let child = Some(run(store, "child", parent, vec![], Goes::Waits).await);
-        run(store, "child", child, vec![], Goes::Waits).await;
-        run(store, "start", parent, vec![], Goes::Waits).await;
+        run(store, vec![], Goes::Waits, &["child", "start"]).await;
+        assert_eq!(go(store, vec![], Goes::Waits, &["child"]).await, RunId(2));
     })
     .await;
     let cancelled = control.cancel(RunId(1), &kim()).await.unwrap();
@@ -162,7 +172,7 @@ async fn a_cancel_tells_of_the_children_that_ended_with_it_and_leaves_what_was_o
     );
     let runs = control.runs(&RunsQuery::default()).await.unwrap().runs;
     let states: Vec<_> = runs.iter().rev().map(|run| run.state).collect();
-    assert_eq!(states, [RunState::Cancelled, RunState::Cancelled, RunState::Cancelled, RunState::Waiting]);
+    assert_eq!(states, [RunState::Cancelled, RunState::Cancelled, RunState::Queued, RunState::Cancelled]);
     let shown = render::timeline(&control.show(RunId(1), Payloads::Hidden).await.unwrap(), Paint::Plain);
     assert!(
         shown.contains("started run 2  w  cancelled  its parent, run 1, was cancelled: cancelled by kim"),
@@ -187,7 +197,7 @@ async fn a_fork_says_what_it_takes_and_what_happens_again_and_a_pause_what_it_ho
     };
     let journal = vec![sent(1, "list"), sent(2, "create")];
     let (folder, control) = at_rest(async |store| {
-        run(store, "/x", None, journal, Goes::Dead(DeadReason::Failed)).await;
+        run(store, journal, Goes::Dead(DeadReason::Failed), &[]).await;
     })
     .await;
     let shown = render::timeline(&control.show(RunId(1), Payloads::Hidden).await.unwrap(), Paint::Plain);
