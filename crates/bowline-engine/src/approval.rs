@@ -11,7 +11,7 @@ use bowline_store::{MailboxKind, NewMailbox};
 use crate::{
     Context, WaitUntil,
     asking::Asking,
-    board::{NewWork, Opened},
+    board::{NewLeaf, NewWork, Opened},
     wait::{From, MailWait, StaysOpen, Until, Wait, at_most},
     waiting::{fits, untimed},
 };
@@ -48,7 +48,7 @@ impl Context {
     /// # Ok(()) }
     /// ```
     pub fn approval(&self, name: &str, question: Question) -> Approval<'_> {
-        Approval { cx: self, name: name.to_owned(), question }
+        Approval { cx: self, name: name.to_owned(), old_names: vec![], question }
     }
 }
 
@@ -57,17 +57,25 @@ impl Context {
 pub struct Approval<'a> {
     cx: &'a Context,
     name: String,
+    old_names: Vec<String>,
     question: Question,
 }
 
 impl<'a> Approval<'a> {
+    /// The approval's name in builds before this one: runs under way go on waiting for the answer to what they asked. Call
+    /// it again for a still older name.
+    pub fn was(mut self, old_name: impl Into<String>) -> Self {
+        self.old_names.push(old_name.into());
+        self
+    }
+
     /// Waits that long at most; then yields `None`, and an answer that comes later is refused.
     pub fn timeout(self, wait: Duration) -> WaitUntil<'a, Decision> {
         WaitUntil::new(Box::pin(self.wait(Some(Until::In(wait)))))
     }
 
     async fn wait(self, until: Option<Until>) -> Result<Option<Decision>> {
-        let Self { cx, name, question } = self;
+        let Self { cx, name, old_names, question } = self;
         question.check().map_err(|wrong| Error::permanent(format!("approval \"{name}\": {wrong}")))?;
         let about = Payload::encode(&question)?;
         let why = match &question.approver {
@@ -81,8 +89,9 @@ impl<'a> Approval<'a> {
                 NewMailbox { about: Some(about), ..NewMailbox::new(mailbox.clone(), MailboxKind::Approval) };
             let mail = MailWait {
                 mailbox,
+                before: vec![],
                 from: From::World,
-                opens: Some(opens),
+                opens: vec![opens],
                 starts: None,
                 check: fits::<Decision>,
                 stays_open: StaysOpen::WhileAwaited,
@@ -91,6 +100,7 @@ impl<'a> Approval<'a> {
         };
         let work = NewWork::Wait(Box::new(make));
         let leaf = cx.wait_leaf("approval", Family::Message, &name, type_name::<Decision>(), work);
+        let leaf = NewLeaf { old_names, ..leaf };
         Asking::ask(cx.board(), leaf).await?.value().await
     }
 }

@@ -27,6 +27,7 @@ use jiff::Timestamp;
 use self::{changed::Builds, open::other_item};
 pub(crate) use self::{
     changed::CHANGED,
+    draw::{Address, CALLBACK},
     looping::{BegunLoop, EndedLoop, EndingLoop, LoopEnd, LoopStart, PAGE_STEP},
     open::{NewLeaf, NewWork, Opened, too_long},
     place::{Place, Scoped},
@@ -532,8 +533,11 @@ impl BoardState {
         let Work::Wait(wait) = &leaf.work else { return true };
         let Some(mail) = &wait.mail else { return true };
         let also = &mut self.unwritten.also;
-        if let Some(opens) = also.opens.iter().position(|opens| opens.name == mail.mailbox) {
-            also.opens.remove(opens);
+        let opened = also.opens.len();
+        also.opens.retain(|opens| !mail.takes_from(&opens.name));
+        if also.opens.len() == opened && mail.stays_open == StaysOpen::WhileAwaited {
+            // An address that was made before: who sends there later is told that nobody waits.
+            also.abandons.push(mail.mailbox.clone());
         }
         also.starts.retain(|starts| starts.tells.as_ref() != Some(&mail.mailbox));
         true

@@ -53,6 +53,7 @@ impl Context {
             cx: self,
             workflow: workflow.workflow_name().clone(),
             name: None,
+            old_names: vec![],
             key: None,
             input: encoded(input),
             output: PhantomData,
@@ -95,6 +96,7 @@ pub struct Child<'a, T> {
     cx: &'a Context,
     workflow: WorkflowName,
     name: Option<String>,
+    old_names: Vec<String>,
     key: Option<String>,
     input: Result<Payload>,
     output: PhantomData<fn() -> T>,
@@ -113,13 +115,20 @@ impl<'a, T: DeserializeOwned + Send + 'a> Child<'a, T> {
         self
     }
 
+    /// The child's name in builds before this one (its workflow's, if it had none): runs under way go on waiting for the
+    /// child that they started. Call it again for a still older name.
+    pub fn was(mut self, old_name: impl Into<String>) -> Self {
+        self.old_names.push(old_name.into());
+        self
+    }
+
     /// Waits that long at most; then yields `None`. The child goes on by itself.
     pub fn timeout(self, wait: Duration) -> WaitUntil<'a, T> {
         WaitUntil::new(Box::pin(self.wait(Some(Until::In(wait)))))
     }
 
     async fn wait(self, until: Option<Until>) -> Result<Option<T>> {
-        let Self { cx, workflow, name, key, input, .. } = self;
+        let Self { cx, workflow, name, old_names, key, input, .. } = self;
         let input = input?;
         // Children that only their order tells apart are told apart by what they are given.
         let why = at_most(format!("waits for child {workflow} (input {})", digest(&input)), until);
@@ -134,8 +143,9 @@ impl<'a, T: DeserializeOwned + Send + 'a> Child<'a, T> {
                 continues: false,
             };
             let mail = MailWait {
-                opens: Some(NewMailbox::new(mailbox.clone(), MailboxKind::Child)),
+                opens: vec![NewMailbox::new(mailbox.clone(), MailboxKind::Child)],
                 mailbox,
+                before: vec![],
                 from: From::Child,
                 starts: Some(starts),
                 check: |_| Ok(()),
@@ -145,6 +155,7 @@ impl<'a, T: DeserializeOwned + Send + 'a> Child<'a, T> {
         };
         let leaf = NewLeaf {
             key,
+            old_names,
             ..cx.wait_leaf("child", Family::Child, &name, type_name::<T>(), NewWork::Wait(Box::new(make)))
         };
         Asking::ask(cx.board(), leaf).await?.value().await

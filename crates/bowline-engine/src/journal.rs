@@ -322,7 +322,10 @@ impl Journal {
 
     /// Whether anything is recorded under that key.
     pub(crate) fn knows(&self, key: &EntryKey) -> bool {
-        self.get(key).is_some() || self.tried(key).is_some() || self.generations.knows(key)
+        self.get(key).is_some()
+            || self.tried(key).is_some()
+            || self.awaited(key).is_some()
+            || self.generations.knows(key)
     }
 
     /// Whether that entry was made after a failure that an operator's retry took back: what the code sends there may

@@ -58,15 +58,29 @@ impl Until {
 /// A message that is waited for.
 pub(crate) struct MailWait {
     pub(crate) mailbox: String,
+    /// Mailboxes whose messages end it as well: the names that a signal had before.
+    pub(crate) before: Vec<String>,
     pub(crate) from: From,
     /// Made when the wait is begun, in the commit that notes it.
-    pub(crate) opens: Option<NewMailbox>,
+    pub(crate) opens: Vec<NewMailbox>,
     /// A run that is started when the wait is begun, in the same commit.
     pub(crate) starts: Option<NewStart>,
     /// Whether a body can be read as what the code waits for; else why not.
     pub(crate) check: Check,
     /// Whether the mailbox stays open when the wait's time is over, or nobody waits any more.
     pub(crate) stays_open: StaysOpen,
+}
+
+impl MailWait {
+    /// The mailboxes whose messages end it.
+    pub(crate) fn mailboxes(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.mailbox).chain(&self.before)
+    }
+
+    /// Whether a message there ends it.
+    pub(crate) fn takes_from(&self, mailbox: &str) -> bool {
+        self.mailboxes().any(|name| name == mailbox)
+    }
 }
 
 /// Until when a mailbox takes messages.

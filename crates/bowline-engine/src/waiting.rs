@@ -9,7 +9,7 @@ use std::{
 };
 
 use bowline_model::{BoxFuture, DeadReason, Family, Payload, Result};
-use bowline_store::{MailboxKind, NewMailbox};
+use bowline_store::{MailboxKind, NewMailbox, mail::SIGNAL_PREFIX};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Context,
     asking::Asking,
-    board::{NewLeaf, NewWork, Opened},
+    board::{Address, NewLeaf, NewWork, Opened},
     wait::{From, MailWait, StaysOpen, Until, Wait, at_most},
     workflow::without_value,
 };
@@ -72,7 +72,8 @@ impl Context {
     /// # Ok(()) }
     /// ```
     pub fn signal<T: DeserializeOwned>(&self, name: &str) -> Signal<'_, T> {
-        Signal { cx: self, name: name.to_owned(), stays_open: StaysOpen::UntilTimeout, value: PhantomData }
+        let (name, old_names) = (name.to_owned(), vec![]);
+        Signal { cx: self, name, old_names, stays_open: StaysOpen::UntilTimeout, value: PhantomData }
     }
 
     /// Makes an address to which another system can send one message, once: hand [`Callback::url`] to it in a step,
@@ -94,8 +95,8 @@ impl Context {
     /// ```
     pub fn callback<T: DeserializeOwned>(&self, name: &str) -> Callback<'_, T> {
         let address = self.board().open_callback(name, self.item());
-        let url = format!("{}/callbacks/{}", self.board().public_url, address.token);
-        Callback { cx: self, name: name.to_owned(), mailbox: address.mailbox, url, value: PhantomData }
+        let url = self.board().callback_url(&address);
+        Callback { cx: self, name: name.to_owned(), old_names: vec![], address, url, value: PhantomData }
     }
 
     pub(crate) fn wait_leaf<'a>(
@@ -129,6 +130,7 @@ pub(crate) fn token_hash(token: &str) -> [u8; 32] {
 pub struct Signal<'a, T> {
     cx: &'a Context,
     name: String,
+    old_names: Vec<String>,
     stays_open: StaysOpen,
     value: PhantomData<fn() -> T>,
 }
@@ -138,7 +140,8 @@ pub struct Signal<'a, T> {
 pub struct Callback<'a, T> {
     cx: &'a Context,
     name: String,
-    mailbox: String,
+    old_names: Vec<String>,
+    address: Address,
     url: String,
     value: PhantomData<fn() -> T>,
 }
@@ -162,27 +165,48 @@ impl<'a, T: DeserializeOwned + Send + 'a> Signal<'a, T> {
         self
     }
 
+    /// The signal's name in builds before this one: runs under way keep what they recorded, and what is sent under either
+    /// name ends the wait, in the order in which it was sent. Call it again for a still older name.
+    pub fn was(mut self, old_name: impl Into<String>) -> Self {
+        self.old_names.push(old_name.into());
+        self
+    }
+
     async fn wait(self, until: Option<Until>) -> Result<Option<T>> {
         let stays_open = self.stays_open;
-        let mailbox = format!("signal:{}", self.name);
+        let mailbox = format!("{SIGNAL_PREFIX}{}", self.name);
+        let before: Vec<_> = self.old_names.iter().map(|name| format!("{SIGNAL_PREFIX}{name}")).collect();
         let why = at_most(format!("waits for signal {}", self.name), until);
-        let opens = NewMailbox::new(mailbox.clone(), MailboxKind::Signal);
+        let names = std::iter::once(&mailbox).chain(&before);
+        let opens = names.map(|name| NewMailbox::new(name.clone(), MailboxKind::Signal)).collect();
         let make = move |_: &Opened<'_>| {
             let mail = MailWait {
                 mailbox,
+                before,
                 from: From::World,
-                opens: Some(opens),
+                opens,
                 starts: None,
                 check: fits::<T>,
                 stays_open,
             };
             Wait { until, mail: Some(mail), why }
         };
-        mail(self.cx, "signal", &self.name, Box::new(make)).await
+        mail(self.cx, "signal", &self.name, self.old_names, Box::new(make)).await
     }
 }
 
 impl<'a, T: DeserializeOwned + Send + 'a> Callback<'a, T> {
+    /// The callback's name in builds before this one: runs under way keep the address that they made. Say it before
+    /// [`url`](Self::url) is asked for; again for a still older name.
+    pub fn was(mut self, old_name: impl Into<String>) -> Self {
+        let old_name = old_name.into();
+        let board = self.cx.board();
+        self.address = board.renamed_callback(self.address, &old_name, self.cx.item());
+        self.url = board.callback_url(&self.address);
+        self.old_names.push(old_name);
+        self
+    }
+
     /// The address to send one message to: `POST`, JSON. A secret.
     pub fn url(&self) -> &str {
         &self.url
@@ -194,19 +218,21 @@ impl<'a, T: DeserializeOwned + Send + 'a> Callback<'a, T> {
     }
 
     async fn wait(self, until: Option<Until>) -> Result<Option<T>> {
-        let (mailbox, why) = (self.mailbox, at_most(format!("waits for callback {}", self.name), until));
+        let (mailbox, why) =
+            (self.address.mailbox, at_most(format!("waits for callback {}", self.name), until));
         let make = move |_: &Opened<'_>| {
             let mail = MailWait {
                 mailbox,
+                before: vec![],
                 from: From::World,
-                opens: None,
+                opens: vec![],
                 starts: None,
                 check: fits::<T>,
                 stays_open: StaysOpen::WhileAwaited,
             };
             Wait { until, mail: Some(mail), why }
         };
-        mail(self.cx, "callback", &self.name, Box::new(make)).await
+        mail(self.cx, "callback", &self.name, self.old_names, Box::new(make)).await
     }
 }
 
@@ -215,9 +241,11 @@ pub(crate) async fn mail<T: DeserializeOwned>(
     cx: &Context,
     verb: &'static str,
     name: &str,
+    old_names: Vec<String>,
     make: Box<dyn FnOnce(&Opened<'_>) -> Wait + Send + '_>,
 ) -> Result<Option<T>> {
     let leaf = cx.wait_leaf(verb, Family::Message, name, type_name::<T>(), NewWork::Wait(make));
+    let leaf = NewLeaf { old_names, ..leaf };
     Asking::ask(cx.board(), leaf).await?.value().await
 }
 

@@ -10,11 +10,17 @@ use sha2::{Digest, Sha256};
 use super::{Board, BoardState, Place, Stop, other_item};
 use crate::{fit::mismatch, key::idempotency_key, waiting::token_hash};
 
+/// With what the value is named that says that a callback's address was made.
+pub(crate) const CALLBACK: &str = "callback ";
+
 /// A callback's address.
 pub(crate) struct Address {
     /// The secret part of its URL.
     pub(crate) token: String,
     pub(crate) mailbox: String,
+    key: EntryKey,
+    /// Whether it was made now.
+    is_new: bool,
 }
 
 impl Board {
@@ -52,7 +58,7 @@ impl Board {
     /// the run's seed, so that no journal holds it.
     pub(crate) fn open_callback(&self, name: &str, item: &ScopePath) -> Address {
         let mut state = self.lock();
-        let drawn = format!("callback {name}");
+        let drawn = format!("{CALLBACK}{name}");
         let misdrawn = match state.in_attempt.clone() {
             Some(step) => Some(mismatch(format!(
                 "`cx.callback(\"{name}\")` was called inside the closure of step {step}; make it before, and move its url in"
@@ -64,9 +70,7 @@ impl Board {
             state.stop.get_or_insert(stop);
         }
         let key = state.next_key(Family::Value, &drawn, None);
-        let token = callback_token(self.run.key_seed, &key);
-        let mailbox = format!("callback:{}", idempotency_key(self.run.key_seed, &key, &key.name, 0));
-        let address = Address { mailbox, token };
+        let mut address = Address::of(self.run.key_seed, key.clone());
         if is_misdrawn {
             return address;
         }
@@ -75,6 +79,7 @@ impl Board {
             Ok(None) => {
                 let payload = Some(Payload::from_stored("null"));
                 self.append(&mut state, EntryKind::Value, key, EntryMeta::default(), payload);
+                address.is_new = true;
                 let mut mailbox = NewMailbox::new(address.mailbox.clone(), MailboxKind::Callback);
                 mailbox.token = Some(token_hash(&address.token));
                 state.unwritten.also.opens.push(mailbox);
@@ -84,6 +89,32 @@ impl Board {
             }
         }
         address
+    }
+
+    /// The address that was made under an older name, if one was: the one of today's name is taken back.
+    pub(crate) fn renamed_callback(&self, today: Address, old_name: &str, item: &ScopePath) -> Address {
+        let mut state = self.lock();
+        let drawn = format!("{CALLBACK}{old_name}");
+        if state.in_attempt.is_some() || state.misdrawn(&drawn, item).is_some() {
+            return today;
+        }
+        let key = state.next_key(Family::Value, &drawn, None);
+        let is_last = state.unwritten.entries.last().is_some_and(|entry| entry.key == today.key);
+        if !(today.is_new && is_last) || state.journal.get(&key).is_none() {
+            return today;
+        }
+        state.unwritten.entries.pop();
+        state.journal.take_back(1);
+        state.unwritten.also.opens.retain(|opens| opens.name != today.mailbox);
+        if let Err(stop) = state.take_value::<()>(&key) {
+            state.stop.get_or_insert(stop);
+        }
+        Address::of(self.run.key_seed, key)
+    }
+
+    /// Where who knows an address sends to.
+    pub(crate) fn callback_url(&self, address: &Address) -> String {
+        format!("{}/callbacks/{}", self.public_url, address.token)
     }
 
     /// Something that is recorded as it is asked for, and yields nothing: made by `make` unless it is recorded.
@@ -145,6 +176,13 @@ impl Board {
                 state.stop.get_or_insert(stop);
             }
         }
+    }
+}
+
+impl Address {
+    fn of(seed: KeySeed, key: EntryKey) -> Self {
+        let mailbox = format!("callback:{}", idempotency_key(seed, &key, &key.name, 0));
+        Self { token: callback_token(seed, &key), mailbox, key, is_new: false }
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{Machine, STRANGER_PATIENCE, attempts::hand_out};
 use crate::{
-    board::{Board, BoardState},
+    board::{Board, BoardState, CALLBACK},
     fit::what,
     leaf::{Leaf, Outcome},
 };
@@ -116,7 +116,7 @@ pub(crate) fn left_over<'a>(left: &Entry, board: &Board, asking: impl Iterator<I
         None => format!("{kind} {}", left.key),
     };
     let hint = match &left.key.position {
-        _ if left.build != board.build => hint_for_changed_code(left.key.family),
+        _ if left.build != board.build => hint_for_changed_code(left),
         Position::Nth(_) => {
             "this build recorded it, so the code is not deterministic: branch only on the event, recorded outcomes, \
              cx.now() and cx.random(), and give steps of a loop a .key(id)"
@@ -129,19 +129,20 @@ pub(crate) fn left_over<'a>(left: &Entry, board: &Board, asking: impl Iterator<I
     format!("{recorded} is recorded as entry {}, and the code now {now}: {hint}", left.seq)
 }
 
-fn hint_for_changed_code(family: Family) -> &'static str {
-    match family {
-        Family::Step
-        | Family::Message
-        | Family::Child
-        | Family::Branch
-        | Family::Transaction
-        | Family::Undo => {
-            "the code changed since: keep the old path for runs under way with cx.changed(\"what changed\"), or name what \
-             it was called with .was(\"old name\")"
-        }
-        Family::Run | Family::Value | Family::Timer | Family::State => {
-            "the code changed since: keep the old path for runs under way with cx.changed(\"what changed\")"
-        }
+fn hint_for_changed_code(left: &Entry) -> &'static str {
+    let may_be_renamed = match left.key.family {
+        // A loop is known by its name alone.
+        Family::Step => left.kind != EntryKind::Looped,
+        Family::Message | Family::Transaction | Family::Undo => true,
+        // A run that nobody waits for has no name of its own.
+        Family::Child => left.meta.message.is_some(),
+        Family::Value => left.key.name.starts_with(CALLBACK),
+        Family::Run | Family::Branch | Family::Timer | Family::State => false,
+    };
+    if may_be_renamed {
+        "the code changed since: keep the old path for runs under way with cx.changed(\"what changed\"), or name what it \
+         was called with .was(\"old name\")"
+    } else {
+        "the code changed since: keep the old path for runs under way with cx.changed(\"what changed\")"
     }
 }

@@ -82,8 +82,11 @@ impl Machine {
         for leaf in state.leaves.values_mut() {
             let (Phase::Asked, Work::Wait(wait)) = (&leaf.phase, &mut leaf.work) else { continue };
             let due = wait.until.map(|until| until.time(now));
-            let (opens, starts) =
-                wait.mail.as_mut().map(|mail| (mail.opens.take(), mail.starts.take())).unwrap_or_default();
+            let (opens, starts) = wait
+                .mail
+                .as_mut()
+                .map(|mail| (std::mem::take(&mut mail.opens), mail.starts.take()))
+                .unwrap_or_default();
             let meta = EntryMeta { next_at: due, note: Some(wait.why.clone()), ..EntryMeta::default() };
             leaf.phase = Phase::Waiting { due };
             begun.push((leaf.key.clone(), meta, opens, starts));
@@ -92,7 +95,7 @@ impl Machine {
             let until = meta.next_at;
             self.board.append(state, EntryKind::Awaited, key, meta, None);
             let also = &mut state.unwritten.also;
-            also.opens.extend(opens.map(|mut opens| {
+            also.opens.extend(opens.into_iter().map(|mut opens| {
                 opens.until = until;
                 opens
             }));
@@ -153,8 +156,9 @@ impl Machine {
                 meta.note = Some("timed out".into());
                 let closes = wait.mail.as_ref().map(|mail| {
                     // Another wait for the same signal goes on.
-                    let others = state.waits_in(&mail.mailbox) > 1;
-                    (mail.mailbox.clone(), others || mail.stays_open == StaysOpen::Always)
+                    let others = mail.mailboxes().any(|name| state.waits_in(name) > 1);
+                    let names: Vec<String> = mail.mailboxes().cloned().collect();
+                    (names, others || mail.stays_open == StaysOpen::Always)
                 });
                 (EntryKind::Message, closes, None)
             }
@@ -163,9 +167,9 @@ impl Machine {
         let noted = self.note_under_way(state);
         self.board.append(state, kind, key, meta, None);
         let mut unwritten = state.hand_over();
-        if let Some((mailbox, stays_open)) = closes {
+        if let Some((mailboxes, stays_open)) = closes {
             let also = &mut unwritten.also;
-            if stays_open { &mut also.expects_none } else { &mut also.closes }.push(mailbox);
+            if stays_open { &mut also.expects_none } else { &mut also.closes }.extend(mailboxes);
         }
         unwritten.also.ask = ask;
         self.deciding = Some(Deciding { leaf: id, before, noted });
@@ -296,7 +300,7 @@ impl BoardState {
         let found = self.mail.iter().enumerate().find_map(|(at, message)| {
             let waits = |leaf: &Leaf| match (&leaf.phase, &leaf.work) {
                 (Phase::Waiting { .. }, Work::Wait(wait)) => {
-                    wait.mail.as_ref().is_some_and(|mail| mail.mailbox == message.mailbox)
+                    wait.mail.as_ref().is_some_and(|mail| mail.takes_from(&message.mailbox))
                 }
                 _ => false,
             };
@@ -321,7 +325,7 @@ impl BoardState {
     fn waits_in(&self, mailbox: &str) -> usize {
         let waits = |leaf: &&Leaf| match (&leaf.phase, &leaf.work) {
             (Phase::Asked | Phase::Waiting { .. }, Work::Wait(wait)) => {
-                wait.mail.as_ref().is_some_and(|mail| mail.mailbox == mailbox)
+                wait.mail.as_ref().is_some_and(|mail| mail.takes_from(mailbox))
             }
             _ => false,
         };

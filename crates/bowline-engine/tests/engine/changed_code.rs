@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bowline_engine::{Context, Workflow};
-use bowline_model::{DeadReason, Result, RunState};
+use bowline_engine::{Context, Startable, Workflow};
+use bowline_model::{DeadReason, Payload, Result, RunId, RunState, WorkflowName, approval::Question};
+use bowline_store::{Address, MailboxFilter, Post, Posted, Store};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::{
-    node::Host,
+    node::{Host, Node},
     remote::{Remote, Reply},
 };
 
@@ -370,5 +372,173 @@ fn a_fork_takes_the_new_path_from_its_step_on_and_keeps_it() {
         assert_eq!(host.end(fork).state, RunState::Completed, "{:?}", host.run(fork));
         assert_eq!(host.output(fork), Value::Bool(true));
         assert_eq!((remote.keys("/1").len(), remote.keys("/taxed").len()), (1, 2));
+    }
+}
+
+/// A run of build-1 that waits, and its next build.
+struct Renamed {
+    host: Host,
+    run: RunId,
+    _node: Node,
+}
+
+/// A run begins in one build and meets the next one while it waits.
+fn renamed(workflows: Vec<Workflow>, later: Vec<Workflow>) -> Renamed {
+    let host = Host::new();
+    let node = host.start_as("build-1", workflows, Default::default());
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    node.kill();
+    let _node = host.start_as("build-2", later, Default::default());
+    Renamed { host, run, _node }
+}
+
+impl Renamed {
+    fn post(&self, to: Address, body: &str) {
+        let post =
+            Post { to, id: None, body: Payload::from_stored(body.to_owned()), now: self.host.clock.time() };
+        let posted = self.host.block_on("the post", self.host.store.post(post)).unwrap();
+        assert!(matches!(posted, Posted::Kept { .. }), "{posted:?}");
+    }
+
+    fn signal(&self, name: &str, body: &str) {
+        self.post(Address::Mailbox { run: self.run, name: format!("signal:{name}") }, body);
+    }
+
+    fn output(&self) -> Value {
+        assert_eq!(self.host.end(self.run).state, RunState::Completed, "{:?}", self.host.run(self.run));
+        self.host.output(self.run)
+    }
+}
+
+#[test]
+fn a_renamed_signal_is_heard_under_either_name_and_in_order() {
+    let flow = |new: bool| {
+        Workflow::new("flow", move |cx: Context, _: Value| async move {
+            let signal = || match new {
+                true => cx.signal::<u64>("paid").was("payment"),
+                false => cx.signal::<u64>("payment"),
+            };
+            let (first, second) = (signal().await?, signal().await?);
+            let third = signal().timeout(Duration::from_secs(3600)).await?;
+            Ok((first, second, third))
+        })
+    };
+    let met = renamed(vec![flow(false)], vec![flow(true)]);
+    met.signal("payment", "1");
+    met.signal("paid", "2");
+    met.signal("payment", "3");
+    assert_eq!(met.output(), serde_json::json!([1, 2, 3]));
+}
+
+#[test]
+fn a_renamed_approval_is_answered_where_it_was_asked() {
+    let flow = |new: bool| {
+        Workflow::new("flow", move |cx: Context, _: Value| async move {
+            let question = Question::new("Refund?");
+            let approval = match new {
+                true => cx.approval("pay back", question).was("refund"),
+                false => cx.approval("refund", question),
+            };
+            Ok(approval.await?.approved)
+        })
+    };
+    let met = renamed(vec![flow(false)], vec![flow(true)]);
+    let filter = MailboxFilter { run: Some(met.run), ..MailboxFilter::default() };
+    let asked = met.host.block_on("the list", met.host.store.mailboxes(filter)).unwrap();
+    let name = asked[0].name.clone();
+    met.post(Address::Mailbox { run: met.run, name }, r#"{"approved":true}"#);
+    assert_eq!(met.output(), Value::Bool(true));
+}
+
+/// A workflow of that name, as what a parent starts.
+struct Named(WorkflowName);
+
+impl Startable for Named {
+    type Input = ();
+    type Output = u64;
+
+    fn workflow_name(&self) -> &WorkflowName {
+        &self.0
+    }
+}
+
+#[test]
+fn a_renamed_child_is_waited_for_and_not_started_again() {
+    let flow = |new: bool| {
+        Workflow::new("flow", move |cx: Context, _: Value| async move {
+            let (score, rate) = (Named("score".into()), Named("rate".into()));
+            match new {
+                true => cx.child(&rate, &()).was("score").await,
+                false => cx.child(&score, &()).await,
+            }
+        })
+    };
+    let child = |name: &str, yields: u64| {
+        Workflow::new(name, move |cx: Context, (): ()| async move {
+            cx.sleep(Duration::from_secs(60)).await;
+            Ok(yields)
+        })
+    };
+    let later = vec![flow(true), child("score", 7), child("rate", 8)];
+    let met = renamed(vec![flow(false), child("score", 7)], later);
+    met.host.wait_for(met.host.started_by(met.run)[0], RunState::Waiting);
+    met.host.clock.advance(Duration::from_secs(61));
+    assert_eq!(met.output(), 7);
+    assert_eq!(met.host.started_by(met.run).len(), 1);
+}
+
+#[test]
+fn a_renamed_callback_keeps_its_address() {
+    let urls = Arc::new(std::sync::Mutex::new(vec![]));
+    let flow = |new: bool| {
+        let urls = urls.clone();
+        Workflow::new("flow", move |cx: Context, _: Value| {
+            let urls = urls.clone();
+            async move {
+                let scanned = match new {
+                    true => cx.callback::<u64>("checked").was("scanned"),
+                    false => cx.callback::<u64>("scanned"),
+                };
+                urls.lock().unwrap().push(scanned.url().to_owned());
+                scanned.await
+            }
+        })
+    };
+    let met = renamed(vec![flow(false)], vec![flow(true)]);
+    met.host.wait(met.run, "met by the next build", |run| run.state == RunState::Waiting);
+    let token = urls.lock().unwrap()[0].rsplit('/').next().unwrap().to_owned();
+    met.post(Address::Token(Sha256::digest(token.as_bytes()).into()), "5");
+    assert_eq!(met.output(), 5);
+    let urls = urls.lock().unwrap();
+    assert!(urls.len() >= 2 && urls.iter().all(|url| *url == urls[0]), "{urls:?}");
+}
+
+#[test]
+fn a_hint_names_was_only_where_there_is_one() {
+    let signal = misses(async |cx| {
+        let _: Option<u64> = cx.signal("paid").timeout(Duration::from_secs(10)).await?;
+        Ok(1)
+    });
+    assert!(signal.contains(".was(\"old name\")"), "{signal}");
+    let race = misses(async |cx| {
+        cx.race((async { cx.sleep(Duration::from_secs(10)).await }, async {
+            cx.sleep(Duration::from_secs(20)).await;
+        }))
+        .await;
+        Ok(1)
+    });
+    let sleep = misses(async |cx| {
+        cx.sleep(Duration::from_secs(10)).await;
+        Ok(1)
+    });
+    let detached = misses(async |cx| {
+        cx.start(&Named("score".into()), &())?;
+        cx.sleep(Duration::from_secs(10)).await;
+        Ok(1)
+    });
+    for told in [race, sleep, detached] {
+        assert!(told.contains("cx.changed(") && !told.contains(".was("), "{told}");
     }
 }

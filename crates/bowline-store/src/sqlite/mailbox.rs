@@ -8,11 +8,12 @@ use std::cmp::Reverse;
 use bowline_model::{Payload, RunId};
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     fault::{Fault, unreadable},
     mail::{check_bytes, rows},
+    period::{KEPT, Period},
     readers::Snapshot,
     row::{nanos, time},
     transaction::Tx,
@@ -33,6 +34,10 @@ const FIND: &str = "SELECT kind, state FROM mailbox INDEXED BY mailbox_name WHER
 
 /// The number of a run's newest mailbox.
 const LAST: &str = "SELECT no FROM mailbox WHERE run = ?1 ORDER BY no DESC LIMIT 1";
+
+/// What is left of mailboxes with addresses when their run has ended.
+const END: &str =
+    "UPDATE mailbox SET state = iif(state = 0, 2, state), until = NULL, about = NULL WHERE run = ?1";
 
 /// Mailboxes that a run keeps no longer.
 const OLD: &str = "DELETE FROM mailbox WHERE run = ?1 AND no <= ?2 AND state <> 0";
@@ -138,9 +143,29 @@ pub(super) fn forget_child(tx: &Tx<'_>, run: RunId, name: &str) -> rusqlite::Res
     Ok(())
 }
 
-/// A run that ended waits for nothing.
+/// A run that ended waits for nothing. That it had addresses is known for as long as the run is: who sends there late is
+/// told so.
 pub(super) fn clear(tx: &Tx<'_>, run: RunId) -> rusqlite::Result<()> {
-    tx.conn.prepare_cached("DELETE FROM mailbox WHERE run = ?1")?.execute([run.0])?;
+    tx.conn.prepare_cached("DELETE FROM mailbox WHERE run = ?1 AND token IS NULL")?.execute([run.0])?;
+    tx.conn.prepare_cached(END)?.execute([run.0])?;
+    Ok(())
+}
+
+/// The runs of a period are gone, but for those that it outlived.
+pub(super) fn forget_period(conn: &Connection, over: &Period, next: &Period) -> rusqlite::Result<()> {
+    conn.execute(
+        &format!(
+            "DELETE FROM mailbox WHERE run >= ?1 AND run < ?2 AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = mailbox.run) \
+             AND NOT EXISTS (SELECT 1 FROM past_{KEPT} AS past WHERE past.id = mailbox.run)"
+        ),
+        (over.run_first, next.run_first),
+    )?;
+    Ok(())
+}
+
+/// A run is gone.
+pub(super) fn forget(conn: &Connection, run: RunId) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM mailbox WHERE run = ?1")?.execute([run.0])?;
     Ok(())
 }
 
@@ -215,6 +240,7 @@ mod tests {
             (WITH_TOKEN, "SEARCH mailbox USING INDEX mailbox_token (token=?)"),
             (FIND, "SEARCH mailbox USING INDEX mailbox_name (run=? AND name=?)"),
             (LAST, "SEARCH mailbox USING PRIMARY KEY (run=?)"),
+            (END, "SEARCH mailbox USING PRIMARY KEY (run=?)"),
             (OLD, "SEARCH mailbox USING PRIMARY KEY (run=? AND no<?)"),
             (OF_RUN, "SEARCH mailbox USING PRIMARY KEY (run=?)"),
             (OF_KIND, "SEARCH mailbox USING INDEX mailbox_kind (kind=? AND state=?)"),

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::{
     chain,
     fault::Fault,
+    mailbox,
     period::{self, KEPT, Period},
     queue::Write,
     rate,
@@ -198,6 +199,7 @@ fn drop_period(tx: &mut Tx<'_>, over: &Period, next: &Period) -> Result<(), Faul
     tx.periods.remove(no);
     forget_batches(tx.conn, over, next)?;
     chain::forget_period(tx.conn, over, next)?;
+    mailbox::forget_period(tx.conn, over, next)?;
     for (event, run) in replays {
         if !is_there(tx.conn, run)? {
             tx.conn.execute("DELETE FROM late WHERE event = ?1 AND run = ?2", (event, run))?;
@@ -227,6 +229,7 @@ fn clean_kept(tx: &mut Tx<'_>, before: Timestamp) -> Result<bool, Fault> {
         release_event(tx.conn, event)?;
         release_batch(tx.conn, *run)?;
         chain::forget(tx.conn, *run)?;
+        mailbox::forget(tx.conn, *run)?;
         if let Some(state) = RunState::from_code(state) {
             tx.ledger.count(state, -1);
         }

@@ -170,6 +170,7 @@ macro_rules! promises {
                     hands_its_parent_and_its_signals_to_the_run_that_goes_on
                     tells_a_family_in_the_commit_that_cancels_a_run
                     a_dead_letter_holds_up_nobody_who_is_undone
+                    finds_the_latest_of_a_chain_also_when_the_first_is_gone
                     lists_the_runs_that_a_run_started
                     keeps_children_apart_from_events
                 }

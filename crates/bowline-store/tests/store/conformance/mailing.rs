@@ -517,10 +517,15 @@ pub(crate) async fn clears_the_mail_of_a_run_that_ends(bench: &mut Bench) {
             bench.write(&run, vec![done(1, "x")], Some(Transition::Complete), at(4)).await.unwrap();
         }
         let of_run = MailboxFilter { run: Some(run.id), ..MailboxFilter::default() };
-        assert!(bench.store().mailboxes(of_run).await.unwrap().is_empty());
+        let left = bench.store().mailboxes(of_run).await.unwrap();
+        assert!(left.iter().all(|left| left.name == HOOK && left.state == MailboxState::Closed), "{left:?}");
         assert!(mail(bench, run.id).await.is_empty());
-        assert_eq!(post(bench, Address::Token(TOKEN), "late", at(5)).await, Posted::NoSuchMailbox);
+        let late = post(bench, Address::Token(TOKEN), "late", at(5)).await;
+        assert!(matches!(late, Posted::Ended { .. }), "{late:?}: as long as the run is known");
     }
+    bench.tidy(at(90), at(100)).await;
+    assert_eq!(post(bench, Address::Token(TOKEN), "late", at(101)).await, Posted::NoSuchMailbox);
+    assert!(bench.store().mailboxes(MailboxFilter::default()).await.unwrap().is_empty());
 }
 
 pub(crate) async fn a_dead_letter_keeps_its_mail_for_when_it_goes_on(bench: &mut Bench) {

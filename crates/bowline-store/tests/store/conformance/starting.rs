@@ -429,6 +429,45 @@ pub(crate) async fn tells_a_family_in_the_commit_that_cancels_a_run(bench: &mut 
     }
 }
 
+pub(crate) async fn finds_the_latest_of_a_chain_also_when_the_first_is_gone(bench: &mut Bench) {
+    let first = running(bench, "1").await;
+    let signal = |run: RunId| Address::Mailbox { run, name: "signal:go".to_owned() };
+    let posted = async |bench: &Bench, run: RunId, now: Timestamp| {
+        let post = Post { to: signal(run), id: Some("once".to_owned()), body: text("x"), now };
+        bench.store().post(post).await.unwrap()
+    };
+    let Posted::Kept { message, .. } = posted(bench, first.id, at(2)).await else { panic!("it is open") };
+    let consumes = Also { consumes: vec![message], ..Also::default() };
+    bench.write_with(&first, vec![done(1, "x")], None, consumes, at(2)).await.unwrap();
+    let mut runs = vec![first];
+    for (number, workflow) in [(3, "child"), (4, "child")] {
+        let run = runs.last().unwrap().clone();
+        let start = NewStart { continues: true, ..detached(&run, "next") };
+        let end = Some(Transition::Complete);
+        bench.write_with(&run, vec![], end, starting(start), at(number)).await.unwrap();
+        runs.push(bench.claim_one(workflow, at(number)).await);
+    }
+    let latest = runs[2].id;
+    for tidied in [false, true] {
+        if tidied {
+            bench.tidy(at(90), at(100)).await;
+            assert!(bench.store().run(runs[0].id).await.unwrap().is_none(), "it left the store");
+        }
+        assert_eq!(bench.store().went_on(runs[0].id).await.unwrap(), Some(latest));
+        assert_eq!(bench.store().went_on(latest).await.unwrap(), None);
+        let again = posted(bench, runs[0].id, at(101)).await;
+        assert_eq!(again, Posted::Duplicate { run: latest }, "it was read by the first");
+        let other = Post { to: signal(runs[0].id), id: None, body: text("y"), now: at(102) };
+        let kept = bench.store().post(other).await.unwrap();
+        assert!(matches!(kept, Posted::Kept { run, .. } if run == latest), "{kept:?}");
+    }
+    bench.write(&runs[2], vec![], Some(Transition::Complete), at(103)).await.unwrap();
+    let late = posted(bench, runs[0].id, at(104)).await;
+    assert_eq!(late, Posted::Ended { run: latest, state: RunState::Completed });
+    bench.tidy(at(900), at(1000)).await;
+    assert_eq!(bench.store().went_on(runs[0].id).await.unwrap(), None, "nothing is left of it");
+}
+
 pub(crate) async fn a_dead_letter_holds_up_nobody_who_is_undone(bench: &mut Bench) {
     let (parent, run) = family(bench, "1").await;
     bench.write(&parent, vec![ends(EntryKind::Undoing, "no more")], None, at(3)).await.unwrap();

@@ -68,7 +68,7 @@ async fn starts_a_child_once_whatever_becomes_of_the_commit() {
 }
 
 #[tokio::test]
-async fn runs_that_ended_leave_no_messages_mailboxes_or_children() {
+async fn runs_that_ended_leave_no_messages_or_children_and_of_mailboxes_only_what_answers_late_callers() {
     let (_folder, path) = place();
     let store = open(&path);
     let run = running(&store).await;
@@ -90,6 +90,9 @@ async fn runs_that_ended_leave_no_messages_mailboxes_or_children() {
     assert_eq!(ask(&path, "SELECT count(*) FROM dedupe"), 1, "only of the event from outside");
     let end = RunWrite::new(run, Epoch(1), at(4), vec![], Some(Transition::Complete));
     store.write(end).await.unwrap();
+    assert_eq!(ask(&path, "SELECT count(*) FROM mailbox WHERE token IS NOT NULL AND state = 2"), 1);
+    store.tidy(at(100), at(200)).await.unwrap();
+    store.tidy(at(100), at(200)).await.unwrap();
     for table in ["message", "mailbox", "child"] {
         assert_eq!(ask(&path, &format!("SELECT count(*) FROM {table}")), 0, "{table}");
     }
