@@ -281,7 +281,11 @@ fn items_without_effects_are_noted_too_and_do_not_pile_up() {
         }
     });
     let node = host.start(vec![flow]);
+    host.store.before_write.arm();
     let run = started(&host, &node);
+    host.block_on("the first note", host.store.before_write.holds());
+    assert_eq!(begun.load(Ordering::SeqCst), 16, "no more begin before those are noted");
+    host.store.before_write.release();
     host.wait_for(run, RunState::Completed);
     assert_eq!(begun.load(Ordering::SeqCst), 5000);
     assert_eq!(host.kinds(run), [EntryKind::Looped, EntryKind::Completed]);
