@@ -265,3 +265,43 @@ fn a_list_that_has_other_items_after_a_kill_parks_the_run() {
         drop(node);
     }
 }
+
+/// The page of the first one is open, and was read in an earlier life.
+#[test]
+fn a_key_that_comes_again_after_a_kill_is_left_out_while_the_page_of_the_first_one_is_open() {
+    let (host, remote) = (Host::new(), Remote::new());
+    let listed = Listed::of([1, 2, 3, 4, 1, 5, 6, 7], 4);
+    listed.gated.store(true, Ordering::SeqCst);
+    listed.gate.add_permits(1);
+    remote.script("/patch/2", [Reply::Gate, Reply::Gate]);
+    let node = host.start(vec![paged(&remote, &listed, 2, DeadItems::Stop)]);
+    let run = started(&host, &node);
+    until(|| noted_done(&host, run) == 2 && listed.reads.load(Ordering::SeqCst) == 2);
+    node.kill();
+    let node = host.start(vec![paged(&remote, &listed, 2, DeadItems::Stop)]);
+    listed.gate.add_permits(2);
+    until(|| !remote.keys("/patch/7").is_empty());
+    remote.gate.add_permits(2);
+    host.wait_for(run, RunState::Completed);
+    assert_eq!((summary(&host, run).done, summary(&host, run).again), (7, 1));
+    assert_eq!(remote.keys("/patch/1").len(), 1);
+    drop(node);
+}
+
+#[test]
+fn an_item_that_now_ends_without_what_it_recorded_parks_the_run() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/patch/0", [Reply::Gate, Reply::Gate]);
+    let node = host.start(vec![looping(&remote, Look { limit: 1, ..Look::of(3) })]);
+    let run = started(&host, &node);
+    host.block_on("the patch", remote.arrival_at("/patch/0"));
+    node.kill();
+    let idle = Workflow::new("flow", |cx: Context, _: Value| async move {
+        cx.for_each("sync", vec![0_u64, 1, 2], 1, async |_, _| Ok(())).keyed(|item| item + 100).await
+    });
+    let node = host.start_as("build-2", vec![idle], EngineOptions::default());
+    let dead = host.wait_for(run, RunState::DeadLettered);
+    assert_eq!(dead.dead_reason, Some(DeadReason::Mismatch), "{dead:?}");
+    assert!(dead.summary.unwrap().contains("/sync/100"));
+    drop(node);
+}
