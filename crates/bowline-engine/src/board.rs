@@ -136,6 +136,8 @@ impl Unwritten {
 pub(crate) struct Board {
     pub(crate) run: Run,
     pub(crate) event: Arc<Event>,
+    /// The events of its batch, if it is one.
+    pub(crate) batch: Arc<[Event]>,
     pub(crate) build: BuildId,
     pub(crate) clock: Arc<dyn Clock>,
     /// Where this program is reached from outside, for addresses of callbacks: `https://hooks.example.com`.
@@ -218,6 +220,7 @@ impl Board {
         Self {
             run,
             event,
+            batch: Arc::default(),
             build,
             clock,
             public_url,
@@ -241,6 +244,12 @@ impl Board {
     /// The same board, for a program that is reached there.
     pub(crate) fn reached_at(mut self, public_url: Arc<str>) -> Self {
         self.public_url = public_url;
+        self
+    }
+
+    /// The same board, for a run that took these events together.
+    pub(crate) fn of_batch(mut self, batch: Arc<[Event]>) -> Self {
+        self.batch = batch;
         self
     }
 

@@ -1,19 +1,17 @@
 //! Claims runs and hands them out: to the code that is kept in memory for them, or to a new driver that recovers them.
 
-use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use bowline_model::{DeadReason, Entry, Event, Failure, NodeId, Run, RunId, WorkflowName, event::InputError};
+use bowline_model::{DeadReason, Entry, Event, Failure, NodeId, Run, RunId, WorkflowName};
 use bowline_store::{Claim, History, Message, StoreError};
 use futures_util::{FutureExt, future::select};
-use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
-    Context, Workflow,
+    Context,
     board::Board,
     cancel::{Told, cancel_told, cancels_with},
-    child::CONTINUES,
     drive::{Driver, bury, bury_begun},
     engine::{Resume, Shared, Stopping, lock},
     journal::earliest,
@@ -285,14 +283,14 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         }
     };
     if crate::undo::reason(&journal).is_some() {
-        return go_on_undoing(shared, run, slot, event, journal, mail).await;
+        return go_on_undoing(shared, run, slot, event, batch, journal, mail).await;
     }
     if let Some(why) = crate::mail::told_to_cancel(&mail) {
         return match cancel_told(&shared, &run, journal, &why).await {
             Told::Over => {}
             Told::Undone(journal) => {
                 let run = Run { journal_len: run.journal_len + 1, ..run };
-                go_on_undoing(shared, run, slot, event, journal, mail).await;
+                go_on_undoing(shared, run, slot, event, batch, journal, mail).await;
             }
         };
     }
@@ -304,7 +302,7 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
         return bury(&shared, &run, DeadReason::UnknownWorkflow, failure.permanent()).await;
     };
     let event = Arc::new(event);
-    let input = match batched(workflow, &event, &batch) {
+    let input = match workflow.input(&event, &batch) {
         Ok(input) => input,
         Err(error) => {
             let failure = Failure::refused(format!("{error}; deploy code that takes it, then retry the run"));
@@ -322,7 +320,8 @@ async fn begin(shared: Arc<Shared>, run: Run, slot: SlotGuard, history: Result<H
     let (id, epoch, name) = (run.id, run.epoch, run.workflow.clone());
     let board = Board::new(run.clone(), event.clone(), journal, shared.build.clone(), shared.clock.clone());
     let board = board.counted_by(shared.activity.clone()).reached_at(shared.public_url.clone());
-    let board = board.ruled_by(shared.rules.clone()).of(workflow).paused_by(shared.pauses.of(&run.workflow));
+    let board = board.ruled_by(shared.rules.clone()).of(workflow).of_batch(batch.into());
+    let board = board.paused_by(shared.pauses.of(&run.workflow));
     let board = Arc::new(match run.owner {
         Some(node) => board.cancelling_with(cancels_with(shared.clone(), node)),
         None => board,
@@ -353,10 +352,11 @@ async fn go_on_undoing(
     run: Run,
     slot: SlotGuard,
     event: Event,
+    batch: Vec<Event>,
     journal: Vec<Entry>,
     mail: Vec<Message>,
 ) {
-    let machine = match crate::undo::machine(&shared, &run, &Arc::new(event), journal) {
+    let machine = match crate::undo::machine(&shared, &run, &Arc::new(event), &batch.into(), journal) {
         Ok(machine) => machine,
         Err(failure) => return bury(&shared, &run, DeadReason::Undo, failure).await,
     };
@@ -365,19 +365,4 @@ async fn go_on_undoing(
     let driver =
         Driver { shared, machine, run: id, epoch, workflow, slot: Some(slot), told_of_stranger: false };
     driver.drive().await;
-}
-
-/// A run's input: its event's, or those of all events of its batch, as an array.
-fn batched<'e>(
-    workflow: &Workflow,
-    event: &'e Event,
-    batch: &[Event],
-) -> Result<Cow<'e, RawValue>, InputError> {
-    if !workflow.takes_batches() || event.source == CONTINUES {
-        return event.input_text().map(Cow::Borrowed);
-    }
-    let events = if batch.is_empty() { std::slice::from_ref(event) } else { batch };
-    let inputs = events.iter().map(|event| event.input_text().map(RawValue::get));
-    let array = format!("[{}]", inputs.collect::<Result<Vec<_>, _>>()?.join(","));
-    Ok(Cow::Owned(RawValue::from_string(array).expect("texts of JSON make an array")))
 }

@@ -261,8 +261,14 @@ impl Driver {
         self.shared.cancels.answer(self.run, Cancel::Undoing);
         tracing::info!("run is undone");
         let Ok(journal) = self.read_journal().await else { return false };
-        self.go_on_as(crate::undo::machine(&self.shared, self.machine.run(), self.machine.event(), journal))
-            .await
+        self.go_on_as(crate::undo::machine(
+            &self.shared,
+            self.machine.run(),
+            self.machine.event(),
+            self.machine.batch(),
+            journal,
+        ))
+        .await
     }
 
     /// What was unknown is settled: what the run did is undone.
@@ -274,8 +280,14 @@ impl Driver {
             return false;
         }
         let Ok(journal) = self.read_journal().await else { return false };
-        self.go_on_as(crate::undo::undoing(&self.shared, self.machine.run(), self.machine.event(), journal))
-            .await
+        self.go_on_as(crate::undo::undoing(
+            &self.shared,
+            self.machine.run(),
+            self.machine.event(),
+            self.machine.batch(),
+            journal,
+        ))
+        .await
     }
 
     /// Children began after the run: what they did is undone before what it did. Says whether none is left that will come

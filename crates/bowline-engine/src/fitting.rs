@@ -56,20 +56,20 @@ impl Rehearsal {
     /// The code runs up to the first thing that is not recorded: its steps begin nothing, and values that it draws are
     /// forgotten. What it does outside of steps, it does. A run that is undone, and of which nothing is unknown, needs no code.
     pub fn fits(&self, run: &Run, history: History) -> Fit {
-        let History { event, journal, .. } = history;
+        let History { event, journal, batch, mail: _ } = history;
         if undo::needs_no_code(&journal) {
             return Fit::Fits;
         }
         let Some(workflow) = self.workflows.get(&run.workflow) else { return unknown_workflow(run) };
         let is_begun = !journal.is_empty();
         let event = Arc::new(event);
-        let input = match event.input_text() {
+        let input = match workflow.input(&event, &batch) {
             Ok(input) => input,
             Err(error) => return Fit::Misfit { reason: DeadReason::Malformed, message: error.to_string() },
         };
         let board = Board::new(run.clone(), event.clone(), journal, self.build.clone(), self.clock.clone());
         let board = Arc::new(board.reached_at(self.public_url.clone()));
-        let started = catch_unwind(AssertUnwindSafe(|| workflow.start(Context::new(board.clone()), input)));
+        let started = catch_unwind(AssertUnwindSafe(|| workflow.start(Context::new(board.clone()), &input)));
         let code = match started {
             Ok(Ok(code)) => code,
             Ok(Err(failure)) => {

@@ -146,6 +146,10 @@ impl Machine {
         &self.board.event
     }
 
+    pub(crate) fn batch(&self) -> &Arc<[Event]> {
+        &self.board.batch
+    }
+
     pub(crate) fn waker(&self) -> &Arc<RunWaker> {
         self.waker.run()
     }

@@ -61,17 +61,18 @@ pub(crate) fn machine(
     shared: &Shared,
     run: &Run,
     event: &Arc<Event>,
+    batch: &Arc<[Event]>,
     entries: Vec<Entry>,
 ) -> Result<Machine, Failure> {
     let why = reason(&entries).unwrap_or_default();
     let workflow = shared.workflows.get(&run.workflow);
-    let board = with_journal(board(shared, run, event), Journal::read(entries.clone()));
+    let board = with_journal(board(shared, run, event, batch), Journal::read(entries.clone()));
     let code = workflow
-        .zip(event.input_text().ok())
-        .and_then(|(workflow, input)| workflow.start(Context::new(board.clone()), input).ok());
+        .and_then(|workflow| Some((workflow, workflow.input(event, batch).ok()?)))
+        .and_then(|(workflow, input)| workflow.start(Context::new(board.clone()), &input).ok());
     match code {
         Some(code) => Ok(settling(board, code, why)),
-        None => undoing(shared, run, event, entries),
+        None => undoing(shared, run, event, batch, entries),
     }
 }
 
@@ -83,9 +84,10 @@ pub(crate) fn undoing(
     shared: &Shared,
     run: &Run,
     event: &Arc<Event>,
+    batch: &Arc<[Event]>,
     entries: Vec<Entry>,
 ) -> Result<Machine, Failure> {
-    Ok(plan(entries)?.machine(board(shared, run, event), shared.recall.clone()))
+    Ok(plan(entries)?.machine(board(shared, run, event, batch), shared.recall.clone()))
 }
 
 /// The machine of the first part, of that code.
@@ -138,9 +140,9 @@ impl Plan {
     }
 }
 
-fn board(shared: &Shared, run: &Run, event: &Arc<Event>) -> Board {
+fn board(shared: &Shared, run: &Run, event: &Arc<Event>, batch: &Arc<[Event]>) -> Board {
     let board = Board::new(run.clone(), event.clone(), vec![], shared.build.clone(), shared.clock.clone());
-    board.counted_by(shared.activity.clone()).reached_at(shared.public_url.clone())
+    board.of_batch(batch.clone()).counted_by(shared.activity.clone()).reached_at(shared.public_url.clone())
 }
 
 /// The board with what is recorded of a run that is undone.

@@ -1,14 +1,17 @@
 //! Workflows as the engine knows them: a name, limits, and code that starts with an event's input.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use bowline_model::{Error, Failure, FlowRule, FlowRules, Payload, Unruled, WorkflowName};
+use bowline_model::{
+    Error, Event, Failure, FlowRule, FlowRules, Payload, Unruled, WorkflowName, event::InputError,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
     Context,
     action::{Asynchronous, Fallible},
+    child::CONTINUES,
     machine::Code,
 };
 
@@ -138,6 +141,21 @@ impl Workflow {
     /// Whether its input is an array of its events' inputs.
     pub(crate) fn takes_batches(&self) -> bool {
         self.rule.as_ref().is_some_and(|rule| rule.takes_batches())
+    }
+
+    /// A run's input: its event's, or those of all events of its batch, as an array.
+    pub(crate) fn input<'e>(
+        &self,
+        event: &'e Event,
+        batch: &[Event],
+    ) -> std::result::Result<Cow<'e, RawValue>, InputError> {
+        if !self.takes_batches() || event.source == CONTINUES {
+            return event.input_text().map(Cow::Borrowed);
+        }
+        let events = if batch.is_empty() { std::slice::from_ref(event) } else { batch };
+        let inputs = events.iter().map(|event| event.input_text().map(RawValue::get));
+        let array = format!("[{}]", inputs.collect::<std::result::Result<Vec<_>, _>>()?.join(","));
+        Ok(Cow::Owned(RawValue::from_string(array).expect("texts of JSON make an array")))
     }
 
     /// Why a run with that input has none of the keys that it should have, if the input itself is sound.

@@ -14,7 +14,7 @@ use bowline_dashboard::commands::{Commands, Moment, Operator, Outcome, fork};
 use bowline_engine::{CancelAtRest, CancelledFamily, Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
     BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun,
-    Payload, Run, RunId, RunState, WorkflowName,
+    Payload, Run, RunFlow, RunId, RunState, WorkflowName,
 };
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,
@@ -343,6 +343,17 @@ impl Host {
 
     /// The same, for runs that share that key.
     pub(crate) fn accept_keyed(&self, workflows: &[&str], input: &str, key: Option<&str>) -> Vec<RunId> {
+        self.accept_ruled(workflows, input, key, &RunFlow::default())
+    }
+
+    /// The same, for runs that begin by these rules.
+    pub(crate) fn accept_ruled(
+        &self,
+        workflows: &[&str],
+        input: &str,
+        key: Option<&str>,
+        flow: &RunFlow,
+    ) -> Vec<RunId> {
         let runs = workflows.iter().map(|name| NewRun {
             workflow: (*name).into(),
             key: key.map(str::to_owned),
@@ -352,7 +363,7 @@ impl Host {
             build: BuildId::from("build-1"),
             key_seed: KeySeed(u128::from(self.clock.draw())),
             due: None,
-            flow: Default::default(),
+            flow: flow.clone(),
             journal: vec![],
         });
         self.accept_runs(runs.collect(), input)

@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bowline_engine::{Cancel, Context, EngineOptions, Fit, Rehearsal, Workflow, Workflows};
 use bowline_model::{
-    BuildId, Clock, DeadReason, Effect, EntryKind, Error, Family, Payload, Recall, Recalled, Result,
-    Reversible, Run, RunId, RunState,
+    BuildId, Clock, DeadReason, Effect, EntryKind, Error, Family, FlowRule, Gather, Payload, Recall,
+    Recalled, Result, Reversible, Ruled, Run, RunFlow, RunId, RunState, Unruled,
 };
 use bowline_store::Store;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     node::{ClockHandle, Host, Node},
@@ -322,4 +322,79 @@ fn a_run_that_is_undone_fits_whatever_its_code_asks_for() {
     host.clock.advance(Duration::from_secs(700));
     node.engine.poke();
     undone(&host, run);
+}
+
+/// Its runs take several inputs at once.
+struct TakesBatches;
+
+impl FlowRule for TakesBatches {
+    fn judge(&self, _: &RawValue) -> std::result::Result<Ruled, Unruled> {
+        Ok(Ruled::default())
+    }
+
+    fn takes_batches(&self) -> bool {
+        true
+    }
+}
+
+/// A batch of two paths, each of which it calls.
+fn batched(host: &Host, remote: &Arc<Remote>) -> (Workflow, RunId) {
+    let remote = remote.clone();
+    let flow = Workflow::new("flow", move |cx: Context, paths: Vec<String>| {
+        let remote = remote.clone();
+        async move {
+            for path in paths {
+                cx.step("make", remote.post(&path)).key(&path).undo(|_| remote.post("/undo-a")).await?;
+            }
+            Ok(())
+        }
+    });
+    let gather = Gather::Batch { key: "all".to_owned(), events_max: 2, wait: Duration::from_secs(60) };
+    let rules = RunFlow { gather: Some(gather), ..RunFlow::default() };
+    let runs = ["\"/a\"", "\"/b\""].map(|path| host.accept_ruled(&["flow"], path, None, &rules)[0]);
+    assert_eq!(runs[0], runs[1]);
+    (flow.flow(Arc::new(TakesBatches)), runs[0])
+}
+
+#[test]
+fn a_batch_is_settled_and_undone_with_all_its_events() {
+    for crashes in [false, true] {
+        let (host, remote) = (Host::new(), Remote::new());
+        let (flow, run) = batched(&host, &remote);
+        remote.script("/b", [Reply::Gate, Reply::RetryAfter(Duration::from_secs(60))]);
+        let mut node = start(&host, &remote, flow.clone());
+        node.engine.poke();
+        host.block_on("the call", remote.arrival_at("/b"));
+        assert_eq!(cancel(&host, &node, run), Cancel::Undoing);
+        host.wait_for(run, RunState::Waiting);
+        if crashes {
+            node.kill();
+            node = start(&host, &remote, flow);
+        }
+        host.clock.advance(Duration::from_secs(70));
+        node.engine.poke();
+        undone(&host, run);
+        assert_eq!(
+            sent(&remote),
+            [1, 3, 0, 2, 0, 0],
+            "b was in flight: it was settled, then both were undone"
+        );
+    }
+}
+
+#[test]
+fn a_batch_under_way_fits_its_code() {
+    let (host, remote) = (Host::new(), Remote::new());
+    let (flow, run) = batched(&host, &remote);
+    remote.script("/b", [Reply::RetryAfter(Duration::from_secs(600))]);
+    let node = start(&host, &remote, flow.clone());
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    let history = host.block_on("the history", host.store.histories(&[run])).unwrap().remove(0).unwrap();
+    let mut workflows = Workflows::default();
+    workflows.insert(flow);
+    let clock: Arc<dyn Clock> = Arc::new(ClockHandle(host.clock.clone()));
+    let rehearsal = Rehearsal::new(workflows, BuildId::from("build-2"), clock, "");
+    let row = host.run(run);
+    assert_eq!(host.block_on("the look", async { rehearsal.fits(&row, history) }), Fit::Fits);
 }
