@@ -36,6 +36,9 @@ pub struct Fixture {
     pub run: FixtureRun,
     /// The event that started it.
     pub event: Event,
+    /// All events of its batch, in the order in which they came; none if it is no batch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batch: Vec<Event>,
     /// Its journal, the end included.
     pub journal: Vec<FixtureEntry>,
     /// How its loops stood, for people: the journal says the same.
@@ -141,12 +144,14 @@ impl Fixture {
         let Some(run) = store.run(run).await? else { return Ok(None) };
         let Some(event) = store.event(run.event).await? else { return Ok(None) };
         let journal = store.journal(run.id).await?;
+        let history = store.histories(&[run.id]).await?.pop().transpose()?;
         Ok(Some(Self {
             format: FIXTURE_FORMAT,
             app: app.to_owned(),
             run: FixtureRun::from(&run),
             event,
             loops: loops_of(&journal),
+            batch: history.map(|history| history.batch).unwrap_or_default(),
             journal: journal.into_iter().map(FixtureEntry::from).collect(),
         }))
     }

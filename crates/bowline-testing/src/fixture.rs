@@ -8,7 +8,9 @@ use std::{fmt::Write, path::Path, time::Duration};
 use bowline::App;
 use bowline_dashboard::export::Fixture;
 use bowline_ingress::draw_key_seed;
-use bowline_model::{DeadReason, Entry, EntryKind, NewEvent, NewRun, RunId, RunState};
+use bowline_model::{
+    DeadReason, Entry, EntryKind, Event, Gather, NewEvent, NewRun, RunFlow, RunId, RunState,
+};
 use bowline_store::{Accepted, Batch, Store};
 use jiff::Timestamp;
 
@@ -110,7 +112,14 @@ fn expects_end(fixture: &Fixture) -> Option<RunState> {
 }
 
 fn put<S: Send + Sync + 'static>(app: &TestApp<S>, fixture: &Fixture, journal: Vec<Entry>) -> RunId {
-    let event = fixture.event.clone();
+    let (taken, gather) = match &fixture.batch[..] {
+        [] => (std::slice::from_ref(&fixture.event), None),
+        batch => {
+            let events_max = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+            // The last of them lets it go.
+            (batch, Some(Gather::Batch { key: "fixture".to_owned(), events_max, wait: ATTEMPTS_WITHIN }))
+        }
+    };
     let run = NewRun {
         workflow: fixture.run.workflow.clone(),
         key: None,
@@ -121,10 +130,20 @@ fn put<S: Send + Sync + 'static>(app: &TestApp<S>, fixture: &Fixture, journal: V
         // Nothing is sent under its keys.
         key_seed: draw_key_seed(&ClockHandle(app.world().clock.clone())),
         due: None,
-        flow: Default::default(),
+        flow: RunFlow { gather, ..RunFlow::default() },
         journal,
     };
-    let event = NewEvent {
+    let events = taken.iter().map(|event| new_event(event.clone(), run.clone()));
+    let batch = Batch { events: events.collect(), ..Batch::default() };
+    let accepted = app.read(app.world().disk.reads().accept(batch));
+    let runs = accepted.into_iter().flat_map(|accepted| match accepted {
+        Accepted::New { runs, .. } | Accepted::Duplicate { runs, .. } => runs,
+    });
+    runs.last().expect("an event with a run has a run")
+}
+
+fn new_event(event: Event, run: NewRun) -> NewEvent {
+    NewEvent {
         source: event.source,
         provider: event.provider,
         kind: event.kind,
@@ -135,13 +154,7 @@ fn put<S: Send + Sync + 'static>(app: &TestApp<S>, fixture: &Fixture, journal: V
         body: event.body,
         input_pointer: event.input_pointer,
         runs: vec![run],
-    };
-    let batch = Batch { events: vec![event], ..Batch::default() };
-    let accepted = app.read(app.world().disk.reads().accept(batch));
-    let runs = accepted.into_iter().flat_map(|accepted| match accepted {
-        Accepted::New { runs, .. } | Accepted::Duplicate { runs, .. } => runs,
-    });
-    runs.last().expect("an event with a run has a run")
+    }
 }
 
 /// What differs, as people read it; empty if nothing does.

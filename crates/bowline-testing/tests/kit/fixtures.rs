@@ -140,3 +140,42 @@ fn what_is_no_fixture_is_refused_with_what_to_do() {
     }
     assert!(complaint(shop(recorded), &folder.path().join("none.json")).contains("cannot be read"));
 }
+
+fn batching<F, Fut>(code: F) -> (App<Shop>, bowline::Workflow<Shop, Value, Value>)
+where
+    F: Fn(Arc<Shop>, Context, Vec<Value>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Value>> + Send + 'static,
+{
+    let book = workflow("book", code).batch(3, minutes(1));
+    let systems = |setup: &mut Setup| Shop {
+        crm: setup.api("crm").base_url_env("CRM_BASE_URL"),
+        mail: setup.api("mail").base_url("https://mail.example.com/v1"),
+    };
+    (App::new("shop", systems).workflow(book.clone()), book)
+}
+
+async fn books(shop: Arc<Shop>, cx: Context, orders: Vec<Value>) -> Result<Value> {
+    cx.step("book", shop.crm.post("/book").json(&orders).decode()).await
+}
+
+async fn books_the_first(shop: Arc<Shop>, cx: Context, orders: Vec<Value>) -> Result<Value> {
+    cx.step("book", shop.crm.post("/book").json(&orders[..1]).decode()).await
+}
+
+#[test]
+fn a_batch_is_replayed_with_all_its_events() {
+    for events in [1, 2, 3] {
+        let (app, book) = batching(books);
+        let app = TestApp::new(app);
+        let runs: Vec<_> = (0..events).map(|n| app.start(&book, &json!({"n": n})).id()).collect();
+        app.run(runs[0]).end();
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run.json");
+        std::fs::write(&path, app.export(runs[0])).expect("a file");
+        replay_fixture(batching(books).0, &path);
+        if events > 1 {
+            let text = complaint(batching(books_the_first).0, &path);
+            assert!(text.contains("step \"book\" recorded POST crm /book"), "{text}");
+        }
+    }
+}
