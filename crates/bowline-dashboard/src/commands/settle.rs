@@ -141,7 +141,9 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
                 if is_history { Standing::Known } else { Standing::Open(entry.seq) }
             }
             // A remote that will not undo it may be right: a person did, or does so now.
-            Role::Outcome if entry.kind == EntryKind::StepRefused && is_undo(entry) => Standing::Open(entry.seq),
+            Role::Outcome if entry.kind == EntryKind::StepRefused && is_undo(entry) => {
+                Standing::Open(entry.seq)
+            }
             Role::Outcome if counts => Standing::Known,
             Role::Operator if entry.kind == EntryKind::Settled => {
                 match counts && entry.payload.is_some() && is_last(journal, entry.seq) {

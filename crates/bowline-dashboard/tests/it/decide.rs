@@ -1,4 +1,4 @@
-use bowline_dashboard::commands::{Keys, Moment, Operator, Outcome, discard, replay, retry, settle};
+use bowline_dashboard::commands::{Keys, Moment, Operator, Outcome, discard, fork, replay, retry, settle};
 use bowline_model::{
     BuildId, DeadReason, EntryKey, EntryKind, EventId, KeySeed, RunId, RunState, Seq, generation::Generations,
 };
@@ -297,4 +297,39 @@ fn a_replay_repeats_what_was_settled_as_done_and_not_what_was_settled_as_not_don
     let repeats: Vec<_> =
         decision.repeats.iter().map(|repeat| (repeat.step.as_str(), repeat.happened)).collect();
     assert_eq!(repeats, [("a", true)]);
+}
+
+#[test]
+fn a_settled_value_has_a_limit() {
+    let text = "unknown a\n dead a";
+    let of = |bytes: usize| Outcome::Done(serde_json::Value::String("x".repeat(bytes - 2)));
+    assert!(settled(DeadReason::Failed, text, "a", &of(settle::VALUE_BYTES_MAX)).is_ok());
+    let said = settled(DeadReason::Failed, text, "a", &of(settle::VALUE_BYTES_MAX + 1)).unwrap_err();
+    assert!(said.contains("the value has 1048577 bytes; a settled one has at most 1048576"), "{said}");
+}
+
+#[test]
+fn a_fork_takes_what_counts_before_the_step_under_new_keys_and_names_the_rest() {
+    let text = "done a\n refused b\n dead b\n retry 2\n done b\n done c: POST crm /c\n done read: GET crm /r";
+    let journal = journal(text);
+    let run = run(RunState::Completed, None, &journal);
+    let forked = |from: &str| fork::decide(&run, &journal, from, KeySeed(99), "why".to_owned(), &moment());
+    let decision = forked("c").unwrap();
+    assert_eq!((decision.run.key_seed, decision.run.replay_of), (KeySeed(99), Some(run.id)));
+    let kinds: Vec<_> = decision.run.journal.iter().map(|entry| entry.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            EntryKind::Inherited,
+            EntryKind::StepDone,
+            EntryKind::StepRefused,
+            EntryKind::OperatorRetry,
+            EntryKind::StepDone
+        ]
+    );
+    assert_eq!(decision.run.journal[3].meta.forgets, [Seq(3)], "the refusal has another place");
+    let repeats: Vec<_> = decision.repeats.iter().map(|repeat| repeat.step.as_str()).collect();
+    assert_eq!(repeats, ["c"], "reading again changes nothing");
+    let said = forked("d").unwrap_err();
+    assert_eq!(said.to_string(), "run 7 recorded nothing of a step \"d\"");
 }
