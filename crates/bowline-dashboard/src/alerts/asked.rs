@@ -32,7 +32,7 @@ pub const QUESTION_MESSAGE_EVERY_MIN: Duration = Duration::from_secs(60);
 
 /// Tells of approvals for which runs wait: who should answer, what is asked, how.
 ///
-/// A question is told within [`LOOK_EVERY`] of when it was put, with all others that are new; the next message goes no
+/// A question is told within [`LOOK_EVERY`](super::LOOK_EVERY) of when it was put, with all others that are new; the next message goes no
 /// sooner than [`QUESTION_MESSAGE_EVERY_MIN`] later. One that was answered before its message went is not told of; one
 /// that is put again after its wait timed out is. That of a dead letter is told once it was retried.
 pub struct ApprovalAlerts<H>(Watcher<Approvals, H>);
@@ -109,7 +109,7 @@ where
         self
     }
 
-    /// Watches and tells until `stop`. A message under way then has [`STOP_GRACE`] to end. One task per app.
+    /// Watches and tells until `stop`. A message under way then has [`STOP_GRACE`](super::STOP_GRACE) to end. One task per app.
     ///
     /// # Durability
     /// A question is told at least once while it is open: which were told is written to the store after the message was
