@@ -84,7 +84,6 @@ fn a_signal_wakes_a_run_at_once_and_a_late_one_is_refused() {
     host.wait(in_time, "sleeping", |run| run.epoch > before && run.state == RunState::Waiting);
     host.clock.advance(HOUR);
     node.engine.poke();
-    host.wait_for(in_time, RunState::Waiting);
     host.wait(late, "sleeping", |run| run.epoch > before && run.state == RunState::Waiting);
     assert!(matches!(post(&host, late, "paid", "2"), Posted::Closed { .. }));
     until(|| {
