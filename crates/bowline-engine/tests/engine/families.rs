@@ -186,6 +186,7 @@ fn crowd() -> Vec<Workflow> {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it measures how long the machine takes")]
 fn a_thousand_children_are_cancelled_with_their_parent_within_seconds() {
     let host = Host::new();
     let node = host.start(crowd());
