@@ -153,7 +153,7 @@ impl<'a> Interpreter<'a> {
         let _running = self.world.begin_item(&scope);
         let inside = Interpreter { cx: &cx, world: self.world };
         let result = inside.run(&looped.body).await;
-        self.world.end_item(&scope);
+        self.world.end_item(&scope, result.is_ok());
         result.map(drop)
     }
 

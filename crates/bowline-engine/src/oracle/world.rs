@@ -1,7 +1,7 @@
 //! The world around a simulated run: a clock that jumps, attempts under way, and what the code observes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     time::Duration,
@@ -17,7 +17,7 @@ use super::{
     program::Program,
     remote::{Remote, What},
 };
-use crate::loops::Summary;
+use crate::loops::{DeadItems, Summary};
 
 /// What the code saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub(super) struct WorldState {
     pub(super) observed: Vec<(ScopePath, Observed)>,
     /// Items whose code runs, by their loops.
     running: BTreeMap<ScopePath, usize>,
+    /// Loops that an item has stopped in this life.
+    stopped: BTreeSet<ScopePath>,
     pub(super) disk: Disk,
     pub(super) remote: Remote,
     /// Whether nothing may be sent at all.
@@ -108,6 +110,7 @@ impl World {
             under_way: HashMap::new(),
             observed: vec![],
             running: BTreeMap::new(),
+            stopped: BTreeSet::new(),
             disk,
             remote,
             silent: false,
@@ -153,13 +156,22 @@ impl World {
     /// The code of a loop's item begins; it runs until the guard is dropped.
     pub(super) fn begin_item(self: &Arc<Self>, item: &ScopePath) -> impl Drop + use<> {
         let looped = around(item);
+        let has_stopped = self.lock().stopped.contains(&looped);
+        assert!(!has_stopped, "{} begins although its loop has stopped", item.as_str());
         *self.lock().running.entry(looped.clone()).or_default() += 1;
         Running(self.clone(), looped)
     }
 
     /// The code of a loop's item came to its end.
-    pub(super) fn end_item(&self, item: &ScopePath) {
-        self.lock().disk.ran.insert(item.clone());
+    pub(super) fn end_item(&self, item: &ScopePath, ends_well: bool) {
+        let mut state = self.lock();
+        state.disk.ran.insert(item.clone());
+        let looped = around(item);
+        let stops = !ends_well && self.program.shape_of(&looped).policy == DeadItems::Stop;
+        // After a crash those that may have been under way come to their end.
+        if stops && !state.disk.crashed {
+            state.stopped.insert(looped);
+        }
     }
 
     /// The process died: nobody waits for answers any more.
@@ -168,6 +180,7 @@ impl World {
         state.under_way.clear();
         state.sleepers.clear();
         state.observed.clear();
+        state.stopped.clear();
         state.remote.undos_answered.clear();
         state.disk.begin_life();
     }

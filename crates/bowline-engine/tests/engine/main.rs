@@ -8,6 +8,7 @@ mod barrier;
 mod broken_store;
 mod cancelling;
 mod changed_code;
+mod combined;
 mod crashes;
 mod doubt;
 mod families;

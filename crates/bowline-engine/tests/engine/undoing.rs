@@ -23,7 +23,7 @@ impl Reversible for Post {
 }
 
 /// Finds the remote again.
-struct Again(Arc<Remote>);
+pub(crate) struct Again(pub(crate) Arc<Remote>);
 
 impl fmt::Debug for Again {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -397,4 +397,35 @@ fn a_batch_under_way_fits_its_code() {
     let rehearsal = Rehearsal::new(workflows, BuildId::from("build-2"), clock, "");
     let row = host.run(run);
     assert_eq!(host.block_on("the look", async { rehearsal.fits(&row, history) }), Fit::Fits);
+
+#[test]
+fn what_is_unknown_of_a_loops_item_that_ended_is_named_before_anything_is_undone() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/b", [Reply::Unknown]);
+    remote.script("/after", [Reply::Gate]);
+    let calls = remote.clone();
+    let flow = Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = calls.clone();
+        async move {
+            let item = async |cx: Context, name: &str| {
+                let made = cx.step("make", remote.post(&format!("/{name}"))).retry(RetryPolicy::never());
+                made.undo(|_| remote.post(&format!("/undo-{name}"))).best_effort().await;
+                Ok(())
+            };
+            cx.for_each("make", vec!["a", "b"], 1, item).keyed(|name| *name).await?;
+            cx.step("after", remote.post("/after")).await
+        }
+    });
+    let node = start(&host, &remote, flow);
+    let run = accept(&host);
+    node.engine.poke();
+    host.block_on("the call", remote.arrival_at("/after"));
+    cancel(&host, &node, run);
+    let dead = host.end(run);
+    assert_eq!(dead.dead_reason, Some(DeadReason::Undo));
+    assert!(dead.summary.unwrap().contains("step /make/b\"make\""));
+    assert_eq!(remote.keys("/undo-a").len(), 0, "a person looks first");
+    host.settle(&node, run, "/make/b\"make\"", &bowline_dashboard::commands::Outcome::NotDone);
+    host.wait_for(run, RunState::Cancelled);
+    assert_eq!(sent(&remote), [1, 1, 0, 1, 0, 0]);
 }

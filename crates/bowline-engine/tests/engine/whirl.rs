@@ -1,4 +1,4 @@
-//! Many runs of random programs at once, over a real store: with keys, signals, children, cancels, time that jumps and
+//! Many runs of random programs at once, over a real store: with keys, signals, children, loops, cancels, undos, time that jumps and
 //! processes that die. What each run does for itself is the oracle's; this is about what they share.
 //!
 //! `BOWLINE_WHIRLS=1000 cargo test -p bowline-engine --test engine whirl -- --nocapture` tries a thousand;
@@ -12,13 +12,14 @@ use std::{
 };
 
 use bowline_engine::{Context, EngineOptions, Startable, Workflow};
-use bowline_model::{DeadReason, EntryKind, Payload, Result, RunId, RunState, WorkflowName};
+use bowline_model::{DeadReason, EntryKind, Payload, Recall, Result, RunId, RunState, WorkflowName};
 use bowline_store::{Address, Post, Store};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
     node::{Host, Node, until},
     remote::{Remote, Reply},
+    undoing::Again,
 };
 
 /// Whirls tried where the environment does not say.
@@ -42,10 +43,11 @@ impl Startable for Kid {
 async fn whirl(cx: Context, remote: Arc<Remote>, case: u64) -> Result<u64> {
     let mut rng = StdRng::seed_from_u64(case);
     let call = |n: u32| remote.post(&format!("/{case}/{n}"));
+    let undo = |n: u32| remote.post(&format!("/undo/{case}/r{n}"));
     let mut sum = 0;
     for n in 0..rng.random_range(1..5) {
         let secs = Duration::from_secs(rng.random_range(1..600));
-        sum += match rng.random_range(0..8) {
+        sum += match rng.random_range(0..10) {
             0 | 1 => cx.step("call", call(n)).await?,
             2 => {
                 cx.sleep(secs).await;
@@ -70,9 +72,20 @@ async fn whirl(cx: Context, remote: Arc<Remote>, case: u64) -> Result<u64> {
                 one + other
             }
             6 => cx.child(&Kid("kid".into()), &format!("/kid/{case}/{n}")).await?,
-            _ => {
+            7 => {
                 cx.shared_state("count").add(1).await?;
                 0
+            }
+            8 => cx.step("made", remote.post(&format!("/{case}/r{n}"))).undo(|_| undo(n)).await?,
+            _ => {
+                let items: Vec<u32> = (0..3).map(|item| 5 + n * 3 + item).collect();
+                let item = async |cx: Context, item: u32| {
+                    let made = remote.post(&format!("/{case}/r{item}"));
+                    cx.step("made", made).undo(|_| undo(item)).await?;
+                    cx.sleep(secs / 2).await;
+                    cx.step("told", remote.post(&format!("/{case}/{}", 25 + item))).await.map(drop)
+                };
+                cx.for_each("items", items, 2, item).await?.done
             }
         };
     }
@@ -98,6 +111,8 @@ struct Storm {
     runs: Vec<RunId>,
     key_of: BTreeMap<u64, u64>,
     case_of: BTreeMap<RunId, u64>,
+    /// Paths whose first call is refused, and does nothing.
+    busy: BTreeSet<String>,
     /// Cases whose run was a dead letter: others of its key went on meanwhile.
     retried: RefCell<BTreeSet<u64>>,
 }
@@ -114,6 +129,7 @@ impl Storm {
             runs: vec![],
             key_of: BTreeMap::new(),
             case_of: BTreeMap::new(),
+            busy: BTreeSet::new(),
             retried: RefCell::default(),
         };
         storm.start();
@@ -122,7 +138,8 @@ impl Storm {
 
     fn start(&mut self) {
         let resting_max = [0, 2, 100][self.rng.random_range(0..3)];
-        let options = EngineOptions { slots: SLOTS, resting_max, ..Default::default() };
+        let recall: Option<Arc<dyn Recall>> = Some(Arc::new(Again(self.remote.clone())));
+        let options = EngineOptions { slots: SLOTS, resting_max, recall, ..Default::default() };
         self.node = Some(self.host.start_as("build-1", workflows(&self.remote), options));
     }
 
@@ -131,13 +148,18 @@ impl Storm {
     }
 
     fn accept(&mut self, case: u64) {
-        for n in 0..25 {
+        let kids = (0..5).map(|n| format!("/kid/{case}/{n}"));
+        let calls = (0..50).map(|n| format!("/{case}/{n}"));
+        let made = (0..20).flat_map(|n| [format!("/{case}/r{n}"), format!("/undo/{case}/r{n}")]);
+        for path in kids.chain(calls).chain(made) {
             let reply = match self.rng.random_range(0..6) {
                 0 => Reply::Unknown,
-                1 => Reply::RetryAfter(Duration::from_secs(self.rng.random_range(1..60))),
+                1 => {
+                    self.busy.insert(path.clone());
+                    Reply::RetryAfter(Duration::from_secs(self.rng.random_range(1..60)))
+                }
                 _ => continue,
             };
-            let path = if n < 5 { format!("/kid/{case}/{n}") } else { format!("/{case}/{}", n - 5) };
             self.remote.script(&path, [reply]);
         }
         let key = self.rng.random_range(0..KEYS);
@@ -255,10 +277,27 @@ impl Storm {
         let kept = self.host.block_on("the counter", self.host.store.state(filter, self.host.clock.time()));
         let count = kept.unwrap().first().map_or(0, |entry| entry.value.decode::<usize>().unwrap());
         assert_eq!(count, counted, "the counter is what the journals say");
+        self.check_undone();
         until(|| {
             let progress = self.node().engine.progress();
             progress.slots_free == SLOTS && progress.resting == 0
         });
+    }
+}
+
+impl Storm {
+    /// What a cancelled run has made is undone, each of it once; of no other run anything is.
+    fn check_undone(&self) {
+        for (run, case) in &self.case_of {
+            let is_cancelled = self.host.run(*run).state == RunState::Cancelled;
+            for n in 0..20 {
+                let (path, undo) = (format!("/{case}/r{n}"), format!("/undo/{case}/r{n}"));
+                let happened = self.remote.keys(&path).len() > usize::from(self.busy.contains(&path));
+                let keys: BTreeSet<_> = self.remote.keys(&undo).into_iter().collect();
+                let expected = usize::from(happened && is_cancelled);
+                assert_eq!(keys.len(), expected, "{path} of run {run}, cancelled: {is_cancelled}: {keys:?}");
+            }
+        }
     }
 }
 
