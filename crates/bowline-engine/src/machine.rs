@@ -138,7 +138,13 @@ impl Machine {
 
     /// The machine of a run that is so far.
     pub(crate) fn at(board: Arc<Board>, code: Code, stage: Stage) -> Self {
-        Self { stage, ..Self::new(board, code) }
+        let mut machine = Self::new(board, code);
+        if let Stage::Settle { .. } = stage {
+            // What was in flight before is noted beside the word that the run is undone. From then on only steps were sent
+            // that were noted as unknown before: a crash leaves nothing else in doubt.
+            machine.in_flight_since = machine.board.lock().journal.in_flight_since();
+        }
+        Self { stage, ..machine }
     }
 
     /// The run's event.

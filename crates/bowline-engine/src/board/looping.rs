@@ -159,6 +159,8 @@ impl Board {
             .filter(|entry| entry.kind == EntryKind::StepUnknown && scope.encloses(&entry.key.scope));
         let mut unknown: Vec<_> = unwritten.map(|entry| (entry.key.clone(), entry.meta.clone())).collect();
         unknown.extend(state.journal.looped.unknown_in(scope));
+        // What a person has said of it stands.
+        unknown.retain(|(key, _)| !state.journal.was_settled(key));
         state.prune(scope, self);
         for (key, known) in unknown {
             let note = Some("the item went on without its outcome, which is unknown".into());

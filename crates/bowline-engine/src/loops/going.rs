@@ -458,9 +458,17 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             }
             false => (self.spec.limit, self.spec.limit),
         };
-        // A loop that stops begins no item; but what was under way as the process died comes to its end.
-        let begins = self.failed.is_none() || (is_found_again && board.is_in_doubt());
-        begins && self.running.len() < limit && self.unnoted < unnoted && !board.is_write_awaited()
+        // A loop that stops begins no item; but what was under way as the process died comes to its end: beside those that
+        // stopped it.
+        let places = match &self.failed {
+            None => limit,
+            Some(_) if is_found_again && board.is_in_doubt() => {
+                let stopping = self.progress.dead.saturating_sub(self.spec.most_dead);
+                limit.saturating_sub(usize::try_from(stopping).unwrap_or(usize::MAX))
+            }
+            Some(_) => return false,
+        };
+        self.running.len() < places && self.unnoted < unnoted && !board.is_write_awaited()
     }
 
     fn run_queued(&mut self, queued: Queued<T>) {

@@ -156,7 +156,12 @@ impl World {
     /// The code of a loop's item begins; it runs until the guard is dropped.
     pub(super) fn begin_item(self: &Arc<Self>, item: &ScopePath) -> impl Drop + use<> {
         let looped = around(item);
-        let has_stopped = self.lock().stopped.contains(&looped);
+        let has_stopped = {
+            let stopped = &mut self.lock().stopped;
+            // An item that came again goes over its own loops again.
+            stopped.retain(|inside| !item.encloses(inside));
+            stopped.contains(&looped)
+        };
         assert!(!has_stopped, "{} begins although its loop has stopped", item.as_str());
         *self.lock().running.entry(looped.clone()).or_default() += 1;
         Running(self.clone(), looped)

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bowline_engine::{Context, Startable, Workflow, loops::DeadItems};
 use bowline_model::{Result, RunId, RunState, WorkflowName};
-use futures_util::{StreamExt, future::select, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    future::{select, try_join},
+    stream::FuturesUnordered,
+};
 use serde_json::Value;
 
 use crate::{
@@ -37,7 +41,7 @@ fn a_loop_goes_on_after_its_notes_inside_a_combinator_that_polls_only_who_was_wo
             cx.step("patch", remote.post(&format!("/patch/{item}"))).await.map(drop)
         };
         let looped =
-            async { cx.for_each("sync", (0..6).collect(), 1, patch).await.map(|summary| summary.done) };
+            async { cx.for_each("sync", Vec::from_iter(0..6), 1, patch).await.map(|summary| summary.done) };
         let mut all = FuturesUnordered::new();
         all.push(looped);
         all.next().await.expect("one is in it")
@@ -104,7 +108,7 @@ fn what_was_under_way_at_a_kill_comes_to_its_end_though_its_loop_has_stopped() {
             let patch = async |cx: Context, item: u64| {
                 cx.step("patch", remote.post(&format!("/patch/{item}"))).await.map(drop)
             };
-            cx.for_each("sync", (0..9).collect(), 2, patch).await.map(|summary| summary.done)
+            cx.for_each("sync", Vec::from_iter(0..9), 2, patch).await.map(|summary| summary.done)
         })
     };
     let node = host.start(vec![looping(&remote)]);
@@ -169,7 +173,7 @@ fn a_child_that_a_failed_run_had_dropped_is_waited_for_again_by_its_retry() {
         let family = flow(&remote, |cx, remote| async move {
             let child = async { cx.child(&Kid("kid".into()), &1).await };
             let call = async { cx.step("call", remote.post("/call")).await };
-            Ok(cx.all((child, call)).await?.0)
+            Ok(try_join(child, call).await?.0)
         });
         let node = host.start(vec![family, kid]);
         let run = started(&host, &node);

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bowline_engine::{Cancel, Context, EngineOptions, Fit, Rehearsal, Workflow, Workflows};
 use bowline_model::{
     BuildId, Clock, DeadReason, Effect, EntryKind, Error, Family, FlowRule, Gather, Payload, Recall,
-    Recalled, Result, Reversible, Ruled, Run, RunFlow, RunId, RunState, Unruled,
+    Recalled, Result, Reversible, Ruled, Run, RunFlow, RunId, RunState, Unruled, RetryPolicy,
 };
 use bowline_store::Store;
 use serde_json::{Value, value::RawValue};
@@ -397,6 +397,7 @@ fn a_batch_under_way_fits_its_code() {
     let rehearsal = Rehearsal::new(workflows, BuildId::from("build-2"), clock, "");
     let row = host.run(run);
     assert_eq!(host.block_on("the look", async { rehearsal.fits(&row, history) }), Fit::Fits);
+}
 
 #[test]
 fn what_is_unknown_of_a_loops_item_that_ended_is_named_before_anything_is_undone() {
@@ -428,4 +429,33 @@ fn what_is_unknown_of_a_loops_item_that_ended_is_named_before_anything_is_undone
     host.settle(&node, run, "/make/b\"make\"", &bowline_dashboard::commands::Outcome::NotDone);
     host.wait_for(run, RunState::Cancelled);
     assert_eq!(sent(&remote), [1, 1, 0, 1, 0, 0]);
+}
+
+#[test]
+fn what_a_person_said_of_an_item_of_a_loop_under_way_stands() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/b", [Reply::Unknown]);
+    remote.script("/c", [Reply::Gate]);
+    let calls = remote.clone();
+    let flow = Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = calls.clone();
+        async move {
+            let item = async |cx: Context, name: &str| {
+                let made = cx.step("make", remote.post(&format!("/{name}"))).retry(RetryPolicy::never());
+                made.undo(|_| remote.post(&format!("/undo-{name}"))).best_effort().await;
+                Ok(())
+            };
+            cx.for_each("make", vec!["a", "b", "c"], 9, item).keyed(|name| *name).await
+        }
+    });
+    let node = start(&host, &remote, flow);
+    let run = accept(&host);
+    node.engine.poke();
+    host.block_on("the call", remote.arrival_at("/c"));
+    host.wait(run, "told of the others", |run| run.journal_len >= 3);
+    cancel(&host, &node, run);
+    assert_eq!(host.end(run).dead_reason, Some(DeadReason::Undo));
+    host.settle(&node, run, "/make/b\"make\"", &bowline_dashboard::commands::Outcome::NotDone);
+    host.wait_for(run, RunState::Cancelled);
+    assert_eq!(sent(&remote), [1, 1, 2, 1, 0, 1]);
 }
