@@ -48,6 +48,8 @@ pub(super) struct Disk {
     pub(super) more: BTreeMap<ScopePath, bool>,
     /// What a life may observe.
     log: Log,
+    /// Its last number as this life began.
+    begun_at: i64,
     /// The last of the undos that were sent in this life.
     undoing_at: Option<Seq>,
 }
@@ -57,6 +59,12 @@ impl Disk {
     pub(super) fn begin_life(&mut self) {
         self.log = Log::of(&self.entries);
         self.undoing_at = None;
+        self.begun_at = self.len;
+    }
+
+    /// Whether nothing was there when this life began.
+    pub(super) fn is_first_life(&self) -> bool {
+        self.begun_at == 0
     }
 
     /// Whether nothing of the run goes forward any more.

@@ -148,13 +148,17 @@ impl<'a> Interpreter<'a> {
         summary.map(|summary| mix(mix(summary.done, summary.dead), summary.again))
     }
 
-    async fn item(&self, looped: &LoopNode, cx: Context) -> Result<()> {
+    /// Begins as the loop makes it, whenever it is polled.
+    fn item(&'a self, looped: &'a LoopNode, cx: Context) -> BoxFuture<'a, Result<()>> {
         let scope = cx.item().clone();
-        let _running = self.world.begin_item(&scope);
-        let inside = Interpreter { cx: &cx, world: self.world };
-        let result = inside.run(&looped.body).await;
-        self.world.end_item(&scope, result.is_ok());
-        result.map(drop)
+        let running = self.world.begin_item(&scope);
+        Box::pin(async move {
+            let _running = running;
+            let inside = Interpreter { cx: &cx, world: self.world };
+            let result = inside.run(&looped.body).await;
+            self.world.end_item(&scope, result.is_ok());
+            result.map(drop)
+        })
     }
 
     fn observe(&self, what: Observed) {

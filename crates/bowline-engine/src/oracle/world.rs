@@ -154,7 +154,7 @@ impl World {
     }
 
     /// The code of a loop's item begins; it runs until the guard is dropped.
-    pub(super) fn begin_item(self: &Arc<Self>, item: &ScopePath) -> impl Drop + use<> {
+    pub(super) fn begin_item(self: &Arc<Self>, item: &ScopePath) -> impl Drop + Send + use<> {
         let looped = around(item);
         let has_stopped = {
             let stopped = &mut self.lock().stopped;
@@ -173,8 +173,8 @@ impl World {
         state.disk.ran.insert(item.clone());
         let looped = around(item);
         let stops = !ends_well && self.program.shape_of(&looped).policy == DeadItems::Stop;
-        // After a crash those that may have been under way come to their end.
-        if stops && !state.disk.crashed {
+        // In a later life those that were under way before come to their end.
+        if stops && state.disk.is_first_life() {
             state.stopped.insert(looped);
         }
     }
