@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bowline_engine::{Cancel, Context, EngineOptions, Fit, Rehearsal, Workflow, Workflows};
 use bowline_model::{
     BuildId, Clock, DeadReason, Effect, EntryKind, Error, Family, FlowRule, Gather, Payload, Recall,
-    Recalled, Result, Reversible, Ruled, Run, RunFlow, RunId, RunState, Unruled, RetryPolicy,
+    Recalled, Result, RetryPolicy, Reversible, Ruled, Run, RunFlow, RunId, RunState, Unruled,
 };
 use bowline_store::Store;
 use serde_json::{Value, value::RawValue};
