@@ -58,6 +58,9 @@ impl Context {
     /// # Durability
     /// Which branch won is recorded: after a crash the same one wins.
     ///
+    /// # Panics
+    /// If the `Vec` is empty: nobody could ever win. A panic ends the run as a dead letter.
+    ///
     /// ```no_run
     /// # async fn code(cx: bowline_engine::Context) -> bowline_model::Result<()> {
     /// use std::time::Duration;
@@ -84,6 +87,10 @@ impl Context {
                 let opener = Opener { cx: self, place: &place, key: &key };
                 let open = |(nth, code)| opener.open(nth, code);
                 let running: Vec<_> = branches.into_iter().enumerate().map(open).collect();
+                assert!(
+                    !running.is_empty(),
+                    "cx.race was given no branches, so that none can win; ask before whether there are any"
+                );
                 (key, running)
             });
             for (winner, branch) in running.iter_mut().enumerate() {

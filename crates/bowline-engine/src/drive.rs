@@ -371,11 +371,7 @@ impl Driver {
 
     /// Writes, again and again while the store cannot. Nothing of the run goes on meanwhile.
     async fn write(&mut self, unwritten: Unwritten, transition: Option<Transition>) -> Result<(), Lost> {
-        let starts = !unwritten.also.starts.is_empty();
         let written = write_to_store(&self.shared, self.progress(unwritten, transition)).await;
-        if starts {
-            self.shared.poked.notify_one();
-        }
         written.map(drop).map_err(|_| Lost)
     }
 
@@ -397,7 +393,13 @@ pub(crate) async fn write_to_store(shared: &Shared, write: RunWrite) -> Result<W
     let mut wait = WRITE_RETRY_MIN;
     loop {
         let error = match shared.store.write(write.clone()).await {
-            Ok(written) => return Ok(written),
+            Ok(written) => {
+                // What it started may begin, whatever else the write was about.
+                if !write.also.starts.is_empty() {
+                    shared.poked.notify_one();
+                }
+                return Ok(written);
+            }
             Err(error) => error,
         };
         if error.kind() == StoreErrorKind::Overtaken {

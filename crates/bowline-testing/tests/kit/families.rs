@@ -385,3 +385,33 @@ fn children_of_children_need_one_slot() {
     let run = app.start(&digger(), &50);
     assert_eq!(run.end().output::<u32>(), 50);
 }
+
+/// Starts a run that nobody waits for, and has the store decide something next.
+async fn start_and_count(desk: Arc<Desk>, cx: Context, first: u32) -> Result<()> {
+    if first == 0 {
+        desk.say(&cx, "first").await?;
+    }
+    cx.start(&single(), &7)?;
+    match first {
+        1 => cx.transaction("table", |tx| tx.execute("CREATE TABLE seen (n)", ()).map(drop)).await?,
+        2 => drop(cx.state("seen").add(1).await?),
+        _ => {}
+    }
+    desk.say(&cx, "last").await?;
+    Ok(())
+}
+
+#[test]
+fn a_detached_run_begins_at_once_whatever_its_parent_does_next() {
+    let starter = workflow("starter", start_and_count);
+    for first in 0..3 {
+        let app = TestApp::new(app().workflow(starter.clone()));
+        answers(&app);
+        let begun = app.now();
+        app.start(&starter, &first);
+        app.settle();
+        let states: Vec<_> = app.runs().iter().map(|run| run.state()).collect();
+        assert_eq!(states, [RunState::Completed; 2], "{first}: {}", app.timelines());
+        assert_eq!(app.now(), begun, "no time has passed");
+    }
+}

@@ -221,3 +221,13 @@ fn futures_dropped_half_way_leave_no_child_signal_or_address_behind() {
     );
     assert!(tried.moments > 6, "{tried:?}");
 }
+
+#[test]
+fn a_race_of_nobody_is_told_and_does_not_wait_for_ever() {
+    async fn code(_: Arc<Desk>, cx: Context, _: Value) -> Result<u32> {
+        cx.race(Vec::<std::future::Ready<Result<u32>>>::new()).await.output
+    }
+    let (_, run) = started(code);
+    assert_eq!(run.end().dead_reason(), Some(DeadReason::Panicked), "{}", run.timeline());
+    assert!(run.summary().unwrap().contains("no branches"), "{:?}", run.summary());
+}
