@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bowline::{Workflow, prelude::*};
-use bowline_model::RunState;
+use bowline_dashboard::commands::Outcome;
+use bowline_model::{DeadReason, RunState};
 use bowline_testing::{Answer, Match, TestApp, every_crash_point};
 use serde_json::{Value, json};
 
@@ -119,4 +120,31 @@ fn a_sleeping_run_is_undone_and_never_goes_on() {
     assert_eq!(run.state(), RunState::Cancelled);
     app.skip(days(2));
     assert_eq!(world(&app), BTreeMap::from([("/bag".to_owned(), 1), ("/bag/cancel".to_owned(), 1)]));
+}
+
+/// Two bookings race; the slower one is under way when the other wins.
+async fn either(travel: Arc<Travel>, cx: Context, _: Value) -> Result<()> {
+    let crm = &travel.crm;
+    let book = async |what: &'static str| {
+        let undo = |_: &_| crm.post(&format!("/{what}/cancel")).json(&what);
+        cx.step(what, crm.post(&format!("/{what}")).json(&what)).undo(undo).await.map(drop)
+    };
+    cx.race((book("train"), book("bus"))).await.output?;
+    Err(Error::permanent("nobody goes there"))
+}
+
+#[test]
+fn what_a_loser_had_under_way_is_for_a_person_to_settle_before_the_rest_is_undone() {
+    let either = workflow("either", either).undo_on_failure();
+    let app = TestApp::new(app(book()).workflow(either.clone()));
+    let crm = app.mock("crm");
+    crm.answer(Answer::ok(json!({})));
+    crm.when(Match::call("POST", "/bus")).answer(Answer::hang());
+    let run = app.start(&either, &json!(null)).end();
+    assert_eq!(run.dead_reason(), Some(DeadReason::Undo), "{}", run.timeline());
+    assert!(run.summary().unwrap().contains("bus"), "{:?}", run.summary());
+    let run = app.settle_step(run.id(), "race#1.1/bus", Outcome::NotDone).end();
+    assert_eq!(run.state(), RunState::Cancelled, "{}", run.timeline());
+    let paths: Vec<_> = crm.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(paths, ["/train", "/bus", "/train/cancel"]);
 }
