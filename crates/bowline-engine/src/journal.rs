@@ -43,6 +43,8 @@ pub(crate) struct Journal {
     in_flight_since: Option<Timestamp>,
     /// When an operator retried the run last.
     retried_at: Option<Timestamp>,
+    /// Whether the run is undone.
+    is_undone: bool,
     last_seq: i64,
     /// Entries that the journal holds: fewer than its last number where ended items of loops were compacted.
     live: i64,
@@ -65,6 +67,8 @@ pub(crate) struct TriedBefore {
     pub(crate) first_sent: Timestamp,
     pub(crate) next_at: Option<Timestamp>,
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// Whether the code went on without it.
+    is_dropped: bool,
 }
 
 impl Journal {
@@ -106,6 +110,7 @@ impl Journal {
             }
             // The run was given up without a look at what was in flight.
             Role::Undo | Role::End => {
+                self.is_undone |= entry.kind == EntryKind::Undoing;
                 self.in_flight_since = earliest(self.in_flight_since, entry.meta.unknown_since);
             }
             Role::Waiting if entry.kind == EntryKind::Awaited => {
@@ -160,7 +165,9 @@ impl Journal {
             first_sent,
             next_at: None,
             fingerprint: None,
+            is_dropped: false,
         });
+        tried.is_dropped = entry.kind == EntryKind::Dropped;
         tried.attempts = entry.meta.attempts;
         tried.next_at = entry.meta.next_at;
         tried.fingerprint = entry.meta.fingerprint.clone();
@@ -247,9 +254,11 @@ impl Journal {
         self.awaited.retain(|key, _| !scope.encloses(&key.scope));
     }
 
-    /// The items of that loop of which something is recorded.
+    /// The items of that loop of which something is recorded. What the code went on without tells nothing of whether an item
+    /// was under way, and counts only where the run is undone: then it must be found out.
     pub(crate) fn items_of(&self, scope: &ScopePath) -> HashSet<ScopePath> {
-        let keys = self.by_key.keys().chain(self.tried.keys()).chain(self.awaited.keys());
+        let tried = self.tried.iter().filter(|(_, tried)| self.is_undone || !tried.is_dropped).map(|(key, _)| key);
+        let keys = self.by_key.keys().chain(tried).chain(self.awaited.keys());
         keys.filter_map(|key| looped::item_of(scope, &key.scope)).collect()
     }
 

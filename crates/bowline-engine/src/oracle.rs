@@ -45,7 +45,11 @@ mod seen;
 mod sim;
 mod world;
 
-use std::sync::Arc;
+use std::{
+    cell::Cell,
+    panic,
+    sync::{Arc, Once},
+};
 
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -58,8 +62,27 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+thread_local! {
+    /// How many panics there were on this thread. A check that fails in the program's code panics there, and the machine takes
+    /// that for the program's own: which has none.
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+fn count_panics() {
+    static COUNTED: Once = Once::new();
+    COUNTED.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panicked| {
+            PANICS.set(PANICS.get() + 1);
+            before(panicked);
+        }));
+    });
+}
+
 /// One program: its lives with crashes, then lives from moments after its commits.
 fn check(seed: u64) {
+    count_panics();
+    let panics = PANICS.get();
     let program = Arc::new(Program::random(&mut StdRng::seed_from_u64(seed)));
     let mut sim = Sim::new(&program, seed);
     sim.live_until_end();
@@ -70,6 +93,7 @@ fn check(seed: u64) {
         sim.die();
         sim.live_until_end();
     }
+    assert_eq!(PANICS.get(), panics, "a check failed in the program's code");
 }
 
 #[test]
@@ -83,7 +107,7 @@ fn random_programs_recover_after_their_commits_and_from_random_crashes() {
         for thread in 0..threads {
             scope.spawn(move || {
                 for seed in (thread..programs).step_by(threads as usize) {
-                    let checked = std::panic::catch_unwind(|| check(seed));
+                    let checked = panic::catch_unwind(|| check(seed));
                     assert!(
                         checked.is_ok(),
                         "the program of seed {seed} fails: BOWLINE_ORACLE_SEED={seed} repeats it"

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use bowline_model::{Entry, EntryKey, EntryKind, Family, ScopePath, Seq};
+use bowline_model::{Entry, EntryKey, EntryKind, Family, Position, ScopePath, Seq};
 
 use super::{
     office::Office,
@@ -142,7 +142,12 @@ impl Disk {
             self.outcomes.insert(key, entry.key.clone());
         }
         if let Some(page) = page_of(entry) {
-            self.listed.entry(entry.key.scope.clone()).or_default().extend(page.items);
+            let listed = self.listed.entry(entry.key.scope.clone()).or_default();
+            // An item that came again goes over its own listings once more.
+            if entry.key.position == Position::Key("1".to_owned()) {
+                listed.clear();
+            }
+            listed.extend(page.items);
             self.more.insert(entry.key.scope.clone(), page.next.is_some());
         }
         self.log.add(entry);
