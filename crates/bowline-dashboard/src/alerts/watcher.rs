@@ -172,7 +172,6 @@ where
         let text = self.story.text(&self.app, self.admin_url.as_deref(), &found.news);
         match self.hook.deliver(text, &memory.state).await {
             Ok(()) => {
-                tracing::info!(new = found.count, "alerts: told of {}", S::ABOUT);
                 memory.told = found.told;
                 memory.state = State { sent_at: Some(self.clock.now()), failed: None };
                 memory.is_saved = false;
@@ -180,6 +179,7 @@ where
                 if let Err(error) = self.save(memory).await {
                     tracing::warn!(%error, "alerts: not noted that a message went; a crash now would repeat it");
                 }
+                tracing::info!(new = found.count, "alerts: told of {}", S::ABOUT);
             }
             Err(failed) => memory.state.failed = Some(failed),
         }

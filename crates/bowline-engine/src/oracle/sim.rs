@@ -102,7 +102,8 @@ impl Sim {
     /// Lives from what is there on, dying now and then, until the run ends for good.
     pub(super) fn live_until_end(&mut self) {
         for _ in 0..LIVES_MAX {
-            let life = self.live();
+            // Where a process died when the end was on disk, nobody lives on.
+            let life = self.ended().unwrap_or_else(|| self.live());
             self.part = Part::First;
             match life {
                 Life::Died => self.die(),
@@ -125,6 +126,25 @@ impl Sim {
             }
         }
         panic!("it lives for ever: {:?}", self.program);
+    }
+
+    /// How the run ended, as the disk has it; `None` if it is open.
+    fn ended(&self) -> Option<Life> {
+        let state = self.world.lock();
+        let last = state.disk.entries.last()?;
+        Some(match last.kind {
+            EntryKind::Completed => Life::Ended(End::Completed),
+            EntryKind::Cancelled => Life::Cancelled,
+            EntryKind::DeadLettered => {
+                let note = last.meta.note.as_deref();
+                let by_itself = [DeadReason::Failed, DeadReason::Items, DeadReason::Undo];
+                let reason = by_itself.into_iter().find(|reason| note == Some(reason.as_str()));
+                let reason = reason.unwrap_or_else(|| panic!("the run was parked: {:?}", last.meta));
+                let summary = last.meta.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+                Life::Ended(End::Dead { reason, summary })
+            }
+            _ => return None,
+        })
     }
 
     /// What holds of a run that ended for good.

@@ -29,7 +29,7 @@ const TOLD: &str =
     "SELECT parent, mailbox FROM child INDEXED BY child_told WHERE run = ?1 AND mailbox IS NOT NULL";
 
 /// The runs whose end a run waits for.
-const WAITED_FOR: &str = "SELECT run FROM child WHERE parent = ?1 AND mailbox IS NOT NULL ORDER BY run";
+const WAITED_FOR: &str = "SELECT run FROM child WHERE parent = ?1 AND mailbox IS NOT NULL";
 
 /// Those of them that may come to their end by themselves.
 const OPEN_WAITED_FOR: &str = "SELECT run.id FROM child JOIN run ON run.id = child.run \
@@ -225,11 +225,12 @@ pub(super) fn tell_cancelled(
     let told = note.strip_prefix(its_parent).and_then(|rest| rest.split_once(was_cancelled));
     let why = format!("{its_parent}{parent}{was_cancelled}{}", told.map_or(note, |(_, first)| first));
     let why = Payload::encode(&why[..why.floor_char_boundary(SUMMARY_BYTES_MAX)]).expect("a text is JSON");
-    let children: Vec<RunId> = tx
+    let mut children: Vec<RunId> = tx
         .conn
         .prepare_cached(WAITED_FOR)?
         .query_map([parent.0], |row| row.get(0).map(RunId))?
         .collect::<Result<_, _>>()?;
+    children.sort_unstable();
     for child in children {
         // A dead letter keeps it for its retry.
         if !mail::is_told(tx, child, CANCEL_MAILBOX)? && standing(tx, child)?.is_some() {
