@@ -257,7 +257,8 @@ impl Journal {
     /// The items of that loop of which something is recorded. What the code went on without tells nothing of whether an item
     /// was under way, and counts only where the run is undone: then it must be found out.
     pub(crate) fn items_of(&self, scope: &ScopePath) -> HashSet<ScopePath> {
-        let tried = self.tried.iter().filter(|(_, tried)| self.is_undone || !tried.is_dropped).map(|(key, _)| key);
+        let tried =
+            self.tried.iter().filter(|(_, tried)| self.is_undone || !tried.is_dropped).map(|(key, _)| key);
         let keys = self.by_key.keys().chain(tried).chain(self.awaited.keys());
         keys.filter_map(|key| looped::item_of(scope, &key.scope)).collect()
     }

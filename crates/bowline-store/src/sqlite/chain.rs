@@ -9,10 +9,10 @@ use rusqlite::{Connection, OptionalExtension};
 use super::period::{KEPT, Period};
 
 /// The first run of a chain.
-const FIRST: &str = "SELECT first FROM went_on WHERE run = ?1";
+const FIRST: &str = "SELECT first FROM bowline_went_on WHERE run = ?1";
 
 /// The latest run of a chain.
-const LATEST: &str = "SELECT latest FROM chain WHERE first = ?1";
+const LATEST: &str = "SELECT latest FROM bowline_chain WHERE first = ?1";
 
 fn first(conn: &Connection, run: RunId) -> rusqlite::Result<RunId> {
     let found = conn.prepare_cached(FIRST)?.query_row([run.0], |row| row.get(0)).optional()?;
@@ -22,9 +22,10 @@ fn first(conn: &Connection, run: RunId) -> rusqlite::Result<RunId> {
 /// A run goes on as `next`.
 pub(super) fn go_on(conn: &Connection, run: RunId, next: RunId) -> rusqlite::Result<()> {
     let first = first(conn, run)?;
-    conn.prepare_cached("INSERT INTO went_on (run, first) VALUES (?1, ?2)")?.execute((next.0, first.0))?;
+    conn.prepare_cached("INSERT INTO bowline_went_on (run, first) VALUES (?1, ?2)")?
+        .execute((next.0, first.0))?;
     conn.prepare_cached(
-        "INSERT INTO chain (first, latest) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET latest = excluded.latest",
+        "INSERT INTO bowline_chain (first, latest) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET latest = excluded.latest",
     )?
     .execute((first.0, next.0))?;
     Ok(())
@@ -39,7 +40,7 @@ pub(super) fn latest(conn: &Connection, run: RunId) -> rusqlite::Result<Option<R
 
 /// The runs of a period are gone, but for those that it outlived.
 pub(super) fn forget_period(conn: &Connection, over: &Period, next: &Period) -> rusqlite::Result<()> {
-    for (table, column) in [("went_on", "run"), ("chain", "latest")] {
+    for (table, column) in [("bowline_went_on", "run"), ("bowline_chain", "latest")] {
         conn.execute(
             &format!(
                 "DELETE FROM {table} WHERE {column} >= ?1 AND {column} < ?2 \
@@ -54,8 +55,8 @@ pub(super) fn forget_period(conn: &Connection, over: &Period, next: &Period) -> 
 
 /// A run is gone.
 pub(super) fn forget(conn: &Connection, run: RunId) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM went_on WHERE run = ?1")?.execute([run.0])?;
-    conn.prepare_cached("DELETE FROM chain WHERE latest = ?1")?.execute([run.0])?;
+    conn.prepare_cached("DELETE FROM bowline_went_on WHERE run = ?1")?.execute([run.0])?;
+    conn.prepare_cached("DELETE FROM bowline_chain WHERE latest = ?1")?.execute([run.0])?;
     Ok(())
 }
 
@@ -76,8 +77,8 @@ mod tests {
         assert_eq!(latest(&conn, RunId(100)).unwrap(), None);
         assert_eq!(latest(&conn, RunId(101)).unwrap(), None);
         let plans = [
-            (FIRST, "SEARCH went_on USING INTEGER PRIMARY KEY (rowid=?)"),
-            (LATEST, "SEARCH chain USING INTEGER PRIMARY KEY (rowid=?)"),
+            (FIRST, "SEARCH bowline_went_on USING INTEGER PRIMARY KEY (rowid=?)"),
+            (LATEST, "SEARCH bowline_chain USING INTEGER PRIMARY KEY (rowid=?)"),
         ];
         for (sql, plan) in plans {
             assert_eq!(schema::plan(&conn, sql), [plan], "{sql}");

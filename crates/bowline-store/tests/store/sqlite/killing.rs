@@ -318,6 +318,7 @@ async fn every_event_is_in_one_batch_after_a_kill() {
     let one = "SELECT count(*) FROM (SELECT event FROM batch GROUP BY event HAVING count(*) <> 1)";
     assert_eq!(ask(&path, one), 0);
     assert_eq!(ask(&path, "SELECT max(n) FROM (SELECT count(*) AS n FROM batch GROUP BY run)"), 5);
-    assert_eq!(ask(&path, "SELECT count(*) FROM (SELECT 1 FROM batch GROUP BY run HAVING count(*) < 5)"), 1);
+    let open = ask(&path, "SELECT count(*) FROM (SELECT 1 FROM batch GROUP BY run HAVING count(*) < 5)");
+    assert!(open <= 1, "{open} batches are not full: one may be");
     assert_eq!(ask(&path, "SELECT count(*) FROM batch"), ask(&path, "SELECT count(*) FROM dedupe"));
 }

@@ -10,7 +10,7 @@ use super::{ask, open, options, place};
 use crate::bench::{TestClock, at, event, run_of};
 
 /// The version of this build's tables.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 
 #[tokio::test]
 async fn refuses_a_second_server_and_says_who_has_the_store() {
@@ -162,6 +162,7 @@ async fn brings_a_file_of_version_1_to_this_builds() {
          ALTER TABLE run DROP COLUMN rate; ALTER TABLE run DROP COLUMN rate_every; ALTER TABLE run DROP COLUMN gather; \
          ALTER TABLE run DROP COLUMN gather_until; ALTER TABLE run DROP COLUMN gather_left; \
          ALTER TABLE run DROP COLUMN gather_bytes; DROP TABLE message; DROP TABLE mailbox; DROP TABLE child; DROP INDEX run_parent; \
+         DROP TABLE bowline_went_on; DROP TABLE bowline_chain; \
          DROP INDEX past_0_parent; DROP INDEX past_1_parent; PRAGMA user_version = 1;";
     Connection::open(&path).unwrap().execute_batch(as_it_was).unwrap();
     let store = open(&path);
