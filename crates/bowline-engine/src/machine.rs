@@ -203,7 +203,7 @@ impl Machine {
             if let Some(input) = self.continues() {
                 return self.finish_continued(input);
             }
-            if self.deliver_recorded() || self.deliver_ending_loop() {
+            if self.deliver_recorded() {
                 continue;
             }
             if self.recovering {
@@ -220,7 +220,7 @@ impl Machine {
             // Before anything new is delivered: from then on it is not known what was in flight.
             self.note_in_flight();
             self.board.lock().is_live = true;
-            if self.deliver_arrival() || self.deliver_wait(now) {
+            if self.deliver_ending_loop() || self.deliver_arrival() || self.deliver_wait(now) {
                 continue;
             }
             if let Some(next) = self.go_on(now) {

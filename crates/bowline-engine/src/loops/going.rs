@@ -414,6 +414,8 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             } else if new.keys.contains(&key) || self.open.values().any(|page| page.keys.contains(&key)) {
                 self.progress.again += 1;
                 new.ended.add(place);
+                // As after a crash, when it is one that has ended.
+                new.keys.insert(key);
             } else {
                 new.keys.insert(key.clone());
                 new.left += 1;

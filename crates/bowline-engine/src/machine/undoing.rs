@@ -103,7 +103,7 @@ impl Machine {
             if self.stopped().is_some() || self.continues().is_some() {
                 return self.settled();
             }
-            if self.deliver_recorded() || self.deliver_ending_loop() {
+            if self.deliver_recorded() {
                 continue;
             }
             if self.recovering {
@@ -115,7 +115,7 @@ impl Machine {
                 }
             }
             self.note_in_flight();
-            if self.deliver_arrival() {
+            if self.deliver_ending_loop() || self.deliver_arrival() {
                 continue;
             }
             if let Some(next) = self.settle_on(now) {
