@@ -202,6 +202,10 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     }
 
     /// Lets that much time pass. What is due on the way happens at its time, one thing after the other.
+    ///
+    /// # Panics
+    /// If the app is at work for 20 s of real time.
+    #[track_caller]
     pub fn advance(&self, by: Duration) {
         self.pass(by);
     }
@@ -229,6 +233,10 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// assert_eq!(runs.len(), 1);
     /// assert_eq!(runs[0].output::<String>(), "2026-09-22T01:30:00Z");
     /// ```
+    ///
+    /// # Panics
+    /// As [`advance`](Self::advance).
+    #[track_caller]
     pub fn skip(&self, by: Duration) -> Vec<TestRun<'_, S>> {
         self.settle();
         let newest = self.runs().last().map(|run| run.id());

@@ -53,8 +53,9 @@ impl Door {
 
 impl<S: Send + Sync + 'static> TestApp<S> {
     /// Lets everything happen that can without time passing, or as much as it takes for `is_over`. A process that dies
-    /// meanwhile is started again.
-    fn quiet(&self, door: Door, patience: Duration, is_over: impl Fn() -> bool) -> Quiet {
+    /// meanwhile is started again. Who is still for as long as `elsewhere` waits for something elsewhere; who is at work may
+    /// be slow, as machines are, and gets all the patience there is.
+    fn quiet(&self, door: Door, elsewhere: Duration, is_over: impl Fn() -> bool) -> Quiet {
         let begun = SystemClock.monotonic();
         let (mut last, mut still_since) = (None, Duration::ZERO);
         loop {
@@ -65,7 +66,8 @@ impl<S: Send + Sync + 'static> TestApp<S> {
             if last != Some((seen, look)) {
                 (last, still_since) = (Some((seen, look)), waited);
             }
-            let is_still = || waited.saturating_sub(still_since) >= STILL_MIN;
+            let still = waited.saturating_sub(still_since);
+            let is_still = || still >= STILL_MIN;
             let by_clock = || look.calls_asleep(door.sleepers()) >= look.attempts.max(1);
             let is_idle = if look.is_moving() {
                 false
@@ -80,7 +82,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
             if (is_idle && !life.is_dead()) || is_over() {
                 return Quiet::Idle(look);
             }
-            if waited >= patience {
+            if waited >= PATIENCE || (still >= elsewhere && !look.is_moving()) {
                 return Quiet::Elsewhere(look);
             }
             self.world.pulse.wait_beyond(seen, LOOK_AGAIN);
@@ -192,19 +194,29 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     }
 
     /// Moves the clock by that much, and lets everything happen on the way at its time.
+    #[track_caller]
     pub(crate) fn pass(&self, by: Duration) {
         let target = self.now().checked_add(by).unwrap_or(Timestamp::MAX);
         loop {
-            // Who moves the clock by hand means it, whatever else is waited for.
-            let (Quiet::Idle(look) | Quiet::Elsewhere(look)) =
-                self.quiet(Door::Free, ELSEWHERE_MAX, || false);
+            let look = self.quiet_by_hand();
             match self.next_time(look, Door::Free).filter(|next| *next <= target) {
                 Some(next) if self.now() < target => self.world.clock.set(next),
                 _ => break,
             }
         }
         self.world.clock.set(target);
-        self.quiet(Door::Free, ELSEWHERE_MAX, || false);
+        self.quiet_by_hand();
+    }
+
+    /// Who moves the clock by hand means it, whatever is waited for elsewhere; but no time passes over who is at work.
+    #[track_caller]
+    fn quiet_by_hand(&self) -> Look {
+        match self.quiet(Door::Free, ELSEWHERE_MAX, || false) {
+            Quiet::Elsewhere(look) if look.is_moving() => {
+                panic!("time cannot pass: {}\n{}", self.why_elsewhere(look), self.timelines())
+            }
+            Quiet::Idle(look) | Quiet::Elsewhere(look) => look,
+        }
     }
 
     /// What the test reads of the store.
@@ -223,7 +235,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
 /// ends would be waited for through all that they do in 60 days.
 const TRIGGERS_MAX: Duration = Duration::from_secs(60);
 
-/// How long who moves the clock by hand waits for what is neither a mock's nor the clock's.
+/// How long who moves the clock by hand waits for what is neither a mock's nor the clock's, and does not stir.
 const ELSEWHERE_MAX: Duration = Duration::from_millis(500);
 
 fn days(span: Duration) -> u64 {

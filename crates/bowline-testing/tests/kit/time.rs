@@ -1,5 +1,7 @@
 //! Time stands still, and skips where nothing else can happen.
 
+use std::time::Duration;
+
 use bowline::prelude::*;
 use bowline_model::RunState;
 use bowline_testing::{Answer, Match, TestApp};
@@ -185,4 +187,31 @@ fn the_wall_clock_of_the_app_shows_the_tests_time() {
     assert_eq!(look(), [app.now(), app.now()]);
     app.crash();
     assert_eq!(look(), [app.now(), app.now()]);
+}
+
+/// Longer than the test waits for what goes on elsewhere: a machine that is busy with something else.
+const SLOW: Duration = Duration::from_millis(800);
+
+async fn slowly(shop: Arc<Shop>, cx: Context, _: Value) -> Result<()> {
+    for _ in 0..3 {
+        // Nobody sends: the thread has no time for the run.
+        let (_held, never) = std::sync::mpsc::channel::<()>();
+        let _ = never.recv_timeout(SLOW);
+        cx.step("look", shop.crm.get("/age")).await?;
+        cx.sleep(hours(1)).await;
+    }
+    Ok(())
+}
+
+#[test]
+fn no_time_passes_over_a_run_that_is_at_work_on_a_slow_machine() {
+    let app = TestApp::new(shop(slowly));
+    app.mock("crm").answer(Answer::ok(json!({})));
+    let begun = app.now();
+    let run = app.send_event("/webhooks/stripe", "order", order()).run();
+    app.advance(hours(3));
+    let asked =
+        app.mock("crm").requests().iter().map(|request| request.at.duration_since(begun)).collect::<Vec<_>>();
+    assert_eq!(asked.iter().map(|after| after.as_secs()).collect::<Vec<_>>(), [0, 3600, 7200]);
+    assert_eq!(run.state(), RunState::Completed, "{}", run.timeline());
 }
