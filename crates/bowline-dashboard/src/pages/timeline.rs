@@ -29,6 +29,8 @@ pub(super) struct Line {
     pub(super) mark: &'static str,
     pub(super) tone: Tone,
     pub(super) name: Vec<Piece>,
+    /// The page of the run that the name speaks of.
+    pub(super) goes_to: Option<String>,
     /// How it stands, in a word or three.
     pub(super) said: &'static str,
     pub(super) call: String,
@@ -84,7 +86,7 @@ pub(super) fn lines(view: &RunView, links: &Links, now: Timestamp) -> (Vec<Line>
     let now_ms = now.as_millisecond() - view.run.created_at.as_millisecond();
     let end_ms = if view.run.state.is_open() { end_ms.max(now_ms) } else { end_ms };
     let scale = Scale::of(view, end_ms);
-    let mut lines: Vec<_> = view.timeline.iter().map(|item| Line::of(item, view, scale)).collect();
+    let mut lines: Vec<_> = view.timeline.iter().map(|item| Line::of(item, view, links, scale)).collect();
     let mut said = None;
     for (line, item) in lines.iter_mut().zip(&view.timeline) {
         if let Item::Step(step) = item
@@ -139,11 +141,11 @@ fn name(text: &str) -> Vec<Piece> {
 }
 
 impl Line {
-    fn of(item: &Item, view: &RunView, scale: Option<Scale>) -> Self {
+    fn of(item: &Item, view: &RunView, links: &Links, scale: Option<Scale>) -> Self {
         match item {
             Item::Step(step) => Self::step(step, view, scale),
             Item::Note(note) => Self::note(note, view),
-            Item::End(end) => Self::end(end, view),
+            Item::End(end) => Self::end(end, view, links),
         }
     }
 
@@ -153,6 +155,7 @@ impl Line {
             mark,
             tone,
             name,
+            goes_to: None,
             said: "",
             call: String::new(),
             facts: vec![],
@@ -197,7 +200,7 @@ impl Line {
         Self::free(stamp(view, note.at_ms), mark, Tone::Plain, name(&note.text))
     }
 
-    fn end(end: &EndView, view: &RunView) -> Self {
+    fn end(end: &EndView, view: &RunView, links: &Links) -> Self {
         let (mark, tone) = match end.kind {
             EndKind::Completed => ("✓", Tone::Good),
             EndKind::DeadLettered => ("✗", Tone::Bad),
@@ -207,6 +210,7 @@ impl Line {
         let step = end.caused_by.as_ref().map(|step| format!("step {}: ", clean(step)));
         let text = end.text.as_ref().map(|text| format!("{}{text}", step.unwrap_or_default()));
         Self {
+            goes_to: end.went_on.map(|latest| links.run(latest)),
             facts: end.output_bytes.map(size).into_iter().collect(),
             text: text.as_deref().map(pieces),
             documents: document("The run's output", end.output.as_deref(), end.output_bytes),

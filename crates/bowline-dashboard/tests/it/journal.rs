@@ -143,6 +143,7 @@ fn kind(word: &str) -> EntryKind {
         "dead" | "stale" => EntryKind::DeadLettered,
         "completed" => EntryKind::Completed,
         "cancelled" => EntryKind::Cancelled,
+        "continued" => EntryKind::Continued,
         other => panic!("no kind is written {other:?}"),
     }
 }

@@ -151,6 +151,20 @@ impl Server {
         (parent, written.started[0])
     }
 
+    /// A run of that workflow that went on as another one, and that one.
+    pub(crate) async fn went_on(&self, workflow: &str, text: &str) -> (RunId, RunId) {
+        let first = self.accept(workflow).await;
+        let claimed = self.claim(workflow).await;
+        assert_eq!(claimed.id, first, "the only run to claim");
+        let end = Some(Transition::Complete);
+        let write = RunWrite::new(first, claimed.epoch, SystemClock.now(), journal(text), end);
+        let event = NewEvent { source: "child".to_owned(), ..event(workflow, "child", "null", Some(first)) };
+        let start = NewStart { event, tells: None, earlier: None, continues: true };
+        let also = Also { starts: vec![start], ..Also::default() };
+        let written = self.store.write(RunWrite { also, ..write }).await.unwrap();
+        (first, written.started[0])
+    }
+
     /// The same, of an event of that kind with that body.
     pub(crate) async fn accept_event(&self, workflow: &str, kind: &str, body: &str) -> RunId {
         let event = event(workflow, kind, body, None);

@@ -120,6 +120,17 @@ async fn each_wait_says_for_what_and_until_when_and_children_are_links() {
 }
 
 #[tokio::test]
+async fn a_run_that_went_on_leads_to_where_its_work_is_now() {
+    let server = Server::start().await;
+    let (first, latest) = server.went_on("w", "done begin\n continued").await;
+    let reply = server.browse(&format!("/runs/{first}")).await;
+    assert_eq!(link(&reply, &format!("<bdi>went on as run {latest}</bdi>")), Some(format!("/runs/{latest}")));
+    let shown = server.get(&format!("/api/runs/{first}")).await.json;
+    let end = shown["timeline"].as_array().unwrap().last().unwrap();
+    assert_eq!(end["went_on"], serde_json::to_value(latest).unwrap(), "{end}");
+}
+
+#[tokio::test]
 async fn a_run_that_is_undone_says_what_is_undone_and_what_is_left() {
     let server = Server::start().await;
     let begun = "done flight\n undoable flight\n done hotel\n undoable hotel\n done look: GET crm /x\n done mail: POST mail /send\n undoing\n undone hotel";

@@ -106,7 +106,8 @@ impl<'a, S: Send + Sync + 'static> TestRun<'a, S> {
 
     /// Its timeline, as `show` draws it.
     pub fn timeline(self) -> String {
-        let view = RunView::of(&self.row(), Some(&self.event()), &self.journal(), Payloads::Shown);
+        let (disk, row) = (self.app.world.disk.reads(), self.row());
+        let (view, _) = self.app.read(RunView::read(disk, &row, Payloads::Shown));
         render::timeline(&view, render::Paint::Plain)
     }
 }

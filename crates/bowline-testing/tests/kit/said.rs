@@ -129,6 +129,8 @@ fn a_signal_to_a_run_that_went_on_as_another_is_handed_on_until_that_one_has_end
     app.advance(hours(1));
     let last = app.runs().pop().unwrap();
     assert_eq!(last.output::<u64>(), 7);
+    let shown = run.timeline();
+    assert!(shown.contains(&format!("went on as run {}", last.id())), "{shown}");
     let text = crate::panic_of(|| app.signal(run.id(), "paid", &9));
     assert!(text.contains("410") && text.contains(&format!("run {} is completed", last.id())), "{text}");
 }
