@@ -304,6 +304,20 @@ fn a_child_while_its_workflow_is_paused_waits_and_its_parents_deadline_holds() {
 }
 
 #[test]
+fn a_run_that_has_not_begun_is_judged_by_its_deadline_when_it_may_begin() {
+    let ship = workflow("ship", ship).deadline(hours(1));
+    let app = TestApp::new(desk(&ship));
+    app.pause_workflow("ship");
+    let run = app.start(&ship, &order("ada", 1));
+    app.advance(hours(3));
+    assert_eq!(run.state(), RunState::Queued, "{}", run.timeline());
+    app.resume_workflow("ship");
+    app.settle();
+    assert_eq!(run.dead_reason().map(|reason| reason.as_str()), Some("deadline"), "{}", run.timeline());
+    assert_eq!(app.mock("crm").count(), 0, "it ends before its first step");
+}
+
+#[test]
 fn a_run_of_a_paused_workflow_is_cancelled_at_once() {
     let ship = workflow("ship", ship).key(by_customer).rate(1, hours(1));
     let app = TestApp::new(desk(&ship));
