@@ -57,6 +57,9 @@ use self::{commits::SNAPSHOTS_MAX, program::Program, sim::Sim};
 
 /// Programs tried where the environment does not say.
 const PROGRAMS: u64 = 1000;
+/// Programs that found something once, beyond those: what is in flight beside a loop's end, keys that pages repeat, items
+/// that come again.
+const FOUND: [u64; 7] = [1034, 2933, 3905, 4545, 4633, 6302, 9324];
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -106,7 +109,8 @@ fn random_programs_recover_after_their_commits_and_from_random_crashes() {
     std::thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
-                for seed in (thread..programs).step_by(threads as usize) {
+                let found = FOUND.into_iter().filter(|seed| *seed >= programs && seed % threads == thread);
+                for seed in (thread..programs).step_by(threads as usize).chain(found) {
                     let checked = panic::catch_unwind(|| check(seed));
                     assert!(
                         checked.is_ok(),
