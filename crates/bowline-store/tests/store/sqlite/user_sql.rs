@@ -525,7 +525,8 @@ async fn gives_up(rows_before: usize, statements: Vec<String>) {
     let failed = failure(store.write(write).await.unwrap());
     assert!(failed.message.contains("wrote more than 30 MiB"), "{failed}");
     assert!(!failed.retryable && failed.message.contains("nothing of it was kept"), "{failed}");
-    let written = std::fs::metadata(&log).unwrap().len() - before;
+    // A checkpoint may have made it shorter meanwhile.
+    let written = std::fs::metadata(&log).unwrap().len().saturating_sub(before);
     assert!(written < 100 * MIB, "it was stopped after {written} bytes");
     assert_eq!(ask(&path, "SELECT count(*) FROM big"), pieces as i64 * 20);
     goes_on(&store, &run).await;
