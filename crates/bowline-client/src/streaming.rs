@@ -9,6 +9,15 @@ use crate::{Call, Streamed, stream::Split};
 /// The items of an answer, described: what [`Call::streaming`] makes of a call, and `cx.for_each` goes over.
 ///
 /// Nothing is sent until a loop needs items.
+///
+/// # Lines of an export
+/// ```
+/// use bowline_client::{Api, stream::JsonLines};
+///
+/// let crm = Api::new("crm").base_url("https://crm.example.com");
+/// let events = crm.get("/events.ndjson").streaming::<serde_json::Value, _>(JsonLines::new());
+/// # let _ = events;
+/// ```
 #[must_use = "this is only a description: give it to a loop"]
 pub struct Flowing<T, P> {
     call: Call,
