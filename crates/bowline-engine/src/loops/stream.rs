@@ -223,8 +223,8 @@ fn written_bytes(item: &impl Serialize) -> usize {
 /// Items are read no faster than the loop works on them.
 ///
 /// # Errors
-/// An error of `open`, or of an item, fails the step that reads; it is tried again as any step is
-/// , if it is [retryable](bowline_model::Error::retryable).
+/// An error of `open`, or of an item, fails the step that reads. One that is
+/// [retryable](bowline_model::Error::retryable) is tried again as that of any step.
 ///
 /// # Lines of a file
 /// ```no_run
