@@ -36,6 +36,8 @@ struct Statement<'a> {
 
 /// The largest statement.
 const STATEMENT_BYTES_MAX: u64 = 16 << 20;
+/// Runs at work at a time. Few, as the ledger is slow; and what a crash interrupts is soon made good.
+pub const RUNS_MAX: usize = 8;
 
 impl Office {
     /// The orders since the last poll.
@@ -66,6 +68,7 @@ pub fn app() -> App<Office> {
         shop: setup.api("shop").base_url_env("SHOP_BASE_URL"),
         ledger: setup.api("ledger").base_url_env("LEDGER_BASE_URL"),
     })
+    .concurrency(RUNS_MAX)
     .poll("new orders", secs(1), Office::new_orders, workflow("book order", Office::book_order))
     .inbox(
         "statements",

@@ -14,6 +14,7 @@ use std::{
 
 use bowline_model::{Clock, SystemClock};
 use bowline_testing::{Answer, Match, MockSystem, Process, Program, Recorded};
+use orders_to_ledger::RUNS_MAX;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
@@ -62,9 +63,11 @@ impl Office {
     /// Kills it at some moment, after this life has booked enough that no run is suspected of the kills, and starts it
     /// again.
     async fn kill_somewhere(&mut self, nth: u64) {
-        // All that the last kill left goes first, and is fewer than that.
+        // What the last kill left goes first, is at most `RUNS_MAX`, and has ended when twice as many came after it.
         let (booked, asked) = (self.ledger.count(), self.shop.count());
-        self.ledger.wait_for(booked + 20 + usize::try_from(SystemClock.random() % 15).unwrap()).await;
+        self.ledger
+            .wait_for(booked + 3 * RUNS_MAX + usize::try_from(SystemClock.random() % 12).unwrap())
+            .await;
         if nth.is_multiple_of(2) {
             self.shop.wait_until(move |requests| requests.len() > asked).await;
         }
