@@ -3,7 +3,7 @@
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bowline_model::{
-    BoxFuture, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Failure, Run, RunId, Seq,
+    BoxFuture, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Event, Failure, Run, RunId, Seq,
     WorkflowName, run::SUMMARY_BYTES_MAX,
 };
 use bowline_store::{Answered, RunWrite, Store, StoreError, StoreErrorKind, Transition, Written};
@@ -23,6 +23,9 @@ use crate::{
 /// First wait before a failed write is tried again; doubles to [`WRITE_RETRY_MAX`].
 const WRITE_RETRY_MIN: Duration = Duration::from_millis(100);
 const WRITE_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Makes the machine that undoes what a journal says was done.
+type BeginUndone = fn(&Shared, &Run, &Arc<Event>, &Arc<[Event]>, Vec<Entry>) -> Result<Machine, Failure>;
 
 /// The run is not this node's any more, or cannot be written: drop it, write nothing more.
 pub(crate) struct Lost;
@@ -260,15 +263,7 @@ impl Driver {
         }
         self.shared.cancels.answer(self.run, Cancel::Undoing);
         tracing::info!("run is undone");
-        let Ok(journal) = self.read_journal().await else { return false };
-        self.go_on_as(crate::undo::machine(
-            &self.shared,
-            self.machine.run(),
-            self.machine.event(),
-            self.machine.batch(),
-            journal,
-        ))
-        .await
+        self.go_on_as(crate::undo::machine).await
     }
 
     /// What was unknown is settled: what the run did is undone.
@@ -279,15 +274,7 @@ impl Driver {
         if !self.outlive_children().await {
             return false;
         }
-        let Ok(journal) = self.read_journal().await else { return false };
-        self.go_on_as(crate::undo::undoing(
-            &self.shared,
-            self.machine.run(),
-            self.machine.event(),
-            self.machine.batch(),
-            journal,
-        ))
-        .await
+        self.go_on_as(crate::undo::undoing).await
     }
 
     /// Children began after the run: what they did is undone before what it did. Says whether none is left that will come
@@ -322,8 +309,10 @@ impl Driver {
         }
     }
 
-    async fn go_on_as(&mut self, machine: Result<Machine, Failure>) -> bool {
-        match machine {
+    async fn go_on_as(&mut self, begin: BeginUndone) -> bool {
+        let Ok(journal) = self.read_journal().await else { return false };
+        let machine = &self.machine;
+        match begin(&self.shared, machine.run(), machine.event(), machine.batch(), journal) {
             Ok(machine) => {
                 self.machine = machine;
                 true

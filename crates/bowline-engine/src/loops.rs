@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use self::going::going;
 pub use self::{
     source::{IntoSource, Source, ViaList, ViaPages, ViaStream},
-    stream::{FromPlace, FromStart, stream, stream_from},
+    stream::{FromCode, stream, stream_from},
 };
 use crate::Context;
 

@@ -218,7 +218,7 @@ fn written_bytes(item: &impl Serialize) -> usize {
 /// `open` is called when items are needed, and again after a crash; it yields the items from the beginning, in an order
 /// that does not change. The loop finds its place by counting, and looks whether the item before it is the one it was: a
 /// stream that has changed fails the loop with an error that names both. A client's answers need none of this:
-/// `api.get(..).streaming::<T>(CsvRecords::new())`.
+/// `api.get(..).streaming::<T, _>(CsvRecords::new())`.
 ///
 /// Items are read no faster than the loop works on them.
 ///
@@ -246,50 +246,35 @@ fn written_bytes(item: &impl Serialize) -> usize {
 /// .await?;
 /// # Ok(()) }
 /// ```
-pub fn stream<F>(open: F) -> FromStart<F> {
-    FromStart { open }
-}
-
-/// As [`stream`], for what can begin anywhere: `open` gets the place (from 0) of the first item to yield, as an SQL
-/// `OFFSET` takes it.
-pub fn stream_from<F>(open: F) -> FromPlace<F> {
-    FromPlace { open }
-}
-
-/// Opens a stream at its beginning. Made by [`stream`].
-pub struct FromStart<F> {
-    open: F,
-}
-
-/// Opens a stream at a place. Made by [`stream_from`].
-pub struct FromPlace<F> {
-    open: F,
-}
-
-impl<F, Fut, S, T> Streaming for FromStart<F>
+pub fn stream<F, Fut, S, T>(open: F) -> FromCode<impl Fn(u64) -> Fut + Send + Sync>
 where
     F: Fn() -> Fut + Send + Sync,
     Fut: Future<Output = Result<S>> + Send,
     S: Stream<Item = Result<T>> + Send,
     T: Recorded,
 {
-    type Item = T;
-    type Items = S;
-
-    fn shape(&self) -> Shape {
-        Shape { fingerprint: None, repeat: Repeat::Safe }
-    }
-
-    fn open_timeout(&self) -> Option<Duration> {
-        Some(CLOSURE_TIMEOUT)
-    }
-
-    async fn open(&self, _: u64, _: &Attempt) -> Verdict<Opened<S>> {
-        (self.open)().await.map(|items| Opened { items, begins_at: 0 }).into()
-    }
+    FromCode { open: move |_| open(), begins_anywhere: false }
 }
 
-impl<F, Fut, S, T> Streaming for FromPlace<F>
+/// As [`stream`], for what can begin anywhere: `open` gets the place (from 0) of the first item to yield, as an SQL
+/// `OFFSET` takes it.
+pub fn stream_from<F, Fut, S, T>(open: F) -> FromCode<F>
+where
+    F: Fn(u64) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<S>> + Send,
+    S: Stream<Item = Result<T>> + Send,
+    T: Recorded,
+{
+    FromCode { open, begins_anywhere: true }
+}
+
+/// What code opens. Made by [`stream`] and [`stream_from`].
+pub struct FromCode<F> {
+    open: F,
+    begins_anywhere: bool,
+}
+
+impl<F, Fut, S, T> Streaming for FromCode<F>
 where
     F: Fn(u64) -> Fut + Send + Sync,
     Fut: Future<Output = Result<S>> + Send,
@@ -308,18 +293,13 @@ where
     }
 
     async fn open(&self, from: u64, _: &Attempt) -> Verdict<Opened<S>> {
-        (self.open)(from).await.map(|items| Opened { items, begins_at: from }).into()
+        let begins_at = if self.begins_anywhere { from } else { 0 };
+        (self.open)(from).await.map(|items| Opened { items, begins_at }).into()
     }
 }
 
-impl<F> fmt::Debug for FromStart<F> {
+impl<F> fmt::Debug for FromCode<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromStart").finish_non_exhaustive()
-    }
-}
-
-impl<F> fmt::Debug for FromPlace<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromPlace").finish_non_exhaustive()
+        f.debug_struct("FromCode").field("begins_anywhere", &self.begins_anywhere).finish_non_exhaustive()
     }
 }
