@@ -145,6 +145,8 @@ fn what_a_loser_had_under_way_is_for_a_person_to_settle_before_the_rest_is_undon
     assert!(run.summary().unwrap().contains("bus"), "{:?}", run.summary());
     let run = app.settle_step(run.id(), "race#1.1/bus", Outcome::NotDone).end();
     assert_eq!(run.state(), RunState::Cancelled, "{}", run.timeline());
-    let paths: Vec<_> = crm.requests().into_iter().map(|request| request.path).collect();
-    assert_eq!(paths, ["/train", "/bus", "/train/cancel"]);
+    let mut paths: Vec<_> = crm.requests().into_iter().map(|request| request.path).collect();
+    // Which of the two arrives first is theirs.
+    paths[..2].sort_unstable();
+    assert_eq!(paths, ["/bus", "/train", "/train/cancel"]);
 }
