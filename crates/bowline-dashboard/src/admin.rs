@@ -8,6 +8,9 @@
 //! | `POST /approvals` | a form of that page |
 //! | `GET /fork?run=7&from=charge` | a page: what a fork takes and repeats, with its form |
 //! | `POST /fork` | a form of that page |
+//! | `GET /workflows` | a page: the workflows, and which are paused |
+//! | `GET /pause?workflow=w` | a page: what a pause holds, or a resumption lets go on, with its form |
+//! | `POST /pause` | a form of that page |
 //! | `GET /triggers` | a page: schedules, polls and inboxes, when each acts next and what goes wrong |
 //! | `GET /connections` | a page: Apis that get tokens, how they stand, what they raised |
 //! | `POST /connect` | a page that leads to a provider's consent; a form of `GET /connections` |
@@ -42,8 +45,8 @@
 //!
 //! There is no login: whoever reaches the address is an operator. So it is meant for a loopback address, and every
 //! request must name a loopback host or one that was allowed; pages of other origins are turned away, and a write
-//! needs `content-type: application/json` and `x-bowline: 1`, which no foreign page can send. The three forms, `POST
-//! /connect`, `/approvals` and `/fork`, need an `Origin` that is this very address.
+//! needs `content-type: application/json` and `x-bowline: 1`, which no foreign page can send. The four forms, `POST
+//! /connect`, `/approvals`, `/fork` and `/pause`, need an `Origin` that is this very address.
 
 mod answer;
 pub(crate) mod guard;
@@ -235,7 +238,7 @@ async fn list(State(desk): State<Desk>, query: Asked<RunsQuery>) -> Answer<RunLi
     let filter = query.filter().map_err(Refusal::bad_request)?;
     let runs = desk.store.runs(filter).await?;
     let paused = PausedWorkflow::all(&*desk.store).await?;
-    Ok(Json(RunList::of(&runs, query.limit()).with_paused(paused)))
+    Ok(Json(RunList::read(&*desk.store, &runs, query.limit()).await?.with_paused(paused)))
 }
 
 async fn show(State(desk): State<Desk>, Path(id): Path<String>, query: Asked<RunQuery>) -> Answer<RunView> {

@@ -12,6 +12,8 @@
 //! | `list` | `GET /`: runs, newest first, by state and workflow, in pages |
 //! | `approvals` | `GET /approvals`: questions to people, and their answers |
 //! | `fork` | `GET /fork`: a run that takes what another recorded before a step |
+//! | `workflows` | `GET /workflows`: which of them are paused |
+//! | `pause` | `GET /pause`: a workflow is paused, or resumed |
 //! | `connections` | `GET /connections`: Apis that get tokens; to a provider's page, and back from it |
 //! | `triggers` | `GET /triggers`: schedules, polls and inboxes |
 //! | `run` | `GET /runs/{id}`: one run, and what can be done about it |
@@ -29,11 +31,13 @@ mod fork;
 mod frame;
 mod links;
 mod list;
+mod pause;
 mod refused;
 mod run;
 mod standing;
 mod timeline;
 mod triggers;
+mod workflows;
 
 use askama::Template;
 use axum::{
@@ -51,7 +55,7 @@ use self::links::Links;
 use crate::{
     admin::{
         Desk, Refusal,
-        guard::{APPROVALS_FORM, CONNECT_FORM, FORK_FORM},
+        guard::{APPROVALS_FORM, CONNECT_FORM, FORK_FORM, PAUSE_FORM},
     },
     connections::CALLBACK,
 };
@@ -63,6 +67,10 @@ const ICON: &str = include_str!("../templates/icon.svg");
 /// Nothing but our own stylesheet and icon is ever loaded, and no script runs.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
+
+/// So that a form of a page says where it comes from (`Origin`), and nobody else learns of it.
+const REFERRER: (HeaderName, HeaderValue) =
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
 
 /// What a page's handler returns.
 type Page = Result<Html<String>, Refusal>;
@@ -81,6 +89,8 @@ pub(crate) fn routes() -> Router<Desk> {
         )
         .route(CONNECT_FORM, post(connections::connect))
         .route(FORK_FORM, get(fork::page).merge(post(fork::fork)))
+        .route("/workflows", get(workflows::page))
+        .route(PAUSE_FORM, get(pause::page).merge(post(pause::say)))
         .route(CALLBACK, get(connections::came_back))
         .route(links::STYLE, get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .route(links::ICON, get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)))

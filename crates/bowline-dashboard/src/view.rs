@@ -71,9 +71,12 @@ pub struct RunRow {
     /// The reason in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// The run it replays.
+    /// The run it replays, from the beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<RunId>,
+    /// The run it is a fork of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_of: Option<ForkOf>,
     /// The run that started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<RunId>,
@@ -84,8 +87,19 @@ pub struct RunRow {
     pub build: BuildId,
 }
 
-impl From<&Run> for RunRow {
-    fn from(run: &Run) -> Self {
+/// Of which run another one is a fork.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkOf {
+    /// The run that was forked.
+    pub run: RunId,
+    /// The step from which on the fork did everything itself, as people read it.
+    pub from: String,
+}
+
+impl RunRow {
+    /// A row of a run that is a fork from that step, if it is one.
+    fn of(run: &Run, forked_from: Option<&EntryKey>) -> Self {
+        let fork_of = run.replay_of.zip(forked_from).map(|(run, step)| ForkOf { run, from: step_name(step) });
         Self {
             id: run.id,
             workflow: run.workflow.clone(),
@@ -96,7 +110,8 @@ impl From<&Run> for RunRow {
             due: run.due,
             dead_reason: run.dead_reason,
             summary: run.summary.clone(),
-            replay_of: run.replay_of,
+            replay_of: run.replay_of.filter(|_| fork_of.is_none()),
+            fork_of,
             parent: run.parent,
             crashes: run.crashes,
             build: run.build.clone(),
@@ -124,9 +139,16 @@ impl RunList {
     }
 
     /// The page that `runs` is, if at most `limit` were asked for.
-    pub fn of(runs: &[Run], limit: usize) -> Self {
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn read(store: &dyn Store, runs: &[Run], limit: usize) -> Result<Self, StoreError> {
         let next = runs.last().filter(|_| runs.len() >= limit).map(|run| run.id);
-        Self { runs: runs.iter().map(RunRow::from).collect(), next, paused: vec![] }
+        // Of a fork the row of a run says no more than of a replay.
+        let again: Vec<RunId> = runs.iter().filter(|run| run.replay_of.is_some()).map(|run| run.id).collect();
+        let forks = if again.is_empty() { vec![] } else { store.forks(again).await? };
+        let step = |run: &Run| forks.iter().find(|(fork, _)| *fork == run.id).map(|(_, step)| step);
+        Ok(Self { runs: runs.iter().map(|run| RunRow::of(run, step(run))).collect(), next, paused: vec![] })
     }
 }
 
@@ -219,9 +241,8 @@ impl RunView {
             | RunState::Cancelled => vec![],
         };
         let unknown = unknown.iter().take(UNKNOWN_MAX).map(|(key, _)| step_name(key)).collect();
-        let run = run.into();
         Self {
-            run,
+            run: RunRow::of(run, journal.first().and_then(|first| first.meta.forked_from.as_ref())),
             event,
             timeline,
             left_out,
@@ -248,7 +269,7 @@ impl RunView {
         let filter = RunFilter { parent: Some(run.id), limit: CHILDREN_MAX + 1, ..RunFilter::default() };
         let children = store.runs(filter).await?;
         let mut view = Self::of(run, event.as_ref(), &journal, payloads);
-        view.children = children.iter().take(CHILDREN_MAX).map(RunRow::from).collect();
+        view.children = children.iter().take(CHILDREN_MAX).map(|child| RunRow::of(child, None)).collect();
         view.more_children = children.len() > CHILDREN_MAX;
         view.name_children(&waited_for(store, run, &view.children).await?);
         view.name_latest(store).await?;
@@ -337,7 +358,7 @@ async fn waited_for(store: &dyn Store, run: &Run, children: &[RunRow]) -> Result
         match children.iter().find(|child| child.id == id) {
             Some(child) => rows.push(child.clone()),
             // It went on in a child's place.
-            None => rows.extend(store.run(id).await?.as_ref().map(RunRow::from)),
+            None => rows.extend(store.run(id).await?.map(|run| RunRow::of(&run, None))),
         }
     }
     Ok(rows)

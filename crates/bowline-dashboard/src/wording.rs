@@ -8,8 +8,13 @@ use std::time::Duration;
 use bowline_model::{AlertKind, DeadReason, RunState};
 use jiff::Timestamp;
 
-use crate::commands::PausedWorkflow;
-use crate::view::{EndKind, EndView, FailedAttempt, FailureView, RunView, StepKind, StepState, StepView};
+use crate::commands::{PausedWorkflow, pause::OpenRuns};
+use crate::view::{
+    EndKind, EndView, FailedAttempt, FailureView, ForkOf, RunView, StepKind, StepState, StepView,
+};
+
+/// How much of a step's name stands beside a run, in characters.
+pub(crate) const STEP_CHARS_MAX: usize = 120;
 
 /// One line without control characters: foreign text cannot move the cursor, colour the screen, or add lines.
 ///
@@ -149,6 +154,11 @@ pub fn wait_ends(step: &StepView) -> String {
     }
 }
 
+/// Of which run another one is a fork, and from where: `fork of run 3 from charge`.
+pub fn fork_of(fork: &ForkOf) -> String {
+    format!("fork of run {} from {}", fork.run, cut(&clean(&fork.from), STEP_CHARS_MAX))
+}
+
 /// How a run stands that is undone, in a title.
 pub fn undo_title(state: RunState) -> &'static str {
     match state {
@@ -165,6 +175,16 @@ pub fn held(paused: &PausedWorkflow) -> String {
         (1, false) => "1 run waits".to_owned(),
         (runs, false) => format!("{} runs wait", number(runs as u64)),
         (runs, true) => format!("more than {} runs wait", number(runs as u64)),
+    }
+}
+
+/// How many runs a workflow has that have not ended: `12 runs are open`.
+pub fn open_runs(open: OpenRuns) -> String {
+    match (open.runs, open.more) {
+        (0, _) => "no run is open".to_owned(),
+        (1, false) => "1 run is open".to_owned(),
+        (runs, false) => format!("{} runs are open", number(runs as u64)),
+        (runs, true) => format!("more than {} runs are open", number(runs as u64)),
     }
 }
 

@@ -400,6 +400,9 @@ pub struct EntryMeta {
     /// The entry that the run's error came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caused_by: Option<EntryKey>,
+    /// The step from which on a fork does everything itself; said where its journal begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<EntryKey>,
     /// Entries that no longer count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgets: Vec<Seq>,

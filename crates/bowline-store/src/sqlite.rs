@@ -73,7 +73,7 @@ use std::{
 };
 
 use bowline_model::{
-    BoxFuture, Clock, CredentialStore, Entry, Event, EventId, Payload, Run, RunId, WorkflowName,
+    BoxFuture, Clock, CredentialStore, Entry, EntryKey, Event, EventId, Payload, Run, RunId, WorkflowName,
 };
 use jiff::Timestamp;
 
@@ -501,6 +501,10 @@ impl Store for SqliteStore {
 
     fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>> {
         Box::pin(self.read(move |at| read::journal(at, run)))
+    }
+
+    fn forks(&self, runs: Vec<RunId>) -> Answer<'_, Vec<(RunId, EntryKey)>> {
+        Box::pin(self.read(move |at| read::forks(at, &runs)))
     }
 
     fn output(&self, run: RunId) -> Answer<'_, Option<Payload>> {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use bowline_model::{
-    BoxFuture, CredentialStore, DeadReason, Entry, Epoch, Event, EventId, MessageId, NewEvent, NewRun,
-    NodeId, Payload, Ruled, Run, RunId, RunState, WorkflowName,
+    BoxFuture, CredentialStore, DeadReason, Entry, EntryKey, Epoch, Event, EventId, MessageId, NewEvent,
+    NewRun, NodeId, Payload, Ruled, Run, RunId, RunState, WorkflowName,
 };
 use jiff::Timestamp;
 
@@ -131,6 +131,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A run's journal in order.
     fn journal(&self, run: RunId) -> Answer<'_, Vec<Entry>>;
+
+    /// Those of the runs that are forks, each with the step that it was forked from, without their journals.
+    fn forks(&self, runs: Vec<RunId>) -> Answer<'_, Vec<(RunId, EntryKey)>>;
 
     /// What a run yielded, without its journal: the value of its last [`Completed`](bowline_model::EntryKind::Completed)
     /// entry. `None` unless the run is completed.

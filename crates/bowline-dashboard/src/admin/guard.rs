@@ -2,8 +2,9 @@
 //!
 //! A page can point its own name at 127.0.0.1 (DNS rebinding): the `Host` header then carries that name. It can post
 //! a form across origins: the `Origin` header then is another or `null`, and it cannot set `x-bowline` or a JSON content
-//! type. Three forms of our own pages are taken, [`CONNECT_FORM`], [`APPROVALS_FORM`] and [`FORK_FORM`]: a browser says of them, by `Origin`,
-//! that they come from this very address. There are no cookies, so nothing rides along with a request that a foreign page made.
+//! type. Four forms of our own pages are taken, [`CONNECT_FORM`], [`APPROVALS_FORM`], [`FORK_FORM`] and [`PAUSE_FORM`]: a
+//! browser says of them, by `Origin`, that they come from this very address. There are no cookies, so nothing rides along with a
+//! request that a foreign page made.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -23,6 +24,7 @@ pub(super) const WRITE_HEADER: &str = "x-bowline";
 pub(crate) const CONNECT_FORM: &str = "/connect";
 pub(crate) const APPROVALS_FORM: &str = "/approvals";
 pub(crate) const FORK_FORM: &str = "/fork";
+pub(crate) const PAUSE_FORM: &str = "/pause";
 
 /// The host by which the request names this server: one of those it answers as.
 #[derive(Debug, Clone)]
@@ -49,7 +51,7 @@ impl Guard {
         check_origin(&host, headers)?;
         match (method, uri.path()) {
             (&Method::GET | &Method::HEAD, _) => {}
-            (&Method::POST, CONNECT_FORM | APPROVALS_FORM | FORK_FORM) => check_form(headers)?,
+            (&Method::POST, CONNECT_FORM | APPROVALS_FORM | FORK_FORM | PAUSE_FORM) => check_form(headers)?,
             (_, _) => check_write(headers)?,
         }
         Ok(host)
@@ -239,6 +241,8 @@ mod tests {
         let ours = ("origin", "http://localhost:8081");
         check("POST", "/connect", &[host, form, ours], 200);
         check("POST", "/approvals", &[host, form, ours], 200);
+        check("POST", "/pause", &[host, form, ours], 200);
+        check("POST", "/pause", &[host, form], 403);
         check("POST", "/approvals", &[host, form], 403);
         check("POST", "/approvals", &[host, form, ("origin", "https://evil.example")], 403);
         check("POST", "/connect", &[host, form, ours, ("sec-fetch-site", "same-origin")], 200);
@@ -251,9 +255,14 @@ mod tests {
         }
         let rebound = [("host", "evil.example"), form, ("origin", "http://evil.example")];
         check("POST", "/connect", &rebound, 421);
-        for path in
-            ["/connect/callback", "/connections", "/approvals/", "/api/runs/1/decide", "/api/dead/retry"]
-        {
+        for path in [
+            "/connect/callback",
+            "/connections",
+            "/approvals/",
+            "/workflows",
+            "/api/runs/1/decide",
+            "/api/dead/retry",
+        ] {
             check("POST", path, &[host, form, ours], 415);
         }
         check("PUT", "/connect", &[host, form, ours], 415);

@@ -75,7 +75,7 @@ pub fn decide(
     if let Some(why) = obstacles.why(step) {
         return Err(Error::not_forkable(run, from, &why));
     }
-    let entries = taken(&before, note, moment);
+    let entries = taken(&before, step, note, moment);
     let after: Vec<Entry> = after.into_iter().cloned().collect();
     let new_run = NewRun {
         workflow: run.workflow.clone(),
@@ -175,14 +175,14 @@ fn is_of_step(key: &EntryKey) -> bool {
 
 /// The records of the new run: what was delivered, what decides which of it counts, and what undoes it, should the new run be
 /// undone; with a note that says whose they are.
-fn taken(before: &[&Entry], note: String, moment: &Moment) -> Vec<Entry> {
+fn taken(before: &[&Entry], step: &EntryKey, note: String, moment: &Moment) -> Vec<Entry> {
     let mut entries = vec![Entry {
         seq: Seq(1),
         kind: EntryKind::Inherited,
         key: EntryKey::run(),
         at: moment.now,
         build: moment.build.clone(),
-        meta: EntryMeta { note: Some(note), ..EntryMeta::default() },
+        meta: EntryMeta { note: Some(note), forked_from: Some(step.clone()), ..EntryMeta::default() },
         payload: Some(Payload::from_stored("[]")),
     }];
     let mut renumbered: BTreeMap<Seq, Seq> = BTreeMap::new();

@@ -47,18 +47,31 @@ impl PausedWorkflow {
 
     /// Which runs a pause holds.
     pub fn held_by(paused: &Paused) -> RunFilter {
-        RunFilter {
-            states: vec![RunState::Queued, RunState::Running, RunState::Waiting],
-            workflow: Some(paused.workflow.clone()),
-            limit: HELD_RUNS_MAX + 1,
-            ..RunFilter::default()
-        }
+        open_runs(&paused.workflow)
     }
 
     /// A pause, and how many of [these runs](Self::held_by) the store has.
     pub fn holding(Paused { workflow, since, why }: Paused, runs: usize) -> Self {
         Self { workflow, since, why, held: runs.min(HELD_RUNS_MAX), more_held: runs > HELD_RUNS_MAX }
     }
+}
+
+/// How a workflow stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Which one.
+    pub workflow: WorkflowName,
+    /// Its pause, if it is paused.
+    pub paused: Option<PausedWorkflow>,
+}
+
+/// How many runs of a workflow have not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenRuns {
+    /// At most [`HELD_RUNS_MAX`].
+    pub runs: usize,
+    /// There are more than these.
+    pub more: bool,
 }
 
 /// What a pause or a resumption did.
@@ -72,7 +85,63 @@ pub struct Pausing {
     pub was_so: bool,
 }
 
+fn open_runs(workflow: &WorkflowName) -> RunFilter {
+    RunFilter {
+        states: vec![RunState::Queued, RunState::Running, RunState::Waiting],
+        workflow: Some(workflow.clone()),
+        limit: HELD_RUNS_MAX + 1,
+        ..RunFilter::default()
+    }
+}
+
 impl Commands {
+    /// Every workflow that the app has, or that is paused without it; by name.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn workflows(&self) -> Result<Vec<Standing>, Error> {
+        let mut paused = PausedWorkflow::all(&*self.store).await?;
+        let mut names: Vec<WorkflowName> = self.rules.workflows().cloned().collect();
+        names.extend(paused.iter().map(|paused| paused.workflow.clone()));
+        names.sort();
+        names.dedup();
+        let standing = names.into_iter().map(|workflow| {
+            let at = paused.iter().position(|paused| paused.workflow == workflow);
+            Standing { workflow, paused: at.map(|at| paused.swap_remove(at)) }
+        });
+        Ok(standing.collect())
+    }
+
+    /// How one of them stands.
+    ///
+    /// # Errors
+    /// If the app has no such workflow, and it is not paused; or if the store does not answer.
+    pub async fn workflow(&self, workflow: WorkflowName) -> Result<Standing, Error> {
+        let paused = PausedWorkflow::all(&*self.store).await?;
+        let paused = paused.into_iter().find(|paused| paused.workflow == workflow);
+        if paused.is_none() {
+            self.must_have(&workflow)?;
+        }
+        Ok(Standing { workflow, paused })
+    }
+
+    /// How many runs of it have not ended.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn open_runs(&self, workflow: &WorkflowName) -> Result<OpenRuns, Error> {
+        let runs = self.store.runs(open_runs(workflow)).await?.len();
+        Ok(OpenRuns { runs: runs.min(HELD_RUNS_MAX), more: runs > HELD_RUNS_MAX })
+    }
+
+    fn must_have(&self, workflow: &WorkflowName) -> Result<(), Error> {
+        let known: Vec<&str> = self.rules.workflows().map(WorkflowName::as_str).collect();
+        if known.is_empty() || known.contains(&workflow.as_str()) {
+            return Ok(());
+        }
+        Err(Error::no_such_workflow(workflow, &known))
+    }
+
     /// Keeps the runs of a workflow from being driven, until it is resumed. A second pause leaves the first as it is.
     ///
     /// # Durability
@@ -81,10 +150,7 @@ impl Commands {
     /// # Errors
     /// If the app has no such workflow, or the store does not answer.
     pub async fn pause(&self, workflow: WorkflowName, operator: &Operator) -> Result<Pausing, Error> {
-        let known: Vec<&str> = self.rules.workflows().map(WorkflowName::as_str).collect();
-        if !known.is_empty() && !known.contains(&workflow.as_str()) {
-            return Err(Error::no_such_workflow(&workflow, &known));
-        }
+        self.must_have(&workflow)?;
         let why = Some(operator.note("paused"));
         let pause = Paused { workflow: workflow.clone(), since: self.clock.now(), why };
         let is_new = self.store.pause(pause).await?;

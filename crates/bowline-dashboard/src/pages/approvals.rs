@@ -10,7 +10,6 @@ use askama::Template;
 use axum::{
     Extension, Form,
     extract::{Query, State, rejection::FormRejection},
-    http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Redirect, Response},
 };
 use bowline_model::{
@@ -21,6 +20,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
+    REFERRER,
     frame::{Again, Follow, Frame, Stamp},
     links::Links,
     render,
@@ -38,10 +38,6 @@ const NAME_CHARS_MAX: usize = 200;
 const ONE_LINE_CHARS_MAX: usize = 200;
 /// With what the names of a question's own fields begin in the form: `by` of the form is not `by` of the question.
 const FIELD_PREFIX: &str = "field.";
-
-/// So that the form of this page says where it comes from (`Origin`), and nobody else learns of it.
-const REFERRER: (HeaderName, HeaderValue) =
-    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
 
 /// What was just decided, if something was.
 #[derive(Debug, Default, Deserialize)]

@@ -6,13 +6,12 @@ use askama::Template;
 use axum::{
     Extension, Form,
     extract::{Query, State, rejection::FormRejection},
-    http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Redirect, Response},
 };
 use bowline_model::{RunId, approval::WHY_CHARS_MAX};
 use serde::Deserialize;
 
-use super::{frame::Frame, links::Links, render};
+use super::{REFERRER, frame::Frame, links::Links, render};
 use crate::{
     admin::{Asked, Desk, Refusal},
     commands::{Operator, Repeat, fork::Preview},
@@ -23,10 +22,6 @@ use crate::{
 const NAME_CHARS_MAX: usize = 200;
 /// Most effects that the page names.
 const REPEATS_SHOWN_MAX: usize = 50;
-
-/// So that the form of this page says where it comes from (`Origin`), and nobody else learns of it.
-const REFERRER: (HeaderName, HeaderValue) =
-    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
 
 /// Which run, and from which step.
 #[derive(Debug, Deserialize)]

@@ -6,6 +6,11 @@ use axum::extract::{NestedPath, Request};
 use bowline_model::RunId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::{
+    view::RunRow,
+    wording::{STEP_CHARS_MAX, clean, cut},
+};
+
 pub(super) const STYLE: &str = "/bowline.css";
 pub(super) const ICON: &str = "/bowline.svg";
 
@@ -31,6 +36,23 @@ pub(super) struct Place {
 pub(super) struct RunPlace {
     pub(super) payloads: bool,
     pub(super) follow: bool,
+}
+
+/// The run that another one does again.
+pub(super) struct Origin {
+    pub(super) run: RunId,
+    pub(super) href: String,
+    /// The step from which on a fork does so; a replay does all.
+    pub(super) from: Option<String>,
+}
+
+impl Origin {
+    pub(super) fn of(row: &RunRow, links: &Links) -> Option<Self> {
+        let fork = row.fork_of.as_ref();
+        let run = fork.map(|fork| fork.run).or(row.replay_of)?;
+        let from = fork.map(|fork| cut(&clean(&fork.from), STEP_CHARS_MAX));
+        Some(Self { run, href: links.run(run), from })
+    }
 }
 
 impl Links {
@@ -96,6 +118,25 @@ impl Links {
     /// The same, of that run and step.
     pub(super) fn fork_from(&self, run: RunId, step: &str) -> String {
         with_query(self.fork(), [("run", Some(run.to_string())), ("from", Some(step.to_owned()))])
+    }
+
+    pub(super) fn workflows(&self) -> String {
+        format!("{}/workflows", self.base)
+    }
+
+    /// The workflows, with the one that was just paused or resumed.
+    pub(super) fn paused(&self, workflow: &str) -> String {
+        with_query(self.workflows(), [("told", Some(workflow.to_owned()))])
+    }
+
+    /// Where a pause and its end are said.
+    pub(super) fn pause(&self) -> String {
+        format!("{}{}", self.base, crate::admin::guard::PAUSE_FORM)
+    }
+
+    /// The same, of that workflow.
+    pub(super) fn pause_of(&self, workflow: &str) -> String {
+        with_query(self.pause(), [("workflow", Some(workflow.to_owned()))])
     }
 
     pub(super) fn triggers(&self) -> String {

@@ -17,7 +17,7 @@ use super::{
     approvals::ApprovalNotice,
     connections::AlertLine,
     frame::{Again, Badge, Follow, Frame, Stamp},
-    links::{Links, Place},
+    links::{Links, Origin, Place},
     render,
     standing::Paused,
     triggers::TriggerNotice,
@@ -76,7 +76,8 @@ pub(super) async fn page(
     let more = runs.len() > PAGE_RUNS;
     runs.truncate(PAGE_RUNS);
     let paused = PausedWorkflow::all(&*desk.store).await?;
-    let list = RunList::of(&runs, if more { PAGE_RUNS } else { usize::MAX }).with_paused(paused);
+    let list = RunList::read(&*desk.store, &runs, if more { PAGE_RUNS } else { usize::MAX }).await?;
+    let list = list.with_paused(paused);
     let alerts = desk.connections.alerts();
     let triggers = TriggerList::of(&desk.triggers);
     let page = ListPage::of(links, &place, &states, &counts, &list, now);
@@ -110,6 +111,8 @@ struct ListPage {
     triggers: Vec<TriggerNotice>,
     more_triggers: usize,
     paused: Vec<Paused>,
+    /// Where the workflow whose runs these are is paused, if it is not.
+    pause_href: Option<String>,
     /// All runs, then each state: numbers that lead to their runs.
     tiles: Vec<Tile>,
     /// What the filter's form keeps, and begins with.
@@ -145,7 +148,7 @@ struct Row {
     accepted: Stamp,
     age: String,
     why: Option<String>,
-    replay_of: Option<(RunId, String)>,
+    again: Option<Origin>,
     notes: Vec<String>,
 }
 
@@ -165,6 +168,9 @@ impl ListPage {
             list.runs.iter().filter_map(|run| as_typed(run.workflow.as_str())).collect();
         workflows.sort_unstable();
         workflows.dedup();
+        let is_paused =
+            |workflow: &&str| list.paused.iter().any(|paused| paused.workflow.as_str() == *workflow);
+        let pausable = place.workflow.as_deref().filter(|workflow| !is_paused(workflow));
         Self {
             tiles: tiles(&links, &top, states, counts, total),
             states: place.states.clone().unwrap_or_default(),
@@ -179,14 +185,15 @@ impl ListPage {
             empty: total == 0,
             newest: place.before.map(|_| links.list(&top)),
             older,
-            frame: frame(links, place, counts, now),
             alerts: vec![],
             more_alerts: 0,
             approvals: vec![],
             more_approvals: false,
             triggers: vec![],
             more_triggers: 0,
-            paused: list.paused.iter().map(|paused| Paused::of(paused, now)).collect(),
+            paused: list.paused.iter().map(|paused| Paused::of(paused, &links, now)).collect(),
+            pause_href: pausable.map(|workflow| links.pause_of(workflow)),
+            frame: frame(links, place, counts, now),
         }
     }
 
@@ -269,7 +276,7 @@ impl Row {
             accepted: Stamp::full(run.created_at),
             age: age(run.created_at, now),
             why,
-            replay_of: run.replay_of.map(|of| (of, links.run(of))),
+            again: Origin::of(run, links),
             notes: notes(run, now),
         }
     }

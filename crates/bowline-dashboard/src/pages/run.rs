@@ -13,7 +13,7 @@ use super::{
     Page,
     approvals::ApprovalNotice,
     frame::{Again, Badge, Follow, Frame, Stamp},
-    links::{Links, Place, RunPlace},
+    links::{Links, Origin, Place, RunPlace},
     refused::{Piece, pieces},
     render,
     standing::{Loop, Paused, Undo, Wait},
@@ -74,7 +74,7 @@ struct RunPage {
     accepted: Stamp,
     build: String,
     crashes: u32,
-    replay_of: Option<(RunId, String)>,
+    again: Option<Origin>,
     parent: Option<(RunId, String)>,
     dead: Option<Dead>,
     /// Questions to people that it waits with.
@@ -87,6 +87,8 @@ struct RunPage {
     loops: Vec<Loop>,
     undo: Option<Undo>,
     paused: Option<Paused>,
+    /// Where its workflow is paused, if it is open and that is not so.
+    pause_href: Option<String>,
     lines: Vec<Line>,
     left_out: usize,
     /// The length of the run's time, if there are bars.
@@ -150,7 +152,7 @@ impl RunPage {
             accepted: Stamp::full(run.created_at),
             build: clean(run.build.as_str()),
             crashes: run.crashes,
-            replay_of: link(run.replay_of),
+            again: Origin::of(run, &links),
             parent: link(run.parent),
             dead: run
                 .dead_reason
@@ -162,7 +164,9 @@ impl RunPage {
             more_children: view.more_children,
             loops: view.loops.iter().map(|looped| Loop::of(looped, now)).collect(),
             undo: view.undo.as_ref().map(|undo| Undo::of(undo, view)),
-            paused: view.paused.as_ref().map(|paused| Paused::of(paused, now)),
+            paused: view.paused.as_ref().map(|paused| Paused::of(paused, &links, now)),
+            pause_href: (run.state.is_open() && view.paused.is_none())
+                .then(|| links.pause_of(run.workflow.as_str())),
             lines,
             left_out: view.left_out,
             scale,
@@ -254,7 +258,7 @@ fn body(event: &Event) -> Document {
 
 impl EventFacts {
     fn of(event: &EventHead, run: &RunRow) -> Self {
-        let came_with_it = run.replay_of.is_none() && run.parent.is_none();
+        let came_with_it = run.replay_of.is_none() && run.fork_of.is_none() && run.parent.is_none();
         Self {
             kind: clean(&event.kind),
             dedupe_key: clean(&event.dedupe_key),

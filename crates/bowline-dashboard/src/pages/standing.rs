@@ -136,16 +136,19 @@ pub(super) struct Paused {
     pub(super) since: Stamp,
     pub(super) age: String,
     pub(super) held: String,
+    /// Where it is resumed.
+    pub(super) resume_href: String,
 }
 
 impl Paused {
-    pub(super) fn of(paused: &PausedWorkflow, now: Timestamp) -> Self {
+    pub(super) fn of(paused: &PausedWorkflow, links: &Links, now: Timestamp) -> Self {
         Self {
             workflow: short(paused.workflow.as_str()),
             why: paused.why.as_deref().map(short),
             since: Stamp::said(paused.since, moment(paused.since)),
             age: age(paused.since, now),
             held: held(paused),
+            resume_href: links.pause_of(paused.workflow.as_str()),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId, WorkflowName};
+use bowline_model::{
+    BoxFuture, CredentialStore, Entry, EntryKey, Event, EventId, Payload, Run, RunId, WorkflowName,
+};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,
     Post, Posted, RunFilter, RunWrite, StateEntry, StateFilter, Store, StoreError, StoreErrorKind, Written,
@@ -75,6 +77,9 @@ impl Store for NoRoom {
     }
     fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
         self.store.waited_for(run)
+    }
+    fn forks(&self, runs: Vec<RunId>) -> Answer<'_, Vec<(RunId, EntryKey)>> {
+        self.store.forks(runs)
     }
 
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {

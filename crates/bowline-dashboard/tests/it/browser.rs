@@ -69,7 +69,7 @@ const FOCUSED: &str = "(() => {
 })()";
 
 /// Chromium, or `None` if this machine has none.
-fn start() -> Option<Chromium> {
+pub(crate) fn start() -> Option<Chromium> {
     chromium::find().map(Chromium::start)
 }
 
@@ -99,6 +99,7 @@ async fn full() -> (Server, Vec<String>) {
     let before =
         server.browse("/").await.text.split("before=").nth(1).unwrap().split('"').next().unwrap().to_owned();
     paths.push(format!("/?before={before}"));
+    paths.extend(["/workflows", "/pause?workflow=held", "/pause?workflow=w"].map(str::to_owned));
     paths.extend([format!("/fork?run={done}&from=mail"), format!("/fork?run={dead}&from=paid")]);
     for run in [dead, done, retried, waiting].into_iter().chain(standing) {
         paths.extend([format!("/runs/{run}"), format!("/runs/{run}?payloads=true")]);

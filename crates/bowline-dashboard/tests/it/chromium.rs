@@ -18,6 +18,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Messages that wait to be read; Chromium waits then.
 const MESSAGES_MAX: usize = 1000;
 
+/// How many things on a page may come before the one that is looked for.
+const TABS_MAX: usize = 50;
+
 /// Requests that are remembered.
 const REQUESTS_MAX: usize = 100;
 
@@ -128,6 +131,10 @@ impl Chromium {
     pub(crate) fn go(&mut self, expression: &str, to: &str) {
         self.loaded = false;
         self.ask(expression);
+        self.wait_for(to);
+    }
+
+    fn wait_for(&mut self, to: &str) {
         while !(self.loaded && self.at.starts_with(to)) {
             let message = self.receive();
             self.hear(&message);
@@ -153,6 +160,26 @@ impl Chromium {
             let key = json!({ "type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9 });
             self.call("Input.dispatchKeyEvent", key);
         }
+    }
+
+    /// Presses the Tab key until what has that text is in focus.
+    pub(crate) fn tab_to(&mut self, text: &str) {
+        let mut reached = vec![];
+        while reached.last() != Some(&json!(text)) {
+            assert!(reached.len() < TABS_MAX, "{text}: {reached:?}");
+            self.tab();
+            reached.push(self.ask("document.activeElement.textContent.trim()"));
+        }
+    }
+
+    /// Presses the Enter key, and waits until a page at that address is there.
+    pub(crate) fn enter(&mut self, to: &str) {
+        self.loaded = false;
+        let key = |kind| json!({ "type": kind, "key": "Enter", "code": "Enter", "text": "\r", "windowsVirtualKeyCode": 13 });
+        for kind in ["keyDown", "keyUp"] {
+            self.call("Input.dispatchKeyEvent", key(kind));
+        }
+        self.wait_for(to);
     }
 
     fn call(&mut self, method: &str, params: Value) -> Value {

@@ -13,6 +13,7 @@ mod decide;
 mod hostile;
 mod journal;
 mod pages;
+mod pausing;
 mod server;
 mod standing;
 mod tell;

@@ -129,7 +129,7 @@ async fn a_replay_names_the_run_that_it_replays() {
     let run = server.ended("w", "done create\n completed", Transition::Complete).await;
     let new = server.post(&format!("/api/runs/{run}/replay"), "").await.json["new_run"].clone();
     assert!(page(&server, "/").await.contains(&format!("replay of run {run}")));
-    assert!(page(&server, &format!("/runs/{new}")).await.contains(&format!("Replaysrun {run}")));
+    assert!(page(&server, &format!("/runs/{new}")).await.contains(&format!("Replay ofrun {run}")));
 }
 
 #[tokio::test]

@@ -161,10 +161,10 @@ async fn a_pause_says_since_when_by_whom_and_how_many_runs_wait() {
     server.post("/api/workflows/pause", r#"{"workflow":"ship","who":"kim","why":"the CRM moves"}"#).await;
     let first = page(&server, "/").await;
     assert!(first.contains("ship: paused by kim: the CRM moves; 2 runs wait"), "{first}");
-    assert!(first.contains("before resume ship"), "{first}");
+    assert!(first.contains("Resume ship Events are accepted; no run of it begins"), "{first}");
     let own = page(&server, &format!("/runs/{run}")).await;
     assert!(own.contains("Its workflow is paused paused by kim: the CRM moves, since "), "{own}");
-    assert!(own.contains("2 runs wait.") && own.contains("resume shiplets them go on"), "{own}");
+    assert!(own.contains("2 runs wait.") && own.contains("Resume ship"), "{own}");
     let paused = &server.get("/api/paused").await.json[0];
     assert_eq!(
         (&paused["workflow"], &paused["held"], &paused["more_held"]),
@@ -242,6 +242,17 @@ async fn a_run_can_be_forked_from_its_page_where_that_is_possible() {
     let new = page(&server, to).await;
     assert!(new.contains("takes what run 1 recorded before create: forked by kim: again"), "{new}");
     assert_eq!(server.pokes(), 1);
+
+    // It is called a fork wherever it is named, and no replay.
+    assert!(new.contains("Fork ofrun 1 from create") && !new.contains("eplay of"), "{new}");
+    let list = page(&server, "/").await;
+    assert!(list.contains("fork of run 1 from create") && !list.contains("replay"), "{list}");
+    for (path, row) in [("/api/runs".to_owned(), "/runs/0"), (format!("/api{to}"), "/run")] {
+        let json = server.get(&path).await.json;
+        let row = json.pointer(row).unwrap();
+        assert_eq!(row["fork_of"], serde_json::json!({ "run": 1, "from": "create" }), "{path}");
+        assert!(row["replay_of"].is_null(), "{path}");
+    }
 }
 
 #[tokio::test]

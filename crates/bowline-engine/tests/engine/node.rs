@@ -13,7 +13,7 @@ use std::{
 use bowline_dashboard::commands::{Commands, Moment, Operator, Outcome, fork};
 use bowline_engine::{CancelAtRest, CancelledFamily, Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
-    BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun,
+    BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKey, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun,
     Payload, Run, RunFlow, RunId, RunState, WorkflowName,
 };
 use bowline_store::{
@@ -238,6 +238,9 @@ impl Store for Watched {
     }
     fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
         self.inner.waited_for(run)
+    }
+    fn forks(&self, runs: Vec<RunId>) -> Answer<'_, Vec<(RunId, EntryKey)>> {
+        self.inner.forks(runs)
     }
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.inner.mailboxes(filter)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bowline_model::{BoxFuture, CredentialStore, Entry, Event, EventId, Payload, Run, RunId, WorkflowName};
+use bowline_model::{BoxFuture, CredentialStore, Entry, EntryKey, Event, EventId, Payload, Run, RunId, WorkflowName};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,
     Post, Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Written,
@@ -118,6 +118,9 @@ impl Store for Gated {
     }
     fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
         self.inner.waited_for(run)
+    }
+    fn forks(&self, runs: Vec<RunId>) -> Answer<'_, Vec<(RunId, EntryKey)>> {
+        self.inner.forks(runs)
     }
 
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {

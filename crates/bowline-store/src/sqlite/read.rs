@@ -1,6 +1,6 @@
 //! What readers ask.
 
-use bowline_model::{Entry, EntryKind, Event, EventId, Payload, Run, RunId, RunState};
+use bowline_model::{Entry, EntryKey, EntryKind, Event, EventId, Payload, Run, RunId, RunState};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params, types::Value};
 
@@ -70,6 +70,27 @@ fn journal_in(at: &mut Snapshot<'_>, run: RunId, home: i64) -> Result<Vec<Entry>
         journal.push(row::entry(at.conn, at.names, row)?);
     }
     Ok(journal)
+}
+
+/// [`Store::forks`](crate::Store::forks).
+pub(super) fn forks(at: &mut Snapshot<'_>, runs: &[RunId]) -> Result<Vec<(RunId, EntryKey)>, Fault> {
+    let mut forks = vec![];
+    for run in runs {
+        let found = find_run(at, *run)?;
+        let Some((_, home)) = found.filter(|(run, _)| run.replay_of.is_some() && run.journal_len > 0) else {
+            continue;
+        };
+        // How a fork's journal begins. What it took with it may be large, and is not read.
+        let mut query =
+            at.conn.prepare_cached(&format!("SELECT meta FROM entry_{home} WHERE id = ?1 AND kind = ?2"))?;
+        let mut rows = query.query(params![row::entry_id(*run, 1), EntryKind::Inherited.code()])?;
+        if let Some(row) = rows.next()?
+            && let Some(step) = row::meta(row, 0)?.forked_from
+        {
+            forks.push((*run, step));
+        }
+    }
+    Ok(forks)
 }
 
 /// [`Store::output`](crate::Store::output).

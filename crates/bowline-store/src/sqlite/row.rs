@@ -1,8 +1,8 @@
 //! Between rows and the model's types.
 
 use bowline_model::{
-    BuildId, DeadReason, Entry, EntryKey, EntryKind, Epoch, Event, EventId, Family, KeySeed, NodeId, Payload,
-    Position, Run, RunId, RunState, ScopePath, Seq, WorkflowName, entry::ENTRY_FORMAT,
+    BuildId, DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Epoch, Event, EventId, Family, KeySeed,
+    NodeId, Payload, Position, Run, RunId, RunState, ScopePath, Seq, WorkflowName, entry::ENTRY_FORMAT,
 };
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -117,7 +117,6 @@ pub(super) fn entry(conn: &Connection, names: &mut Names, row: &Row<'_>) -> Resu
     }
     let nth: Option<u32> = row.get(6)?;
     let key: Option<String> = row.get(7)?;
-    let meta = row.get_ref(10)?.as_str_or_null().map_err(rusqlite::Error::from)?;
     let payload = row.get_ref(11)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
     Ok(Entry {
         seq: Seq(id & JOURNAL_LEN_MAX),
@@ -135,11 +134,17 @@ pub(super) fn entry(conn: &Connection, names: &mut Names, row: &Row<'_>) -> Resu
         },
         at: time(row.get(9)?),
         build: BuildId::new(names.text(conn, row.get(8)?)?),
-        meta: match meta {
-            Some(json) => serde_json::from_str(json)
-                .map_err(|e| unreadable(format!("a journal entry's notes ({e})")))?,
-            None => Default::default(),
-        },
+        meta: meta(row, 10)?,
         payload: payload.map(|bytes| Payload::from_stored(Bytes::copy_from_slice(bytes))),
     })
+}
+
+/// Reads what is known of an entry, from that column.
+pub(super) fn meta(row: &Row<'_>, column: usize) -> Result<EntryMeta, Fault> {
+    match row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+        Some(json) => {
+            serde_json::from_str(json).map_err(|e| unreadable(format!("a journal entry's notes ({e})")))
+        }
+        None => Ok(EntryMeta::default()),
+    }
 }

@@ -204,6 +204,7 @@ macro_rules! promises {
                     lists_runs_newest_first_page_by_page
                     lists_runs_by_state_and_workflow
                     lists_the_runs_of_an_event
+                    tells_forks_from_replays
                     yields_what_a_run_completed_with_and_nothing_before
                     counts_runs_by_state
                     says_since_when_the_oldest_run_waits_for_a_claim

@@ -324,6 +324,9 @@ impl Store for DiskOfProcess {
     fn waited_for(&self, run: RunId) -> Answer<'_, Vec<RunId>> {
         self.read(self.disk.inner.waited_for(run))
     }
+    fn forks(&self, runs: Vec<RunId>) -> Answer<'_, Vec<(RunId, EntryKey)>> {
+        self.read(self.disk.inner.forks(runs))
+    }
     fn mailboxes(&self, filter: MailboxFilter) -> Answer<'_, Vec<Mailbox>> {
         self.read(self.disk.inner.mailboxes(filter))
     }

@@ -16,7 +16,7 @@ mod triggers;
 use bowline_dashboard::{
     commands::PausedWorkflow,
     view::{RunList, RunRow},
-    wording::{clean, cut, span_between},
+    wording::{clean, cut, fork_of, span_between},
 };
 use bowline_model::RunState;
 use jiff::Timestamp;
@@ -72,8 +72,9 @@ pub fn paused(paused: &[PausedWorkflow], now: Timestamp, paint: Paint) -> String
 fn note(run: &RunRow, now: Timestamp) -> String {
     let mut notes = vec![];
     if let Some(replayed) = run.replay_of {
-        notes.push(format!("replay of {replayed}"));
+        notes.push(format!("replay of run {replayed}"));
     }
+    notes.extend(run.fork_of.as_ref().map(fork_of));
     if let Some(due) = run.due.filter(|_| run.state.is_open()) {
         notes.push(if due <= now { "due".to_owned() } else { format!("due in {}", span_between(now, due)) });
     }

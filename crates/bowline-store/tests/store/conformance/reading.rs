@@ -1,6 +1,8 @@
 //! What can be asked.
 
-use bowline_model::{EntryKind, Event, EventId, NewEvent, NewRun, Payload, RunId, RunState};
+use bowline_model::{
+    Entry, EntryKind, EntryMeta, Event, EventId, NewEvent, NewRun, Payload, RunId, RunState,
+};
 use bowline_store::{Accepted, Batch, RunFilter, StoreErrorKind, Transition};
 
 use crate::bench::{Bench, at, done, entry, event, ids, run_of};
@@ -175,6 +177,32 @@ pub(crate) async fn yields_what_a_run_completed_with_and_nothing_before(bench: &
     assert_eq!(output(bench, id).await, Some(Payload::encode("second").unwrap()));
     let dead = bench.dead("3", at(7)).await;
     assert_eq!(output(bench, dead.id).await, None);
+}
+
+pub(crate) async fn tells_forks_from_replays(bench: &mut Bench) {
+    let old = bench.ended("1", at(1)).await;
+    let event = bench.run(old).await.event;
+    let step = done(1, "charge").key;
+    let note = |forked_from| {
+        let meta = EntryMeta { forked_from, ..EntryMeta::default() };
+        Entry { meta, ..entry(1, EntryKind::Inherited, "", Some(Payload::encode("[]").unwrap())) }
+    };
+    let again = |journal| NewRun { replay_of: Some(old), journal, ..run_of("a") };
+    let mut runs = vec![];
+    for journal in [vec![note(Some(step.clone())), done(2, "x")], vec![note(None)], vec![]] {
+        let batch = Batch { replays: vec![(event, again(journal))], ..Batch::default() };
+        let [Accepted::New { runs: new, .. }] = &bench.store().accept(batch).await.unwrap()[..] else {
+            panic!("a replay is new");
+        };
+        runs.extend(new);
+    }
+    let asked: Vec<RunId> = [RunId(99), old].into_iter().chain(runs.clone()).collect();
+    assert_eq!(bench.store().forks(asked.clone()).await.unwrap(), [(runs[0], step.clone())]);
+    // An ended fork is one still.
+    for run in &bench.claim("a", at(3)).await {
+        bench.write(run, vec![], Some(Transition::Complete), at(4)).await.unwrap();
+    }
+    assert_eq!(bench.store().forks(asked).await.unwrap(), [(runs[0], step)]);
 }
 
 pub(crate) async fn counts_runs_by_state(bench: &mut Bench) {

@@ -72,6 +72,7 @@ fn full_meta() -> EntryMeta {
         failure: Some(Failure::unknown("slow").retry_after(Some(Duration::from_secs(3))).call(call)),
         next_at: Some(at(3)),
         caused_by: Some(EntryKey::run()),
+        forked_from: Some(EntryKey::run()),
         forgets: vec![Seq(1), Seq(9)],
         note: Some("by hand".to_owned()),
         reversible: true,

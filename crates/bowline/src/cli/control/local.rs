@@ -53,8 +53,9 @@ impl Local {
 
     pub(super) async fn runs(&self, query: &RunsQuery) -> Result<RunList> {
         let filter = query.filter().map_err(Error::new)?;
-        let paused = PausedWorkflow::all(&*self.store).await?;
-        Ok(RunList::of(&self.store.runs(filter).await?, query.limit()).with_paused(paused))
+        let runs = self.store.runs(filter).await?;
+        let list = RunList::read(&*self.store, &runs, query.limit()).await?;
+        Ok(list.with_paused(PausedWorkflow::all(&*self.store).await?))
     }
 
     pub(super) async fn show(&self, id: RunId, payloads: Payloads) -> Result<RunView> {

@@ -120,7 +120,7 @@ fn a_run_that_waits_says_until_when() {
         "\
 run 7  stripe-to-crm  waiting
 event 5  payment_intent.succeeded evt_1  from /webhooks/stripe, 2.1 kB
-replays run 3
+replay of run 3
 accepted 2026-11-22 10:00:00.123 UTC
 
   +0.000 s  …  sync[17]
@@ -164,6 +164,7 @@ fn list() -> RunList {
         row(12, "dead", json!({ "dead_reason": "unknown_workflow", "summary": "no\nsuch workflow" })),
         row(11, "waiting", json!({ "due": "2026-11-22T11:05:30Z", "crashes": 1 })),
         row(9, "completed", json!({ "replay_of": 4 })),
+        row(8, "completed", json!({ "fork_of": { "run": 4, "from": "items/7/sync[17]" } })),
         row(7, "running", json!({})),
     ] }))
     .unwrap()
@@ -178,7 +179,8 @@ fn a_list_of_runs_aligns_in_every_script() {
 RUN  STATE      WORKFLOW       EVENT         AGE
  12  dead       stripe-to-crm     10  1 h 05 min  unknown workflow: no such workflow
  11  waiting    stripe-to-crm      9  1 h 05 min  due in 30.00 s; crashes: 1
-  9  completed  顧客を作る         7  1 h 05 min  replay of 4
+  9  completed  顧客を作る         7  1 h 05 min  replay of run 4
+  8  completed  stripe-to-crm      6  1 h 05 min  fork of run 4 from items/7/sync[17]
   7  running    stripe-to-crm      5  1 h 05 min
 older runs: --before 7
 ",

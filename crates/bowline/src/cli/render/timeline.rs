@@ -60,7 +60,10 @@ fn head(view: &RunView, paint: Paint) -> String {
         None => line(format!("event {} is no longer stored", run.event)),
     }
     if let Some(old) = run.replay_of {
-        line(format!("replays run {old}"));
+        line(format!("replay of run {old}"));
+    }
+    if let Some(fork) = &run.fork_of {
+        line(wording::fork_of(fork));
     }
     if let Some(parent) = run.parent {
         line(format!("started by run {parent}"));
