@@ -91,6 +91,7 @@ impl<'a> Approval<'a> {
                 mailbox,
                 before: vec![],
                 from: From::World,
+                at_address: false,
                 opens: vec![opens],
                 starts: None,
                 check: fits::<Decision>,

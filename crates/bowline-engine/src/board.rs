@@ -81,6 +81,9 @@ pub(crate) struct BoardState {
     /// Leaves whose attempt ended, in the order in which they did.
     pub(crate) arrivals: VecDeque<LeafId>,
     pub(crate) stop: Option<Stop>,
+    /// Addresses that the code dropped since it was last asked, and at which it never waited: their mailboxes, with the key
+    /// of a note.
+    let_go: Vec<(EntryKey, String)>,
     next_leaf: LeafId,
     counters: HashMap<(Family, ScopePath, String), u32>,
     keyed: HashSet<EntryKey>,
@@ -195,6 +198,7 @@ impl Board {
             starting: Vec::new(),
             arrivals: VecDeque::new(),
             stop: None,
+            let_go: Vec::new(),
             next_leaf: 0,
             counters: HashMap::new(),
             keyed: HashSet::new(),
@@ -385,9 +389,10 @@ impl Board {
             {
                 ("the code went on without it; nothing was sent", false)
             }
-            Phase::Asked | Phase::Starting(_) | Phase::Delivered(_) => return,
+            Phase::Asked => return state.lets_go(&leaf),
+            Phase::Starting(_) | Phase::Delivered(_) => return,
             Phase::Backoff { .. } => ("the code went on without it; no further attempt will be made", false),
-            Phase::Waiting { .. } if state.withdraw(&leaf) => return,
+            Phase::Waiting { .. } if state.withdraw(&leaf) => return state.lets_go(&leaf),
             Phase::Waiting { .. } => {
                 state.close_unwanted(&leaf.work);
                 ("the code went on without it; nobody waits any more", false)
@@ -407,6 +412,27 @@ impl Board {
             meta.unknown_since = meta.unknown_since.or(leaf.sending().and_then(|sending| sending.started));
         }
         self.append(&mut state, EntryKind::Dropped, key, meta, None);
+    }
+
+    /// The code goes on without having waited at addresses that it made: who sends there is told that nobody waits. Code that
+    /// ends there instead leaves them open, as a retry may wait.
+    pub(crate) fn close_let_go(&self) {
+        let mut state = self.lock();
+        for (key, mailbox) in std::mem::take(&mut state.let_go) {
+            // An earlier life has closed it.
+            if state.ended || state.journal.knows(&key) {
+                continue;
+            }
+            let note = Some("the code went on without it; nobody waits".to_owned());
+            let meta = EntryMeta { note, ..EntryMeta::default() };
+            self.append(&mut state, EntryKind::Dropped, key, meta, None);
+            state.unwritten.also.abandons.push(mailbox);
+        }
+    }
+
+    /// The code drops an address at which it has not waited.
+    pub(crate) fn let_go(&self, address: &Address) {
+        self.lock().let_go.push((address.key.clone(), address.mailbox.clone()));
     }
 
     /// What undoes a step that was done: noted in the commit of its outcome.
@@ -542,14 +568,17 @@ impl BoardState {
         let Work::Wait(wait) = &leaf.work else { return true };
         let Some(mail) = &wait.mail else { return true };
         let also = &mut self.unwritten.also;
-        let opened = also.opens.len();
         also.opens.retain(|opens| !mail.takes_from(&opens.name));
-        if also.opens.len() == opened && mail.stays_open == StaysOpen::WhileAwaited {
-            // An address that was made before: who sends there later is told that nobody waits.
-            also.abandons.push(mail.mailbox.clone());
-        }
         also.starts.retain(|starts| starts.tells.as_ref() != Some(&mail.mailbox));
         true
+    }
+
+    /// The code drops a wait of which nothing is on disk. An address is there all the same, where it was made before.
+    fn lets_go(&mut self, leaf: &Leaf) {
+        let Work::Wait(wait) = &leaf.work else { return };
+        if let Some(mail) = wait.mail.as_ref().filter(|mail| mail.at_address) {
+            self.let_go.push((leaf.key.clone(), mail.mailbox.clone()));
+        }
     }
 
     /// Nobody waits there any more: who sends later is told so.

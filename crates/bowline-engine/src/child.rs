@@ -143,6 +143,7 @@ impl<'a, T: DeserializeOwned + Send + 'a> Child<'a, T> {
                 continues: false,
             };
             let mail = MailWait {
+                at_address: false,
                 opens: vec![NewMailbox::new(mailbox.clone(), MailboxKind::Child)],
                 mailbox,
                 before: vec![],

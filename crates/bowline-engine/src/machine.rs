@@ -327,6 +327,14 @@ impl Machine {
     }
 
     fn poll_code(&mut self) -> Polled {
+        let polled = self.poll_once();
+        if let Polled::Pending = polled {
+            self.board.close_let_go();
+        }
+        polled
+    }
+
+    fn poll_once(&mut self) -> Polled {
         let code = self.code.as_mut().expect("the machine is not asked again after an end");
         let _polling = self.board.begin_poll();
         let mut cx = Context::from_waker(self.waker.waker());

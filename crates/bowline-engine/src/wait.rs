@@ -61,6 +61,8 @@ pub(crate) struct MailWait {
     /// Mailboxes whose messages end it as well: the names that a signal had before.
     pub(crate) before: Vec<String>,
     pub(crate) from: From,
+    /// Whether it is an address that was made before the wait.
+    pub(crate) at_address: bool,
     /// Made when the wait is begun, in the commit that notes it.
     pub(crate) opens: Vec<NewMailbox>,
     /// A run that is started when the wait is begun, in the same commit.

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Context,
     asking::Asking,
-    board::{Address, NewLeaf, NewWork, Opened},
+    board::{Address, Board, NewLeaf, NewWork, Opened},
     wait::{From, MailWait, StaysOpen, Until, Wait, at_most},
     workflow::without_value,
 };
@@ -80,7 +80,8 @@ impl Context {
     /// then await the callback.
     ///
     /// The address cannot be guessed, and is a secret: whoever has it can answer. A second message is refused (`409`),
-    /// and so is one that comes when nobody waits any more (`410`).
+    /// and so is one that comes when nobody waits any more (`410`): when its time is over, or when the code has gone on
+    /// and dropped the callback, awaited or not.
     ///
     /// # Durability
     /// The address is on disk before the next effect: what a step sends can be answered after any crash.
@@ -96,6 +97,7 @@ impl Context {
     pub fn callback<T: DeserializeOwned>(&self, name: &str) -> Callback<'_, T> {
         let address = self.board().open_callback(name, self.item());
         let url = self.board().callback_url(&address);
+        let address = Unawaited { board: self.board(), address: Some(address) };
         Callback { cx: self, name: name.to_owned(), old_names: vec![], address, url, value: PhantomData }
     }
 
@@ -141,9 +143,23 @@ pub struct Callback<'a, T> {
     cx: &'a Context,
     name: String,
     old_names: Vec<String>,
-    address: Address,
+    address: Unawaited<'a>,
     url: String,
     value: PhantomData<fn() -> T>,
+}
+
+/// An address at which nobody has waited yet: dropping it tells the board.
+struct Unawaited<'a> {
+    board: &'a Board,
+    address: Option<Address>,
+}
+
+impl Drop for Unawaited<'_> {
+    fn drop(&mut self) {
+        if let Some(address) = &self.address {
+            self.board.let_go(address);
+        }
+    }
 }
 
 /// A wait that ends at its time: it yields `None` then. Made by the `timeout` of a wait.
@@ -184,6 +200,7 @@ impl<'a, T: DeserializeOwned + Send + 'a> Signal<'a, T> {
                 mailbox,
                 before,
                 from: From::World,
+                at_address: false,
                 opens,
                 starts: None,
                 check: fits::<T>,
@@ -201,8 +218,11 @@ impl<'a, T: DeserializeOwned + Send + 'a> Callback<'a, T> {
     pub fn was(mut self, old_name: impl Into<String>) -> Self {
         let old_name = old_name.into();
         let board = self.cx.board();
-        self.address = board.renamed_callback(self.address, &old_name, self.cx.item());
-        self.url = board.callback_url(&self.address);
+        if let Some(today) = self.address.address.take() {
+            let address = board.renamed_callback(today, &old_name, self.cx.item());
+            self.url = board.callback_url(&address);
+            self.address.address = Some(address);
+        }
         self.old_names.push(old_name);
         self
     }
@@ -217,14 +237,16 @@ impl<'a, T: DeserializeOwned + Send + 'a> Callback<'a, T> {
         WaitUntil { wait: Box::pin(self.wait(Some(Until::In(wait)))) }
     }
 
-    async fn wait(self, until: Option<Until>) -> Result<Option<T>> {
-        let (mailbox, why) =
-            (self.address.mailbox, at_most(format!("waits for callback {}", self.name), until));
+    async fn wait(mut self, until: Option<Until>) -> Result<Option<T>> {
+        let why = at_most(format!("waits for callback {}", self.name), until);
+        // From here on the wait says whether anybody waits.
+        let Some(Address { mailbox, .. }) = self.address.address.take() else { return Ok(None) };
         let make = move |_: &Opened<'_>| {
             let mail = MailWait {
                 mailbox,
                 before: vec![],
                 from: From::World,
+                at_address: true,
                 opens: vec![],
                 starts: None,
                 check: fits::<T>,

@@ -21,7 +21,8 @@ pub struct Also {
     pub closes: Vec<String>,
     /// Mailboxes that must have no unread message, and stay open: refused as [`closes`](Self::closes) is.
     pub expects_none: Vec<String>,
-    /// Mailboxes in which nobody waits any more: closed, whatever is in them; what was unread there goes.
+    /// Mailboxes in which nobody waits any more: closed, whatever is in them; what was unread there goes. One that
+    /// [`opens`](Self::opens) names too is open, unless it has an address.
     pub abandons: Vec<String>,
     /// Messages that nobody could read: removed; a mailbox that takes one message takes another.
     pub returns: Vec<MessageId>,

@@ -428,7 +428,7 @@ impl<'a> Builder<'a> {
 
     fn dropped(&mut self, entry: &'a Entry) {
         let (run, payloads) = (self.run, self.payloads);
-        let step = self.touch(entry, StepKind::Step);
+        let step = self.touch(entry, StepKind::of(entry.key.family));
         step.state = StepState::Dropped;
         step.ended_ms = Some(millis(run, entry.at));
         step.next_at = None;

@@ -18,7 +18,7 @@ pub(crate) struct Address {
     /// The secret part of its URL.
     pub(crate) token: String,
     pub(crate) mailbox: String,
-    key: EntryKey,
+    pub(super) key: EntryKey,
     /// Whether it was made now.
     is_new: bool,
 }

@@ -48,8 +48,8 @@ pub(super) fn check(tx: &Tx<'_>, write: &RunWrite, journal_len: i64) -> Result<(
     mail::check_empty(tx, write.run, closes.iter().chain(expects_none), consumes)
 }
 
-/// Changes it; the entries are in the journal. A mailbox that the write both closes and opens is open. Returns the runs
-/// that it started.
+/// Changes it; the entries are in the journal. A mailbox that the write both closes and opens is open, but for an address:
+/// that is made once. Returns the runs that it started.
 pub(super) fn apply(tx: &mut Tx<'_>, write: &RunWrite, home: i64) -> Result<Vec<RunId>, Fault> {
     let (run, now) = (write.run, write.now);
     let Also { compact, opens, consumes, closes, expects_none: _, abandons, returns, starts, ask: _ } =
@@ -72,6 +72,9 @@ pub(super) fn apply(tx: &mut Tx<'_>, write: &RunWrite, home: i64) -> Result<Vec<
     }
     for new in opens {
         mailbox::open(tx, run, new, now)?;
+        if new.token.is_some() && abandons.contains(&new.name) {
+            mailbox::close(tx, run, &new.name)?;
+        }
     }
     starts.iter().filter_map(|start| child::start(tx, run, start, now).transpose()).collect()
 }

@@ -143,6 +143,7 @@ macro_rules! promises {
                     a_dead_letter_keeps_its_mail_for_when_it_goes_on
                     ends_a_wait_in_a_mailbox_that_stays_open
                     a_wait_that_is_given_up_takes_its_messages_with_it
+                    an_address_that_is_made_and_given_up_at_once_is_closed
                     a_message_that_nobody_could_read_leaves_room_for_another
                     a_message_to_a_run_in_a_line_moves_nobody
                     keeps_unread_messages_and_wakes_over_a_restart

@@ -46,6 +46,30 @@ impl Shop {
         Ok(scanned)
     }
 
+    /// Waits for a callback, and gives up before anything of the wait is written; or, if it says so, before it waits.
+    async fn lets_go(self: Arc<Self>, cx: Context, waits: bool) -> Result<()> {
+        let scanned = cx.callback::<String>("scanned");
+        let url = scanned.url().to_owned();
+        let ready = std::future::ready(());
+        if waits {
+            tokio::select! { biased; _ = scanned => {}, () = ready => {} }
+        } else {
+            tokio::select! { biased; () = ready => {}, _ = scanned => {} }
+        }
+        self.call(&cx, "order").await?;
+        cx.step("scan", self.crm.post("/scan").json(&json!({"notify": url}))).await?;
+        cx.sleep(hours(1)).await;
+        Ok(())
+    }
+
+    /// Fails between a callback's address and the wait for it.
+    async fn fails_between(self: Arc<Self>, cx: Context, _: Value) -> Result<String> {
+        let scanned = cx.callback::<String>("scanned");
+        cx.step("scan", self.crm.post("/scan").json(&json!({"notify": scanned.url()}))).await?;
+        self.call(&cx, "order").await?;
+        scanned.await
+    }
+
     async fn approved(self: Arc<Self>, cx: Context, _: Value) -> Result<Option<bool>> {
         let question = Question::new("Refund?").field("reason", Field::text("Why"));
         let decision = cx.approval("refund", question).timeout(days(3)).await?;
@@ -190,6 +214,8 @@ fn app() -> App<Shop> {
         .workflow(workflow("paid", Shop::paid))
         .workflow(workflow("sleepy", Shop::sleepy))
         .workflow(workflow("called back", Shop::called_back))
+        .workflow(workflow("lets go", Shop::lets_go))
+        .workflow(workflow("fails between", Shop::fails_between))
         .workflow(workflow("approved", Shop::approved))
         .workflow(workflow("branches", Shop::branches))
         .workflow(workflow("selects", Shop::selects))
@@ -291,6 +317,38 @@ fn a_callback_takes_one_message() {
     app.settle();
     assert_eq!(app.call_back(&url, &"dirty").status(), 409);
     assert_eq!(run.end().output::<Option<String>>().as_deref(), Some("clean"));
+}
+
+fn told_address(app: &TestApp<Shop>) -> String {
+    let requests = app.mock("crm").requests();
+    let scan = requests.iter().find(|request| request.path == "/scan").expect("it was told");
+    scan.json()["notify"].as_str().expect("an address").to_owned()
+}
+
+#[test]
+fn a_callback_that_the_code_lets_go_of_in_the_same_moment_is_closed() {
+    for waits in [true, false] {
+        every_crash_point(app, |app: &TestApp<Shop>| {
+            answers(app);
+            let run = app.start(&workflow("lets go", Shop::lets_go), &waits);
+            app.settle();
+            let status = app.call_back(&told_address(app), &"late").status();
+            assert_eq!(status, 410, "{}", run.timeline());
+            assert!(run.timeline().contains("no longer waited for"), "{}", run.timeline());
+            run.end().state()
+        });
+    }
+}
+
+#[test]
+fn a_callback_that_a_failing_run_has_not_awaited_yet_is_kept_for_its_retry() {
+    let app = TestApp::new(app());
+    app.mock("crm").when(Match::call("POST", "/order")).times(1).answer(Answer::status(422));
+    answers(&app);
+    let run = app.start(&workflow("fails between", Shop::fails_between), &json!(null)).end();
+    assert_eq!(run.state(), RunState::DeadLettered, "{}", run.timeline());
+    assert_eq!(app.call_back(&told_address(&app), &"clean").status(), 202);
+    assert_eq!(app.retry(run.id()).end().output::<String>(), "clean");
 }
 
 #[test]

@@ -296,6 +296,16 @@ pub(crate) async fn a_wait_that_is_given_up_takes_its_messages_with_it(bench: &m
     assert_eq!(late, Posted::Answered { run: run.id });
 }
 
+pub(crate) async fn an_address_that_is_made_and_given_up_at_once_is_closed(bench: &mut Bench) {
+    let run = running(bench, "1").await;
+    let signal = mailbox(GO, MailboxKind::Signal);
+    let abandons = vec![HOOK.to_owned(), GO.to_owned()];
+    let both = Also { abandons, opens: vec![hook(), signal], ..Also::default() };
+    bench.write_with(&run, vec![], None, both, at(2)).await.unwrap();
+    assert_eq!(post(bench, Address::Token(TOKEN), "x", at(3)).await, Posted::Closed { run: run.id });
+    kept(bench, run.id, GO, "for the next wait", at(3)).await;
+}
+
 pub(crate) async fn a_message_that_nobody_could_read_leaves_room_for_another(bench: &mut Bench) {
     let run = waiting(bench, "1", hook()).await;
     let bad = kept(bench, run.id, HOOK, "{", at(3)).await;
