@@ -25,6 +25,8 @@ use crate::undo::is_about_undo;
 pub(crate) struct Journal {
     recorded: BTreeMap<Seq, Entry>,
     by_key: HashMap<EntryKey, Seq>,
+    /// What is recorded of items that will run again and have not begun: nobody can ask for it yet.
+    set_aside: BTreeMap<ScopePath, Vec<Entry>>,
     tried: HashMap<EntryKey, TriedBefore>,
     /// Waits that were begun, also those whose end is recorded: what they waited for is held against what is asked.
     awaited: HashMap<EntryKey, Awaited>,
@@ -246,8 +248,36 @@ impl Journal {
         self.live -= i64::try_from(entries).expect("the entries of one run");
     }
 
+    /// An item will run again, and begins later: until then nobody asks for what is recorded of it.
+    pub(crate) fn set_aside(&mut self, item: &ScopePath) {
+        let of_item = self.recorded.extract_if(.., |_, entry| item.encloses(&entry.key.scope));
+        let aside: Vec<Entry> = of_item.map(|(_, entry)| entry).collect();
+        for entry in &aside {
+            self.by_key.remove(&entry.key);
+        }
+        if !aside.is_empty() {
+            self.set_aside.insert(item.clone(), aside);
+        }
+    }
+
+    /// The item begins: what is recorded of it must be asked for. Says whether anything is.
+    pub(crate) fn bring_back(&mut self, item: &ScopePath) -> bool {
+        let Some(aside) = self.set_aside.remove(item) else { return false };
+        for entry in aside {
+            self.by_key.insert(entry.key.clone(), entry.seq);
+            self.recorded.insert(entry.seq, entry);
+        }
+        true
+    }
+
+    /// Whether the run is undone.
+    pub(crate) fn is_undone(&self) -> bool {
+        self.is_undone
+    }
+
     /// Nobody asks any more for what is recorded in that scope: its item or loop has ended.
     pub(crate) fn close(&mut self, scope: &ScopePath) {
+        self.set_aside.retain(|item, _| !scope.encloses(item));
         self.recorded.retain(|_, entry| !scope.encloses(&entry.key.scope));
         self.by_key.retain(|key, _| !scope.encloses(&key.scope));
         self.tried.retain(|key, _| !scope.encloses(&key.scope));

@@ -44,10 +44,12 @@ pub(crate) struct BegunLoop {
     segment: String,
     /// As its last note says.
     pub(crate) progress: Option<Progress>,
-    /// Its dead items.
+    /// Its dead items, in the order in which they failed.
     pub(crate) dead: Vec<(DeadItem, DeadNote)>,
     /// Items of which something is recorded: they are opened whatever the limit.
     pub(crate) recorded: HashSet<ScopePath>,
+    /// Whether the run is undone: what is unknown of its items must be found.
+    pub(crate) is_undone: bool,
 }
 
 impl BegunLoop {
@@ -144,6 +146,14 @@ impl Board {
         let mut state = self.lock();
         state.is_held_back |= state.is_live;
         state.is_held_back
+    }
+
+    /// An item that runs again begins: what is recorded of it is handed out before anything new.
+    pub(crate) fn item_again(&self, item: &ScopePath) {
+        let mut state = self.lock();
+        if state.journal.bring_back(item) {
+            state.is_live = false;
+        }
     }
 
     /// Whether that page of a loop is recorded.
@@ -286,14 +296,21 @@ impl BoardState {
             let read =
                 read::<DeadItem>(&key, note.payload.as_ref().unwrap_or(&Payload::from_stored("null")))?;
             match note.forgotten {
-                true => self.journal.looped.lives(&item),
+                true => {
+                    self.journal.looped.lives(&item);
+                    // One that is undone is asked for all that is unknown.
+                    if !self.journal.is_undone() {
+                        self.journal.set_aside(&item);
+                    }
+                }
                 false => self.journal.close(&item),
             }
             dead.push((read, note));
         }
-        let recorded = self.journal.items_of(&scope);
+        let (recorded, is_undone) = (self.journal.items_of(&scope), self.journal.is_undone());
         let (segment, outside) = (key.loop_segment(), self.place.clone());
-        Ok(LoopStart::Begun(BegunLoop { key, outside, scope, segment, progress, dead, recorded }))
+        let begun = BegunLoop { key, outside, scope, segment, progress, dead, recorded, is_undone };
+        Ok(LoopStart::Begun(begun))
     }
 
     /// A leaf for what is recorded under that very key.

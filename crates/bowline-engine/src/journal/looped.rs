@@ -19,6 +19,7 @@ struct Logged {
 /// A dead item, as its note says it.
 #[derive(Debug, Clone)]
 pub(crate) struct DeadNote {
+    seq: Seq,
     pub(crate) payload: Option<Payload>,
     pub(crate) failure: Failure,
     /// The step that it came from.
@@ -96,7 +97,7 @@ impl Looped {
         let failure =
             entry.meta.failure.clone().unwrap_or_else(|| Failure::unknown("its note does not say why"));
         let caused_by = entry.meta.caused_by.clone();
-        let note = DeadNote { payload: entry.payload.clone(), failure, caused_by, forgotten };
+        let note = DeadNote { seq: entry.seq, payload: entry.payload.clone(), failure, caused_by, forgotten };
         self.dead.insert(entry.key.scope.clone(), note);
     }
 
@@ -105,14 +106,13 @@ impl Looped {
         self.dead.remove(item);
     }
 
-    /// The dead items of a loop, by their scopes.
+    /// The dead items of a loop, in the order in which they failed.
     pub(crate) fn dead_of(&self, scope: &ScopePath) -> Vec<(ScopePath, DeadNote)> {
         let of = |item: &ScopePath| item_of(scope, item).as_ref() == Some(item);
-        self.dead
-            .iter()
-            .filter(|(item, _)| of(item))
-            .map(|(item, note)| (item.clone(), note.clone()))
-            .collect()
+        let dead = self.dead.iter().filter(|(item, _)| of(item));
+        let mut dead: Vec<_> = dead.map(|(item, note)| (item.clone(), note.clone())).collect();
+        dead.sort_by_key(|(_, note)| note.seq);
+        dead
     }
 
     /// What the last note says of the progress of that loop.

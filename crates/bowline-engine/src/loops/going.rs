@@ -3,7 +3,7 @@
 //! Items are polled with the run's own waker, so that a run all of whose items wait on disk can rest.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     future::{Future, poll_fn},
     pin::Pin,
     task::{Context as Polled, Poll},
@@ -110,6 +110,19 @@ pub(super) struct Queued<T> {
     pub(super) value: T,
 }
 
+/// A dead item that an operator took back, and that was not begun again.
+struct Retried<T> {
+    key: String,
+    value: RetriedValue<T>,
+}
+
+enum RetriedValue<T> {
+    /// It is in the list.
+    Listed(T),
+    /// As its note has it.
+    Noted(Payload),
+}
+
 /// An item that runs.
 struct Running<'a> {
     key: String,
@@ -161,6 +174,10 @@ struct Going<'a, T> {
     /// How many ran side by side before a crash.
     limit_before: usize,
     running: Vec<Running<'a>>,
+    /// Whether what was recorded before this life has been handed out.
+    is_live: bool,
+    /// Dead items that run again, in the order in which they failed: before all others.
+    retried: VecDeque<Retried<T>>,
     queue: VecDeque<Queued<T>>,
     open: BTreeMap<u64, Page>,
     /// Pages that were read in an earlier life, and have items left.
@@ -186,6 +203,8 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             progress,
             pages: None,
             running: Vec::new(),
+            is_live: false,
+            retried: VecDeque::new(),
             queue: VecDeque::new(),
             open: BTreeMap::new(),
             again: VecDeque::new(),
@@ -210,38 +229,25 @@ impl<'a, T: Send + 'a> Going<'a, T> {
     fn begin(&mut self, source: Source<'a, T>) -> Result<(), Stop> {
         let is_new = self.limit_before == 0;
         self.progress.limit = self.spec.limit;
-        let mut again = self.take_dead();
+        let again = self.take_dead();
         match source.0 {
             Kind::List(list) => {
                 let listed = Listed::new(&self.spec, list, &self.progress, is_new)?;
-                self.progress.total = Some(listed.total as u64);
-                self.progress.again = listed.again;
-                self.progress.keys = listed.keys;
-                let mut page = Page { ended: listed.ended, left: 0, ..Page::default() };
-                for queued in listed.items {
-                    if again.remove(&queued.key).is_some() {
-                        page.ended.add(queued.at.1);
-                        self.run(queued.key, None, None, queued.value);
-                    } else if self.set_apart.contains(&queued.key) {
-                        page.ended.add(queued.at.1);
-                    } else if !page.ended.has(queued.at.1) {
-                        page.left += 1;
-                        self.queue.push_back(queued);
-                    }
-                }
-                self.open.insert(0, page);
-                self.begin_recorded();
+                self.take_list(listed, again);
             }
             Kind::Pages(pages) => {
                 self.take_pages(is_new);
-                let values: Vec<_> = again.into_iter().collect();
-                for (key, value) in values {
+                let noted = again.into_iter().map(|(key, value)| {
                     let value = value.unwrap_or_else(|| Payload::from_stored("null"));
-                    let item = (pages.decode)(&value).map_err(|error| unreadable(&key, &error))?;
-                    self.run(key, None, Some(value), item);
-                }
+                    Retried { key, value: RetriedValue::Noted(value) }
+                });
+                self.retried.extend(noted);
                 self.pages = Some(pages);
             }
+        }
+        if self.begun.is_undone {
+            // Nothing of it goes forward: what is unknown of any of them is to be found.
+            while self.begin_retried() {}
         }
         if is_new {
             self.note(false);
@@ -249,16 +255,40 @@ impl<'a, T: Send + 'a> Going<'a, T> {
         Ok(())
     }
 
+    fn take_list(&mut self, listed: Listed<T>, again: Vec<(String, Option<Payload>)>) {
+        self.progress.total = Some(listed.total as u64);
+        self.progress.again = listed.again;
+        self.progress.keys = listed.keys;
+        let mut page = Page { ended: listed.ended, left: 0, ..Page::default() };
+        let mut dead = HashMap::new();
+        for queued in listed.items {
+            if self.set_apart.contains(&queued.key) {
+                page.ended.add(queued.at.1);
+                dead.insert(queued.key, queued.value);
+            } else if !page.ended.has(queued.at.1) {
+                page.left += 1;
+                self.queue.push_back(queued);
+            }
+        }
+        let listed = again.into_iter().filter_map(|(key, _)| {
+            let value = RetriedValue::Listed(dead.remove(&key)?);
+            Some(Retried { key, value })
+        });
+        self.retried.extend(listed);
+        self.open.insert(0, page);
+        self.begin_recorded();
+    }
+
     /// Dead items, as their notes say it; those that an operator took back, with what is needed to run them again.
-    fn take_dead(&mut self) -> BTreeMap<String, Option<Payload>> {
-        let mut again = BTreeMap::new();
+    fn take_dead(&mut self) -> Vec<(String, Option<Payload>)> {
+        let mut again = Vec::new();
         self.progress.dead = 0;
         let mut last = None;
         for (item, note) in std::mem::take(&mut self.begun.dead) {
             self.set_apart.insert(item.item.clone());
             if note.forgotten {
                 let value = item.value.map(|value| Payload::from_stored(value.get().to_owned()));
-                again.insert(item.item, value);
+                again.push((item.item, value));
                 continue;
             }
             self.progress.dead += 1;
@@ -289,6 +319,8 @@ impl<'a, T: Send + 'a> Going<'a, T> {
     }
 
     fn poll(&mut self, polled: &mut Polled<'_>) -> Poll<(LeafId, Result<Summary>)> {
+        // An item that runs again brings back what is recorded of it alone.
+        self.is_live |= self.board().is_live();
         loop {
             let mut moved = self.poll_running(polled);
             moved |= self.poll_reading(polled);
@@ -302,7 +334,8 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             }
         }
         self.board().wake_when_loops_go_on(polled.waker());
-        let has_more = self.next.is_some() || !self.again.is_empty() || !self.queue.is_empty();
+        let has_items = !self.retried.is_empty() || !self.queue.is_empty();
+        let has_more = has_items || self.next.is_some() || !self.again.is_empty();
         if !self.running.is_empty() || self.reading.is_some() || (has_more && self.failed.is_none()) {
             return Poll::Pending;
         }
@@ -429,7 +462,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
     /// Items of which something is recorded run whatever the limit: what is recorded must be asked for.
     fn begin_recorded(&mut self) {
         // Later on what is known of an item is from when its key came before.
-        if self.begun.recorded.is_empty() || self.board().is_live() {
+        if self.begun.recorded.is_empty() || self.is_live {
             return;
         }
         for queued in std::mem::take(&mut self.queue) {
@@ -441,18 +474,44 @@ impl<'a, T: Send + 'a> Going<'a, T> {
     }
 
     fn begin_items(&mut self) -> bool {
-        let before = self.queue.len();
-        while !self.queue.is_empty() && self.may_begin() && !self.board().holds_back() {
-            let Some(queued) = self.queue.pop_front() else { break };
-            self.run_queued(queued);
+        let mut begins = false;
+        while !self.retried.is_empty() || !self.queue.is_empty() {
+            // Items of recorded pages that are found again have their places first.
+            let waits = !self.retried.is_empty() && self.finds_pages();
+            if waits || !self.may_begin() || self.board().holds_back() {
+                break;
+            }
+            if !self.begin_retried()
+                && let Some(queued) = self.queue.pop_front()
+            {
+                self.run_queued(queued);
+            }
+            begins = true;
         }
-        self.queue.len() < before
+        begins
+    }
+
+    /// Begins the next of the dead items that run again; says whether there was one.
+    fn begin_retried(&mut self) -> bool {
+        let Some(Retried { key, value }) = self.retried.pop_front() else { return false };
+        self.board().item_again(&self.begun.item_scope(&key));
+        match (value, &self.pages) {
+            (RetriedValue::Listed(value), _) => self.run(key, None, None, value),
+            (RetriedValue::Noted(noted), Some(pages)) => match (pages.decode)(&noted) {
+                Ok(value) => self.run(key, None, Some(noted), value),
+                Err(error) => {
+                    self.board().lock().stop.get_or_insert(unreadable(&key, &error));
+                }
+            },
+            (RetriedValue::Noted(_), None) => unreachable!("items of a list are in the list"),
+        }
+        true
     }
 
     fn may_begin(&self) -> bool {
         let board = self.board();
         // What was under way at a crash was so under the limit of then: it is found before anything new is sent.
-        let is_found_again = self.limit_before > 0 && !board.is_live();
+        let is_found_again = self.limit_before > 0 && !self.is_live;
         let (limit, unnoted) = match is_found_again {
             true => {
                 let limit = self.spec.limit.max(self.limit_before);
@@ -489,6 +548,13 @@ impl<'a, T: Send + 'a> Going<'a, T> {
         self.running.push(Running { key, at, scope, kept, code });
     }
 
+    /// Whether a page is recorded whose items are not found again yet.
+    fn finds_pages(&self) -> bool {
+        let reading = self.reading.as_ref().map(|(to_read, _)| to_read);
+        let mut unread = reading.into_iter().chain(&self.again).chain(&self.next);
+        unread.any(|to_read| self.board().has_page(&self.begun.scope, to_read.page))
+    }
+
     /// Reads a page when no item is left to begin, or when it is recorded.
     fn read_next(&mut self) -> bool {
         if self.reading.is_some() || self.broken.is_some() {
@@ -497,9 +563,10 @@ impl<'a, T: Send + 'a> Going<'a, T> {
         let Some(pages) = &self.pages else { return false };
         let board = self.spec.cx.board();
         let is_recorded = |to_read: &ToRead| board.has_page(&self.begun.scope, to_read.page);
+        let has_items = !self.retried.is_empty() || !self.queue.is_empty();
         let may_read = self.failed.is_none() && !board.holds_back();
         let again = self.again.pop_front_if(|again| may_read || is_recorded(again));
-        let is_wanted = |next: &mut ToRead| may_read && self.queue.is_empty() || is_recorded(next);
+        let is_wanted = |next: &mut ToRead| may_read && !has_items || is_recorded(next);
         let Some(to_read) = again.or_else(|| self.next.take_if(is_wanted)) else { return false };
         let Some(key_of) = &self.spec.key else { return false };
         let read = (pages.read)(to_read.page, to_read.cursor.clone(), key_of);

@@ -19,10 +19,12 @@ pub(super) enum Recovery {
 impl Machine {
     /// Hands out the lowest recorded entry that a leaf asks for.
     pub(super) fn deliver_recorded(&mut self) -> bool {
+        let mut state = self.board.lock();
+        // An item that runs again brings what is recorded of it when it begins.
+        self.recovering |= state.journal.has_recorded();
         if !self.recovering {
             return false;
         }
-        let mut state = self.board.lock();
         let Some((id, entry)) = state.take_asked() else { return false };
         state.last_seen_at = Some(entry.at);
         let outcome = match (entry.payload, entry.meta.failure) {

@@ -1,6 +1,7 @@
 //! Loops: limit, recovery, dead items, compaction, pages that change.
 
 mod kills;
+mod retried;
 
 use std::{
     collections::BTreeSet,
