@@ -82,6 +82,11 @@ impl Disk {
         self.entries.iter().flat_map(|entry| &entry.meta.forgets).copied().collect()
     }
 
+    /// The code of a loop's item begins.
+    pub(super) fn begin_item(&mut self, item: &ScopePath) {
+        self.log.begin_item(item);
+    }
+
     /// What the code observed is what it may.
     pub(super) fn check_seen(&self, observed: &[(ScopePath, Observed)], how: Unseen, when: &str) {
         self.log.check(observed, how, when);

@@ -29,6 +29,8 @@ pub(super) struct Log {
     seen: Vec<Seen>,
     /// How much of it was there when the life began.
     begun: usize,
+    /// Dead items that an operator took back, and that have not begun in this life: nothing is observed of them before.
+    retried: HashSet<ScopePath>,
 }
 
 #[derive(Clone)]
@@ -64,7 +66,14 @@ impl Log {
             Seen::of(entry, is_required)
         });
         let seen: Vec<_> = seen.collect();
-        Self { begun: seen.len(), seen }
+        let is_retried = |entry: &&Entry| entry.kind == EntryKind::ItemDead && forgotten.contains(&entry.seq);
+        let retried = entries.iter().filter(is_retried).map(|entry| entry.key.scope.clone()).collect();
+        Self { begun: seen.len(), seen, retried }
+    }
+
+    /// The code of a loop's item begins.
+    pub(super) fn begin_item(&mut self, item: &ScopePath) {
+        self.retried.remove(item);
     }
 
     /// An entry was written in this life.
@@ -82,6 +91,9 @@ impl Log {
         observed.iter().for_each(|(item, what)| items.entry(item).or_default().0.push(what));
         seen.iter().for_each(|seen| items.entry(&seen.item).or_default().1.push(seen));
         for (item, (observed, seen)) in items {
+            if observed.is_empty() && self.retried.iter().any(|retried| retried.encloses(item)) {
+                continue;
+            }
             let fits = match seen.iter().all(|seen| seen.is_required) {
                 true => is_in_order(&observed, &seen, how),
                 false => is_all_there(&observed, &seen, how),

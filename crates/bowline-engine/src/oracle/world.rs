@@ -163,7 +163,10 @@ impl World {
             stopped.contains(&looped)
         };
         assert!(!has_stopped, "{} begins although its loop has stopped", item.as_str());
-        *self.lock().running.entry(looped.clone()).or_default() += 1;
+        let mut state = self.lock();
+        state.disk.begin_item(item);
+        *state.running.entry(looped.clone()).or_default() += 1;
+        drop(state);
         Running(self.clone(), looped)
     }
 
