@@ -155,3 +155,21 @@ impl Members {
         *self.may_be_reaped.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Lane;
+
+    #[tokio::test]
+    async fn no_signal_is_sent_once_the_number_of_its_group_may_be_anothers() {
+        let place = Lane::new(1).enter::<()>(Duration::ZERO).await.ok().unwrap();
+        let launched = launch(command(Path::new("/bin/true"), &[""; 0], None), place).await.unwrap();
+        assert!(!*launched.group.0.may_be_reaped.lock().unwrap(), "it waits for its line");
+        drop(launched.stdin);
+        launched.ended.await.unwrap();
+        assert!(*launched.group.0.may_be_reaped.lock().unwrap());
+    }
+}

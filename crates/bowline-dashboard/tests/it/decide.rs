@@ -1,6 +1,7 @@
 use bowline_dashboard::commands::{Keys, Moment, Operator, Outcome, discard, fork, replay, retry, settle};
 use bowline_model::{
-    BuildId, DeadReason, EntryKey, EntryKind, EventId, KeySeed, RunId, RunState, Seq, generation::Generations,
+    BuildId, DeadReason, EntryKey, EntryKind, EventId, Family, KeySeed, RunId, RunState, Seq,
+    generation::Generations,
 };
 
 use crate::journal::{START, build, journal, key, run};
@@ -267,6 +268,16 @@ fn what_is_known_or_was_never_sent_is_not_settled() {
 }
 
 #[test]
+fn what_a_remote_will_not_undo_is_settled_by_who_undid_it() {
+    let text = "done hotel\n undoable hotel\n undoing\n notundone hotel\n dead";
+    let undone = Outcome::Done(serde_json::json!(null));
+    let entry = settled(DeadReason::Undo, text, "undo of hotel", &undone).unwrap();
+    assert_eq!((entry.key.family, entry.key.name.as_str()), (Family::Undo, "hotel"));
+    let known = text.replace("notundone", "undone");
+    assert!(settled(DeadReason::Undo, &known, "undo of hotel", &undone).unwrap_err().contains("is known"));
+}
+
+#[test]
 fn a_settlement_can_be_replaced_until_the_code_goes_on_from_it() {
     let first = "unknown b\n dead b\n settled b 1 1";
     let entry = settled(DeadReason::Mismatch, &format!("{first}\n dead b"), "b", &done()).unwrap();
@@ -332,4 +343,13 @@ fn a_fork_takes_what_counts_before_the_step_under_new_keys_and_names_the_rest() 
     assert_eq!(repeats, ["c"], "reading again changes nothing");
     let said = forked("d").unwrap_err();
     assert_eq!(said.to_string(), "run 7 recorded nothing of a step \"d\"");
+}
+
+#[test]
+fn a_fork_takes_outcomes_and_none_of_the_old_runs_attempts() {
+    let journal = journal("failed a\n inflight a\n done a\n failed read: GET crm /r\n done c\n completed");
+    let run = run(RunState::Completed, None, &journal);
+    let decision = fork::decide(&run, &journal, "c", KeySeed(99), "why".to_owned(), &moment()).unwrap();
+    let kinds: Vec<_> = decision.run.journal.iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds, [EntryKind::Inherited, EntryKind::StepDone], "how often it tries is its own");
 }

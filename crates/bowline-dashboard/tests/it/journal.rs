@@ -67,7 +67,7 @@ fn entry(line: &str, seq: i64) -> Entry {
 /// What is no step: loops, undos, and waits as the engine notes them.
 ///
 /// `items sync 40 1 120 8` (done, dead, sum or `-`, limit), `itemdead sync/C-3 patch`, `looped sync 118 2`; `undoable flight`,
-/// `undoing`, `undone flight`; `signal paid`, `sleeps nap`, `child pay`, `callback scanned`, `approval refund` (of kim).
+/// `undoing`, `undone flight`, `notundone flight`; `signal paid`, `sleeps nap`, `child pay`, `callback scanned`, `approval refund` (of kim).
 fn beside(word: &str, rest: &str, seq: i64) -> Option<Entry> {
     let (first, others) = rest.split_once(' ').unwrap_or((rest, ""));
     let numbers: Vec<Option<u64>> = others.split(' ').map(|number| number.parse().ok()).collect();
@@ -103,6 +103,11 @@ fn beside(word: &str, rest: &str, seq: i64) -> Option<Entry> {
         }
         "undoable" => (EntryKind::Undo, of(Family::Undo), EntryMeta::default(), Some(json!({}))),
         "undone" => (EntryKind::StepDone, of(Family::Undo), EntryMeta::default(), Some(json!(null))),
+        "notundone" => {
+            let failure = Some(Failure::refused("crm answered 409 Conflict"));
+            let meta = EntryMeta { failure, ..EntryMeta::default() };
+            (EntryKind::StepRefused, of(Family::Undo), meta, None)
+        }
         "undoing" => (EntryKind::Undoing, EntryKey::run(), noted("cancelled by kim"), None),
         "signal" => awaited(Family::Message, &format!("waits for signal {first}, at most 3600 s")),
         "callback" => awaited(Family::Message, &format!("waits for callback {first}, at most 3600 s")),

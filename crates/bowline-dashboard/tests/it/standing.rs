@@ -207,6 +207,15 @@ fn a_fork_takes_what_is_before_its_step_and_no_doubt() {
 }
 
 #[test]
+fn what_was_under_way_before_the_step_and_is_known_to_nobody_stops_a_fork() {
+    let lost = "done a\n inflight b\n done c\n completed";
+    assert_eq!(forked(lost, "a"), Ok(0));
+    assert!(forked(lost, "c").unwrap_err().contains("the step b may have happened"));
+    let known_later = "inflight b\n done a\n done c\n done b\n completed";
+    assert_eq!(forked(known_later, "c"), Ok(1), "it is named among what the new run repeats");
+}
+
+#[test]
 fn a_fork_from_a_loop_takes_nothing_of_its_items_and_inside_of_one_is_no_place() {
     let text =
         "done a\n refused sync/C-3/patch\n itemdead sync/C-3 patch\n looped sync 9 1\n done z\n completed";

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use bowline_dashboard::commands::CancelEnd;
+use bowline_dashboard::{
+    admin::BODY_BYTES_MAX,
+    commands::{CancelEnd, settle::VALUE_BYTES_MAX},
+};
 use bowline_model::{RunId, RunState};
 use bowline_store::{MailboxKind, NewMailbox, StoreError, StoreErrorKind, Transition, mail};
 use serde_json::json;
@@ -184,4 +187,22 @@ async fn an_outcome_is_settled_over_the_api_and_the_page_names_the_step() {
     assert_eq!((server.state(run).await, server.pokes()), (RunState::Queued, 1));
     let shown = server.browse(&format!("/runs/{run}")).await.text;
     assert!(shown.contains("create contact: settled as done by kim"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_settlement_has_room_for_the_largest_value_and_for_no_more() {
+    let server = Server::start().await;
+    let run = server.dead("w", "unknown create contact: POST crm /contacts\n dead create contact").await;
+    let path = format!("/api/runs/{run}/settle");
+    let body = |bytes: usize| {
+        let value = "x".repeat(bytes - 2);
+        format!(r#"{{"step":"create contact","outcome":{{"done":"{value}"}}}}"#)
+    };
+    let over = server.post(&path, &body(VALUE_BYTES_MAX + 1)).await;
+    assert_eq!(over.status, 409, "{over:?}");
+    let far_over = server.post(&path, &body(VALUE_BYTES_MAX + BODY_BYTES_MAX)).await;
+    assert_eq!(far_over.status, 413, "not even read: {far_over:?}");
+    assert_eq!(server.state(run).await, RunState::DeadLettered);
+    let fits = server.post(&path, &body(VALUE_BYTES_MAX)).await;
+    assert_eq!((fits.status, server.state(run).await), (200, RunState::Queued), "{fits:?}");
 }

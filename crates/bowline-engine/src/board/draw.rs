@@ -221,3 +221,40 @@ fn callback_token(seed: KeySeed, key: &EntryKey) -> String {
     hash.update(idempotency_key(seed, key, &key.name, 0).as_bytes());
     URL_SAFE_NO_PAD.encode(hash.finalize())
 }
+
+#[cfg(test)]
+mod tests {
+    use bowline_model::Position;
+
+    use super::*;
+
+    fn address(seed: u128, name: &str, nth: u32) -> Address {
+        let (family, scope, position) = (Family::Value, ScopePath::root(), Position::Nth(nth));
+        Address::of(KeySeed(seed), EntryKey { family, scope, name: format!("{CALLBACK}{name}"), position })
+    }
+
+    #[test]
+    fn an_address_has_256_bits_and_is_another_for_every_run_name_and_place() {
+        let tokens =
+            [address(1, "paid", 1), address(2, "paid", 1), address(1, "sent", 1), address(1, "paid", 2)]
+                .map(|address| address.token);
+        for (nth, token) in tokens.iter().enumerate() {
+            assert_eq!(URL_SAFE_NO_PAD.decode(token).unwrap().len(), 32, "{token}");
+            assert!(!tokens[..nth].contains(token), "{tokens:?}");
+        }
+    }
+
+    /// Somebody holds it: a build that makes another one of the same run and name answers them 404.
+    #[test]
+    fn an_address_that_was_given_out_is_the_same_in_every_build() {
+        assert_eq!(address(1, "paid", 1).token, "T2OkYMln4Umj1uh7mV5D1_mAb-qMyDHztnboFpn5xd4");
+    }
+
+    #[test]
+    fn where_the_answer_comes_tells_nothing_of_the_address() {
+        let Address { token, mailbox, .. } = address(1, "paid", 1);
+        assert!(!mailbox.contains(&token) && !token.contains(&mailbox), "{mailbox}");
+        let hash = token_hash(&token);
+        assert_ne!(hash[..], URL_SAFE_NO_PAD.decode(&token).unwrap()[..], "and what is kept is a hash of it");
+    }
+}

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bowline_exec::{Exec, ExitMeans};
-use bowline_model::{Attempt, Certainty, Effect, Failure, Verdict};
+use bowline_model::{Attempt, Certainty, Failure, Verdict};
 
-use crate::{attempt, sh, unknown};
+use crate::{attempt, one, sh, unknown};
 
 async fn exit(code: i32) -> Verdict<bowline_exec::Printed> {
     attempt(&sh(&format!("echo why >&2; exit {code}"))).await
@@ -83,7 +83,7 @@ async fn a_program_whose_time_is_up_is_asked_and_then_killed() {
     assert!(failure.retryable, "and an exit with 0 after the signal is no success");
     let deaf = sh("trap '' TERM; while :; do sleep 0.01; done");
     // The step's own limit: a tenth of it is for the program's end.
-    let Verdict::Unknown(failure) = deaf.attempt(Attempt::new("key", 1, Duration::from_millis(500))).await
+    let Verdict::Unknown(failure) = one(&deaf, Attempt::new("key", 1, Duration::from_millis(500))).await
     else {
         panic!("it never ends");
     };

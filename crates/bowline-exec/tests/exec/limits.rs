@@ -6,7 +6,7 @@ use bowline_exec::{Exec, Lane, exec::OUTPUT_BYTES_MAX};
 use bowline_model::{Attempt, Effect, Verdict};
 use bowline_testing::peer::python;
 
-use crate::{attempt, done, sh, unknown};
+use crate::{attempt, done, fifo::Fifo, one, sh, unknown};
 
 #[tokio::test]
 async fn a_memory_hog_is_stopped_at_its_limit() {
@@ -38,6 +38,21 @@ async fn endless_output_is_cut_and_not_tried_again() {
     let failure = unknown(&noisy).await;
     let kept = failure.call.unwrap().body.unwrap();
     assert!(kept.len() <= 2048 && kept.ends_with("error\nlast"), "{kept}");
+}
+
+#[tokio::test]
+async fn what_has_printed_too_much_is_killed_whatever_it_goes_on_to_do() {
+    let hour = Duration::from_secs(3600);
+    let fifo = Fifo::new();
+    let lines = fifo.lines();
+    let more = OUTPUT_BYTES_MAX + 1;
+    let goes_on = format!("exec 9>\"$FIFO\"; trap '' PIPE TERM; head -c {more} /dev/zero; exec sleep 1000");
+    let goes_on = sh(&goes_on).env("FIFO", fifo.text()).timeout(hour).lane(&Lane::new(1));
+    let Verdict::Unknown(failure) = one(&goes_on, Attempt::new("key", 1, hour)).await else {
+        panic!("it printed too much");
+    };
+    assert!(failure.message.contains("it printed more than 16777216 bytes"), "{failure}");
+    lines.all_gone();
 }
 
 #[tokio::test]

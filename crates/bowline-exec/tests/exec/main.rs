@@ -20,14 +20,19 @@ use bowline_model::{Attempt, Effect, Failure, Verdict};
 /// Longer than anything here takes.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// One attempt, with all the time it wants. All tests share the lane of this process.
+/// An attempt with all the time it wants. All tests share the lane of this process.
 async fn attempt<E: Effect>(effect: &E) -> Verdict<E::Output> {
     loop {
-        match effect.attempt(Attempt::new("key-17", 1, WITHIN)).await {
+        match one(effect, Attempt::new("key-17", 1, WITHIN)).await {
             Verdict::Wait { .. } => {}
             verdict => return verdict,
         }
     }
+}
+
+/// One attempt, which ends.
+async fn one<E: Effect>(effect: &E, attempt: Attempt) -> Verdict<E::Output> {
+    tokio::time::timeout(WITHIN, effect.attempt(attempt)).await.expect("the attempt ends")
 }
 
 /// What is done.

@@ -1,12 +1,12 @@
 //! What goes in and comes out.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use bowline_exec::{Exec, ExitMeans, Printed};
-use bowline_model::{Effect, Secret, Verdict};
+use bowline_exec::{Exec, ExitMeans, Lane, Printed};
+use bowline_model::{Attempt, Effect, Repeat, Secret, Verdict};
 use serde_json::{Value, json};
 
-use crate::{attempt, done, sh, unknown};
+use crate::{WITHIN, attempt, done, one, sh, unknown};
 
 const MIB: usize = 1024 * 1024;
 
@@ -68,6 +68,25 @@ async fn the_environment_is_what_was_given() {
     let folder = tempfile::tempdir().unwrap();
     let pwd = done(&Exec::new("pwd").arg("-P").dir(folder.path())).await.text;
     assert_eq!(std::path::Path::new(pwd.trim_end()), folder.path().canonicalize().unwrap());
+}
+
+#[tokio::test]
+async fn every_attempt_knows_its_number_and_has_the_key_of_its_step() {
+    let tell = sh("echo \"$BOWLINE_IDEMPOTENCY_KEY $BOWLINE_ATTEMPT\"").lane(&Lane::new(1));
+    for number in [1, 2, 17] {
+        match one(&tell, Attempt::new("key-9", number, WITHIN)).await {
+            Verdict::Done(printed) => assert_eq!(printed.text, format!("key-9 {number}\n")),
+            verdict => panic!("{verdict:?}"),
+        }
+    }
+}
+
+#[test]
+fn only_a_key_that_is_forgotten_keeps_a_program_from_being_repeated_at_any_time() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    assert_eq!(Exec::new("score").shape().repeat, Repeat::Safe);
+    let keyed = Exec::new("charge").key_lifetime(hours(24)).shape();
+    assert_eq!(keyed.repeat, Repeat::Keyed { lifetime: hours(24) });
 }
 
 #[tokio::test]

@@ -131,6 +131,7 @@ macro_rules! promises {
                     of_messages_and_a_timeout_one_wins
                     tells_a_message_why_it_is_not_kept
                     takes_one_message_at_a_one_time_address
+                    finds_an_address_by_all_of_its_token
                     opens_a_closed_signal_with_its_next_wait
                     keeps_a_message_once_under_its_senders_id
                     refuses_messages_past_the_limits

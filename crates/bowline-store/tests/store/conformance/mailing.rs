@@ -273,6 +273,30 @@ pub(crate) async fn takes_one_message_at_a_one_time_address(bench: &mut Bench) {
     assert_eq!(late, Posted::Ended { run: run.id, state });
 }
 
+pub(crate) async fn finds_an_address_by_all_of_its_token(bench: &mut Bench) {
+    let alike = [0, 15, 31].map(|place| {
+        let mut token = TOKEN;
+        token[place] ^= 1;
+        token
+    });
+    let run = waiting(bench, "1", hook()).await;
+    for token in alike {
+        assert_eq!(post(bench, Address::Token(token), "a guess", at(3)).await, Posted::NoSuchMailbox);
+    }
+    assert!(mail(bench, run.id).await.is_empty());
+    for (number, token) in alike.into_iter().enumerate() {
+        let other =
+            waiting(bench, &format!("other {number}"), NewMailbox { token: Some(token), ..hook() }).await;
+        let posted = post(bench, Address::Token(token), "its own", at(4)).await;
+        assert!(matches!(posted, Posted::Kept { run, .. } if run == other.id), "{posted:?}");
+        bench
+            .write(&bench.claim_one("mail", at(5)).await, vec![], Some(Transition::Cancel), at(5))
+            .await
+            .unwrap();
+    }
+    assert!(mail(bench, run.id).await.is_empty(), "and nothing of theirs came here");
+}
+
 pub(crate) async fn ends_a_wait_in_a_mailbox_that_stays_open(bench: &mut Bench) {
     let run = running(bench, "1").await;
     bench.write_with(&run, vec![], None, opening(mailbox(GO, MailboxKind::Signal)), at(2)).await.unwrap();
