@@ -338,6 +338,22 @@ impl RunView {
         self.waiting().into_iter().map(wait).collect()
     }
 
+    /// How the run was parked, if that is a mismatch of its journal and the code.
+    pub fn mismatch(&self) -> Option<&EndView> {
+        self.timeline.iter().rev().find_map(|item| match item {
+            Item::End(end) if end.reason == Some(DeadReason::Mismatch) => Some(end),
+            Item::End(_) | Item::Step(_) | Item::Note(_) => None,
+        })
+    }
+
+    /// Whether it can be forked from one of its steps.
+    pub fn can_fork(&self) -> bool {
+        self.timeline.iter().any(|item| match item {
+            Item::Step(step) => step.kind != StepKind::Value && step.fork == Some(ForkHere::Possible),
+            Item::Note(_) | Item::End(_) => false,
+        })
+    }
+
     /// How many items of loops need a person.
     pub fn dead_items(&self) -> u64 {
         self.loops.iter().map(|looped| looped.dead).sum()

@@ -3,6 +3,8 @@
 //! What comes in: views, and text that others wrote. What goes out: text of one line that cannot reorder, hide or
 //! control what stands around it. What must never be here: markup or colours; a page escapes, a terminal paints.
 
+mod sides;
+
 use std::time::Duration;
 
 use bowline_model::{AlertKind, DeadReason, RunState};
@@ -12,6 +14,8 @@ use crate::commands::{PausedWorkflow, pause::OpenRuns};
 use crate::view::{
     EndKind, EndView, FailedAttempt, FailureView, ForkOf, RunView, StepKind, StepState, StepView,
 };
+
+pub use self::sides::Sides;
 
 /// How much of a step's name stands beside a run, in characters.
 pub(crate) const STEP_CHARS_MAX: usize = 120;
@@ -302,7 +306,8 @@ pub fn remedy(reason: DeadReason) -> &'static str {
         DeadReason::Failed => "Mend the cause, here or at the remote; then let it go on.",
         DeadReason::Malformed => "Deploy code that reads the event; then let it go on.",
         DeadReason::Mismatch => {
-            "Deploy code that fits, with what the message says to add; then let it go on."
+            "Deploy code that fits, then let it go on: keep the old path for runs under way (cx.changed), say what a step was \
+             called (.was), or roll back to the build that recorded it. Or fork it before the step that parted."
         }
         DeadReason::Panicked => "Mend the code and deploy it; then let it go on.",
         DeadReason::Poison => "Find out what ends the process, in the log of that time; then let it go on.",

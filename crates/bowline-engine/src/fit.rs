@@ -60,10 +60,12 @@ fn both_sides(key: &EntryKey, side: &str, recorded: &Fingerprint, asked: &Finger
     };
     let hint = match &key.position {
         Position::Nth(_) if !same_target => {
-            "the loop's order or the code changed; add .key(id) to steps in a loop"
+            "the loop's order or the code changed; add .key(id) to steps in a loop, or keep the old path for runs under way with \
+             cx.changed(\"what changed\")"
         }
         Position::Nth(_) | Position::Key(_) if same_target => {
-            "what is sent must come from the event, recorded outcomes, cx.now() or cx.random(), not from the clock or a map's order"
+            "what is sent must come from the event, recorded outcomes, cx.now() or cx.random(), not from the clock or a map's order; \
+             if the code changed, keep the old path for runs under way with cx.changed(\"what changed\")"
         }
         Position::Nth(_) | Position::Key(_) => "give the new step its own name",
     };

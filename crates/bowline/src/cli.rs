@@ -156,6 +156,12 @@ fn print(text: &str) -> Result {
     }
 }
 
+/// How wide the screen is, if the output goes to one.
+fn screen_chars() -> Option<usize> {
+    let (terminal_size::Width(chars), _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some(usize::from(chars))
+}
+
 fn complain(error: &Error) {
     // Nothing is left to tell it to if this fails.
     let _ = anstream::stderr().lock().write_all(render::error(error, render::Paint::Colour).as_bytes());

@@ -164,7 +164,7 @@ impl Error {
     pub(super) fn not_ended(run: &Run) -> Self {
         Self::wrong_state(
             format!("run {} is {}: it has not ended yet", run.id, run.state),
-            format!("a replay beside it would repeat its effects; `show {}` says where it stands", run.id),
+            format!("another run beside it would repeat its effects; `show {}` says where it stands", run.id),
         )
     }
 

@@ -62,6 +62,9 @@ impl Bar {
             segments.push(scale.segment(failed.at_ms, until, Tone::Wait, true));
             from = next.filter(|next| *next < stop);
         }
+        if step.state == StepState::Waiting {
+            segments.push(scale.segment(step.began_ms, scale.end_ms, Tone::Wait, true));
+        }
         if let Some(ended) = step.ended_ms {
             segments.push(scale.segment(from.unwrap_or(ended), ended, tone(step.state), false));
         }
@@ -124,6 +127,11 @@ mod tests {
             1000,
             &[(0, 10, "bad"), (10, 990, "between")],
         );
+    }
+
+    #[test]
+    fn what_is_waited_for_still_fills_the_rest() {
+        check(json!({ "state": "waiting", "began_ms": 250 }), 1000, &[(250, 750, "between")]);
     }
 
     #[test]

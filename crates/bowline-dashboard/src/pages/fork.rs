@@ -15,7 +15,7 @@ use super::{REFERRER, frame::Frame, links::Links, render};
 use crate::{
     admin::{Asked, Desk, Refusal},
     commands::{Operator, Repeat, fork::Preview},
-    wording::{clean, cut},
+    wording::{clean, cut, number},
 };
 
 /// How much of a step's name the page shows, in characters.
@@ -104,9 +104,12 @@ impl ForkPage {
         let shown = cut(&clean(from.trim()), NAME_CHARS_MAX);
         let title = format!("Fork run {} from {shown}", preview.run);
         let taken = match preview.taken {
-            0 => "Nothing is recorded before it, so the new run does everything itself".to_owned(),
-            1 => "The new run takes the 1 record before it".to_owned(),
-            taken => format!("The new run takes the {taken} records before it"),
+            0 => "Nothing is recorded before it".to_owned(),
+            1 => "The new run takes the 1 record before it: that is not done or computed again".to_owned(),
+            taken => format!(
+                "The new run takes the {} records before it: nothing of these is done or computed again",
+                number(taken as u64)
+            ),
         };
         Self {
             run: preview.run,

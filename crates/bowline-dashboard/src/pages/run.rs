@@ -23,7 +23,7 @@ use crate::{
     admin::{Asked, Desk, Refusal},
     approvals::ApprovalList,
     view::{EventHead, Item, PAYLOAD_BYTES_MAX, Payloads, RunRow, RunView},
-    wording::{clean, cut, meaning, remedy, size, span_between, span_millis},
+    wording::{Sides, clean, cut, meaning, remedy, size, span_between, span_millis},
 };
 
 /// How many of the things that a run waits for are listed.
@@ -117,10 +117,25 @@ struct Dead {
     meaning: &'static str,
     remedy: &'static str,
     summary: Option<Vec<Piece>>,
+    /// Of a mismatch, in the summary's place: what the journal has, and what the code asks for.
+    sides: Option<BothSides>,
+    /// It can be forked from one of its steps.
+    can_fork: bool,
     /// Steps of which somebody may say what became of them.
     unknown: Vec<String>,
     /// Dead items that a retry runs again.
     items: u64,
+}
+
+/// The two sides of a mismatch.
+struct BothSides {
+    journal: Vec<Piece>,
+    /// The build that began the run.
+    journal_build: String,
+    code: Vec<Piece>,
+    /// The build that met it.
+    code_build: Option<String>,
+    remedy: Option<Vec<Piece>>,
 }
 
 /// What comes next in a run that is open.
@@ -277,8 +292,24 @@ impl Dead {
             meaning: meaning(reason),
             remedy: remedy(reason),
             summary: view.run.summary.as_deref().map(pieces),
+            sides: BothSides::of(view),
+            can_fork: view.can_fork(),
             unknown: view.unknown.iter().map(|step| clean(step)).collect(),
             items: view.dead_items(),
         }
+    }
+}
+
+impl BothSides {
+    fn of(view: &RunView) -> Option<Self> {
+        let end = view.mismatch()?;
+        let sides = Sides::of(end.text.as_deref()?)?;
+        Some(Self {
+            journal: pieces(&sides.journal),
+            journal_build: clean(view.run.build.as_str()),
+            code: pieces(&sides.code),
+            code_build: end.build.as_ref().map(|build| clean(build.as_str())),
+            remedy: sides.remedy.as_deref().map(pieces),
+        })
     }
 }

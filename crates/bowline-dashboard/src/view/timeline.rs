@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use bowline_model::{
-    CallFailure, Certainty, DeadReason, Entry, EntryKey, EntryKind, Failure, Family, Payload, Run, RunId, Seq,
+    BuildId, CallFailure, Certainty, DeadReason, Entry, EntryKey, EntryKind, Failure, Family, Payload, Run,
+    RunId, Seq,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -230,6 +231,9 @@ pub struct EndView {
     /// Why, if it is the dead letter that the run is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<DeadReason>,
+    /// The build that it ended under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildId>,
     /// What is said of it: a failure or an operator's note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
@@ -501,6 +505,7 @@ impl<'a> Builder<'a> {
             kind,
             went_on: None,
             reason: self.run.dead_reason.filter(|_| is_now),
+            build: Some(entry.build.clone()),
             text: failure.or_else(|| entry.meta.note.clone()),
             caused_by: entry.meta.caused_by.as_ref().map(step_name),
             output_bytes: entry.payload.as_ref().map(|payload| payload.as_bytes().len()),

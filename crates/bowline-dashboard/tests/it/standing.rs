@@ -6,7 +6,7 @@ use bowline_store::Transition;
 
 use crate::{
     hostile::SCRIPT,
-    journal::{START, build, journal, run},
+    journal::{START, build, journal, parted_text, run},
     pages::{link, page},
     server::Server,
 };
@@ -39,7 +39,34 @@ pub(crate) async fn runs(server: &Server) -> Vec<RunId> {
     let body = format!(r#"{{"workflow":"held","who":"kim","why":{SCRIPT:?}}}"#);
     server.post("/api/workflows/pause", &body).await;
     let held = server.accept("held").await;
-    vec![looping, over, paged, undone, waiting, held]
+    let parted = parted(server).await;
+    vec![looping, over, paged, undone, waiting, held, parted]
+}
+
+/// A run whose journal the code no longer fits.
+async fn parted(server: &Server) -> RunId {
+    let text = "done create: POST crm /contacts\n mismatch";
+    let summary = parted_text().to_owned();
+    server.ended("parted", text, Transition::DeadLetter { reason: DeadReason::Mismatch, summary }).await
+}
+
+#[tokio::test]
+async fn a_mismatch_shows_both_sides_and_what_can_be_done() {
+    let server = Server::start().await;
+    let run = parted(&server).await;
+    let text = page(&server, &format!("/runs/{run}")).await;
+    for part in [
+        "It needs a person: mismatch The journal has begun by build 1.0.0+abcstep \"create\" recorded POST crm /contacts",
+        "The code now build 1.0.0+abcasks POST crm /people",
+        "add .key(id) to steps in a loop. The code no longer fits what the journal recorded.",
+        "(cx.changed)",
+        "(.was)",
+        "roll back to the build that recorded it",
+        &format!("fork {run} --from STEPbegins another run at a step"),
+        &format!("retry {run}lets it go on"),
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
 }
 
 #[tokio::test]
@@ -240,9 +267,11 @@ async fn a_run_can_be_forked_from_its_page_where_that_is_possible() {
 
     let form = format!("/fork?run={run}&from=create");
     let before = page(&server, &form).await;
-    for part in
-        ["The new run takes the 1 record before it", "create POST crm /c", "mail POST mail /send which may"]
-    {
+    for part in [
+        "The new run takes the 1 record before it: that is not done",
+        "create POST crm /c",
+        "mail POST mail /send which may",
+    ] {
         assert!(before.contains(part), "no {part:?} in {before}");
     }
     let reply = server.send_form("/fork", &format!("run={run}&from=create&who=kim&why=again")).await;

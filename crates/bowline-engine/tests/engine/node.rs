@@ -13,8 +13,8 @@ use std::{
 use bowline_dashboard::commands::{Commands, Moment, Operator, Outcome, fork};
 use bowline_engine::{CancelAtRest, CancelledFamily, Context, Engine, EngineOptions, Workflow, Workflows};
 use bowline_model::{
-    BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKey, EntryKind, Event, EventId, KeySeed, NewEvent, NewRun,
-    Payload, Run, RunFlow, RunId, RunState, WorkflowName,
+    BoxFuture, BuildId, Clock, CredentialStore, Entry, EntryKey, EntryKind, Event, EventId, KeySeed,
+    NewEvent, NewRun, Payload, Run, RunFlow, RunId, RunState, WorkflowName,
 };
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,

@@ -95,7 +95,7 @@ pub struct RunsArgs {
     #[arg(long, default_value_t = 20, value_parser = limit)]
     pub limit: usize,
     /// Only runs older than this one
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_parser = run_number, value_name = "RUN")]
     pub before: Option<RunId>,
     /// Print JSON
     #[arg(long)]
@@ -128,6 +128,7 @@ pub struct TriggersArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct ShowArgs {
     /// The run's number
+    #[arg(value_parser = run_number)]
     pub run: RunId,
     /// Also show what steps yielded and remotes answered (possibly personal data)
     #[arg(long)]
@@ -141,7 +142,7 @@ pub struct ShowArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct RetryArgs {
     /// The runs' numbers
-    #[arg(value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_parser = run_number, value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
     pub runs: Vec<RunId>,
     /// Retry every dead letter, at most 1,000
     #[arg(long)]
@@ -158,6 +159,7 @@ pub struct RetryArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct ReplayArgs {
     /// The number of the run to run again
+    #[arg(value_parser = run_number)]
     pub run: RunId,
     /// Send the same idempotency keys: remotes that still know them do nothing twice
     #[arg(long)]
@@ -168,6 +170,7 @@ pub struct ReplayArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct ForkArgs {
     /// The number of the ended run
+    #[arg(value_parser = run_number)]
     pub run: RunId,
     /// The step from which on everything is done anew, as `show` names it
     #[arg(long, value_name = "STEP")]
@@ -181,7 +184,7 @@ pub struct ForkArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct DiscardArgs {
     /// The runs' numbers
-    #[arg(value_name = "RUN", required = true)]
+    #[arg(value_parser = run_number, value_name = "RUN", required = true)]
     pub runs: Vec<RunId>,
     /// Undo what its steps did first, newest first
     #[arg(long)]
@@ -195,7 +198,7 @@ pub struct DiscardArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct CancelArgs {
     /// The runs' numbers
-    #[arg(value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_parser = run_number, value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
     pub runs: Vec<RunId>,
     /// Cancel every open run, at most 1,000
     #[arg(long)]
@@ -216,6 +219,7 @@ pub struct CancelArgs {
 #[command(group = clap::ArgGroup::new("outcome").args(["done", "not_done"]).required(true))]
 pub struct SettleArgs {
     /// The run's number
+    #[arg(value_parser = run_number)]
     pub run: RunId,
     /// The step, by the name that `show` gives it
     pub step: String,
@@ -234,6 +238,7 @@ pub struct SettleArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct SignalArgs {
     /// The run's number
+    #[arg(value_parser = run_number)]
     pub run: RunId,
     /// The signal's name
     pub name: String,
@@ -249,7 +254,7 @@ pub struct SignalArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct ApprovalsArgs {
     /// Only those of this run
-    #[arg(value_name = "RUN")]
+    #[arg(value_parser = run_number, value_name = "RUN")]
     pub run: Option<RunId>,
     /// Print JSON
     #[arg(long)]
@@ -260,6 +265,7 @@ pub struct ApprovalsArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct DecideArgs {
     /// The run's number
+    #[arg(value_parser = run_number)]
     pub run: RunId,
     /// Which approval, if the run asks several
     #[arg(long)]
@@ -298,6 +304,7 @@ pub struct ResumeArgs {
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct ExportArgs {
     /// The run's number
+    #[arg(value_parser = run_number)]
     pub run: RunId,
     /// Where to; without it the standard output
     #[arg(long, value_name = "FILE")]
@@ -368,6 +375,10 @@ fn limit(text: &str) -> Result<usize, String> {
         Ok(limit) if (1..=RUNS_PAGE_MAX).contains(&limit) => Ok(limit),
         Ok(_) | Err(_) => Err(format!("is not a number from 1 to {RUNS_PAGE_MAX}")),
     }
+}
+
+fn run_number(text: &str) -> Result<RunId, String> {
+    text.parse().map_err(|_| "a run is said by its number, as `runs` lists it".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

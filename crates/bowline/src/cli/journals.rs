@@ -267,7 +267,10 @@ mod tests {
             )
         );
         let text = render::fitted(&parted, render::Paint::Plain);
-        assert!(text.contains("✗ run 1 (flow): step \"create\""), "{text}");
+        assert!(
+            text.contains("✗ run 1 (flow)\n    the journal has:  step \"create\" is recorded as entry 1\n"),
+            "{text}"
+        );
         store.close().await.unwrap();
         assert_eq!(meets(&path, "make").await, parted, "and where no server runs");
     }

@@ -17,6 +17,7 @@ use super::{
     },
     complain, print,
     render::{self, Paint},
+    screen_chars,
 };
 
 pub(super) async fn runs(context: &CliContext, args: &RunsArgs) -> Result {
@@ -48,7 +49,7 @@ async fn list(context: &CliContext, query: &RunsQuery, output: Output, none: &st
     match output {
         Output::Json => print(&json(&runs)?),
         Output::Text if runs.runs.is_empty() && runs.paused.is_empty() => print(none),
-        Output::Text => print(&render::runs(&runs, context.clock.now(), Paint::Colour)),
+        Output::Text => print(&render::runs(&runs, context.clock.now(), screen_chars(), Paint::Colour)),
     }
 }
 

@@ -37,12 +37,15 @@ use self::{
     paint::Tone,
 };
 
-/// How much of a run's summary a list shows, in characters.
-const NOTE_CHARS_MAX: usize = 100;
+/// How much of a run's summary a list shows, in characters: at least, at most where the width of the screen is not known, and
+/// at most.
+const NOTE_CHARS_MIN: usize = 30;
+const NOTE_CHARS_USUAL: usize = 100;
+const NOTE_CHARS_MAX: usize = 200;
 
-/// A list of runs.
-pub fn runs(list: &RunList, now: Timestamp, paint: Paint) -> String {
-    let header = ["RUN", "STATE", "WORKFLOW", "EVENT", "AGE", ""].map(|title| (title.to_owned(), Tone::Dim));
+/// A list of runs, on a screen that is so many characters wide, if that is known.
+pub fn runs(list: &RunList, now: Timestamp, screen_chars: Option<usize>, paint: Paint) -> String {
+    let header = ["RUN", "STATE", "WORKFLOW", "EVENT", "AGE"].map(|title| (title.to_owned(), Tone::Dim));
     let rows = list.runs.iter().map(|run| {
         vec![
             (run.id.to_string(), Tone::Plain),
@@ -50,10 +53,17 @@ pub fn runs(list: &RunList, now: Timestamp, paint: Paint) -> String {
             (clean(run.workflow.as_str()), Tone::Plain),
             (run.event.to_string(), Tone::Plain),
             (span_between(run.created_at, now), Tone::Plain),
-            (note(run, now), Tone::Plain),
         ]
     });
-    let rows: Vec<_> = std::iter::once(header.to_vec()).chain(rows).collect();
+    let mut rows: Vec<_> = std::iter::once(header.to_vec()).chain(rows).collect();
+    let before = columns::width_of(&rows);
+    let note_chars = screen_chars.map_or(NOTE_CHARS_USUAL, |screen| {
+        // What is cut ends in one more.
+        screen.saturating_sub(before + 1).clamp(NOTE_CHARS_MIN, NOTE_CHARS_MAX)
+    });
+    for (row, run) in rows.iter_mut().skip(1).zip(&list.runs) {
+        row.push((cut(&note(run, now), note_chars), Tone::Plain));
+    }
     let layout = [Column::Right, Column::Left, Column::Left, Column::Right, Column::Right, Column::Left];
     let mut text = paused(&list.paused, now, paint);
     text.push_str(&columns(&rows, &layout, "", paint));
@@ -87,7 +97,7 @@ fn note(run: &RunRow, now: Timestamp) -> String {
         (None, Some(summary)) => notes.push(clean(summary)),
         (None, None) => {}
     }
-    cut(&notes.join("; "), NOTE_CHARS_MAX)
+    notes.join("; ")
 }
 
 fn tone(state: RunState) -> Tone {

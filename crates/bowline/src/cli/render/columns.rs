@@ -44,6 +44,12 @@ pub(super) fn columns(rows: &[Vec<Cell>], layout: &[Column], indent: &str, paint
     text
 }
 
+/// How many columns of the screen such rows take, with the gap before what follows them.
+pub(super) fn width_of(rows: &[Vec<Cell>]) -> usize {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    (0..columns).map(|at| rows.iter().map(|row| width(row, at)).max().unwrap_or(0) + 2).sum()
+}
+
 fn width(row: &[Cell], at: usize) -> usize {
     row.get(at).map_or(0, |(cell, _)| cell.width())
 }

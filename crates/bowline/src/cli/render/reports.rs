@@ -5,12 +5,13 @@ use bowline_dashboard::{
         BulkCancelled, BulkRetried, Cancelled, Discarded, Forked, Keys, Pausing, Repeat, Replayed, Retried,
         Settled, Told, ToldStatus,
     },
-    wording::clean,
+    wording::{Sides, clean},
 };
 
 use super::{
     columns::{Column, columns},
     paint::{Paint, Tone},
+    standing,
 };
 use crate::cli::{Checked, Error, journals::Fitted, send::Receipt};
 
@@ -228,12 +229,14 @@ pub fn fitted(fitted: &Fitted, paint: Paint) -> String {
     let mut text = columns(&rows, &layout, "", paint);
     for misfit in &fitted.misfits {
         let mark = paint.tone("✗", Tone::Bad);
-        text.push_str(&format!(
-            "{mark} run {} ({}): {}\n",
-            misfit.run,
-            clean(misfit.workflow.as_str()),
-            clean(&misfit.why)
-        ));
+        let head = format!("{mark} run {} ({})", misfit.run, clean(misfit.workflow.as_str()));
+        match Sides::of(&misfit.why) {
+            Some(of) => {
+                let lines = standing::sides(&of).map(|line| format!("    {line}\n"));
+                text.push_str(&format!("{head}\n{}", lines.collect::<String>()));
+            }
+            None => text.push_str(&format!("{head}: {}\n", clean(&misfit.why))),
+        }
     }
     let more = fitted.misfits() - fitted.misfits.len();
     if more > 0 {

@@ -4,8 +4,8 @@
 use bowline_dashboard::{
     RunView,
     commands::PausedWorkflow,
-    view::{ForkHere, Item, LoopView, StepKind, Steps},
-    wording::{clean, cut, held, moment, number, span_between, undo_title},
+    view::{LoopView, Steps},
+    wording::{Sides, clean, cut, held, moment, number, span_between, undo_title},
 };
 use bowline_model::RunState;
 use jiff::Timestamp;
@@ -90,7 +90,7 @@ pub(super) fn own_pause(view: &RunView, paint: Paint) -> String {
     let Some(paused) = &view.paused else { return String::new() };
     let (workflow, why) = (clean(paused.workflow.as_str()), paused.why.as_deref().unwrap_or("paused"));
     let line = format!(
-        "  ‖ its workflow is {} since {}; `resume {workflow}` lets its runs go on\n",
+        "  ‖ its workflow is {}, since {}; `resume {workflow}` lets its runs go on\n",
         clean(why),
         moment(paused.since)
     );
@@ -108,14 +108,20 @@ pub(super) fn retry_words(view: &RunView) -> String {
     }
 }
 
+/// What the journal has, what the code asks for, and what makes them fit: a line each.
+pub(super) fn sides(sides: &Sides) -> impl Iterator<Item = String> {
+    let lines = [
+        Some(format!("the journal has:  {}", clean(&sides.journal))),
+        Some(format!("the code now:     {}", clean(&sides.code))),
+        sides.remedy.as_deref().map(clean),
+    ];
+    lines.into_iter().flatten()
+}
+
 /// That the run can be forked from one of its steps, if it can: a line.
 pub(super) fn fork_words(view: &RunView) -> Option<String> {
-    let can = |item: &Item| match item {
-        Item::Step(step) => step.kind != StepKind::Value && step.fork == Some(ForkHere::Possible),
-        Item::Note(_) | Item::End(_) => false,
-    };
     let id = view.run.id;
-    view.timeline.iter().any(can).then(|| {
+    view.can_fork().then(|| {
         format!("\n`fork {id} --from STEP` begins a new run at a step, with what is recorded before it")
     })
 }

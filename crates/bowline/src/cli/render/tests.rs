@@ -103,6 +103,8 @@ accepted 2026-11-22 10:00:00.123 UTC
   +1 min 10 s  ✗  dead letter (failed)
       step create contact: crm did not answer within 10 s
 
+The workflow returned an error.
+Mend the cause, here or at the remote; then let it go on.
 `retry 7` lets it go on, `discard 7` closes it, `replay 7` runs it anew
 ",
     );
@@ -171,10 +173,25 @@ fn list() -> RunList {
 }
 
 #[test]
+fn a_list_fits_the_screen_and_never_loses_all_of_its_notes() {
+    let now = "2026-11-22T11:05:00Z".parse().unwrap();
+    for (screen, expect) in [
+        (81, "unknown workflow: no such work…"),
+        (40, "unknown workflow: no such work…"),
+        (200, "unknown workflow: no such workflow"),
+    ] {
+        let text = runs(&list(), now, Some(screen), Paint::Plain);
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.ends_with(expect), "{screen}: {text}");
+        assert!(line.chars().count() <= screen.max(81), "{screen}: {text}");
+    }
+}
+
+#[test]
 fn a_list_of_runs_aligns_in_every_script() {
     let now = "2026-11-22T11:05:00Z".parse().unwrap();
     check_text(
-        &runs(&list(), now, Paint::Plain),
+        &runs(&list(), now, None, Paint::Plain),
         "\
 RUN  STATE      WORKFLOW       EVENT         AGE
  12  dead       stripe-to-crm     10  1 h 05 min  unknown workflow: no such workflow
@@ -190,9 +207,9 @@ older runs: --before 7
 #[test]
 fn colour_changes_no_letter() {
     let now = "2026-11-22T11:05:00Z".parse().unwrap();
-    let colour = runs(&list(), now, Paint::Colour);
+    let colour = runs(&list(), now, None, Paint::Colour);
     assert!(colour.contains("\u{1b}[31mdead\u{1b}[0m"), "{colour:?}");
-    assert_eq!(anstream::adapter::strip_str(&colour).to_string(), runs(&list(), now, Paint::Plain));
+    assert_eq!(anstream::adapter::strip_str(&colour).to_string(), runs(&list(), now, None, Paint::Plain));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use bowline_dashboard::{
     RunView,
     view::{EndKind, EndView, FailedAttempt, FailureView, Item, NoteView, StepKind, StepState, StepView},
-    wording::{self, clean, cut, moment, offset, size, span_millis},
+    wording::{self, Sides, clean, cut, meaning, moment, offset, remedy, size, span_millis},
 };
-use bowline_model::{EntryKind, RunState};
+use bowline_model::{DeadReason, EntryKind, RunState};
 
 use super::{
     columns::{Cell, Column, columns},
@@ -227,7 +227,10 @@ fn free_row(at_ms: i64, mark: Cell, (text, tone): Cell) -> Row {
 
 fn end_lines(end: &EndView) -> Vec<Cell> {
     let mut lines = vec![];
-    if let Some(text) = &end.text {
+    let sides = end.text.as_deref().filter(|_| end.reason == Some(DeadReason::Mismatch)).and_then(Sides::of);
+    if let Some(sides) = &sides {
+        lines.extend(standing::sides(sides).map(|line| (line, Tone::Plain)));
+    } else if let Some(text) = &end.text {
         let step = end.caused_by.as_ref().map(|step| format!("step {}: ", clean(step)));
         lines.push((format!("{}{}", step.unwrap_or_default(), clean(text)), Tone::Plain));
     }
@@ -252,8 +255,11 @@ fn tail(view: &RunView) -> Option<String> {
             }
         }),
         RunState::DeadLettered => {
+            let why = view.run.dead_reason;
+            let why = why.map(|reason| format!("\n{}\n{}", meaning(reason), remedy(reason)));
             let mut said = format!(
-                "\n`retry {id}` {}, `discard {id}` closes it, `replay {id}` runs it anew",
+                "{}\n`retry {id}` {}, `discard {id}` closes it, `replay {id}` runs it anew",
+                why.unwrap_or_default(),
                 standing::retry_words(view)
             );
             for step in &view.unknown {

@@ -213,13 +213,17 @@ async fn a_fork_says_what_it_takes_and_what_happens_again_and_a_pause_what_it_ho
     assert_eq!(missing.to_string(), "run 1 recorded nothing of a step \"mail\"");
 
     control.pause(WorkflowName::from("w"), &kim()).await.unwrap();
-    let runs =
-        render::runs(&control.runs(&RunsQuery::default()).await.unwrap(), SystemClock.now(), Paint::Plain);
+    let runs = render::runs(
+        &control.runs(&RunsQuery::default()).await.unwrap(),
+        SystemClock.now(),
+        None,
+        Paint::Plain,
+    );
     let first = runs.lines().next().unwrap();
     assert!(first.starts_with("‖ w: paused by kim, ") && first.ends_with(" ago; 1 run waits"), "{first}");
     let shown = render::timeline(&control.show(RunId(2), Payloads::Hidden).await.unwrap(), Paint::Plain);
     assert!(
-        shown.contains("‖ its workflow is paused by kim since ") && shown.contains("`resume w`"),
+        shown.contains("‖ its workflow is paused by kim, since ") && shown.contains("`resume w`"),
         "{shown}"
     );
     control.close().await.unwrap();
