@@ -90,7 +90,8 @@ impl Context {
     /// stream that a client reads, or any [`stream`]. Each item runs `item` with a `cx` of its own, in a scope of its own: steps of two items do not meet.
     ///
     /// An item that fails is a dead letter by itself: [`ForEach::on_dead`] says what becomes of the loop. A run that leaves
-    /// dead items becomes a dead letter when its code has ended; an operator's retry runs just those items again.
+    /// dead items becomes a dead letter when its code has ended; an operator's retry runs just those items again, at most
+    /// `limit` of them side by side, in the order in which they failed.
     ///
     /// Items of a list are told apart by their places, unless they are [`keyed`](ForEach::keyed); those of pages and streams have to be.
     /// A key that comes twice is left out the second time while the first is there; later it runs again, and its steps
@@ -98,9 +99,9 @@ impl Context {
     ///
     /// # Durability
     /// What each item has recorded is recorded; a run that crashes goes on with the items that have not ended, whatever
-    /// today's limit is. Items that have ended leave no entries behind but those that an undo or a person needs, and the
-    /// loop's progress in one note: journal and memory do not grow with the number of items. Of items that have ended at
-    /// most `limit` are not in that note yet.
+    /// today's limit is, and whatever the order of a keyed list. Items that have ended leave no entries behind but those
+    /// that an undo or a person needs, and the loop's progress in one note: journal and memory do not grow with the number
+    /// of items. Of items that have ended at most `limit` are not in that note yet.
     ///
     /// # Panics
     /// A panic of one item ends the run, as any panic of its code does.

@@ -249,7 +249,8 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             // Nothing of it goes forward: what is unknown of any of them is to be found.
             while self.begin_retried() {}
         }
-        if is_new {
+        // How many go side by side is known before they do.
+        if self.limit_before < self.spec.limit {
             self.note(false);
         }
         Ok(())
@@ -276,7 +277,37 @@ impl<'a, T: Send + 'a> Going<'a, T> {
         });
         self.retried.extend(listed);
         self.open.insert(0, page);
+        self.begin_as_noted();
         self.begin_recorded();
+    }
+
+    /// Items that may have been under way at a crash are first, in the order in which they were begun, whatever the list's
+    /// order is today.
+    fn begin_as_noted(&mut self) {
+        let noted = self.progress.begins.iter().enumerate();
+        let noted: HashMap<usize, usize> = noted.map(|(nth, place)| (*place, nth)).collect();
+        let turn = |queued: &Queued<T>| noted.get(&queued.at.1).copied().unwrap_or(usize::MAX);
+        self.queue.make_contiguous().sort_by_key(turn);
+    }
+
+    /// Before an item of a keyed list begins, a note says that it may.
+    fn note_that_it_begins(&mut self, place: usize) {
+        let is_keyed_list = self.pages.is_none() && self.spec.key.is_some();
+        if is_keyed_list && !self.progress.begins.contains(&place) {
+            self.note(false);
+        }
+    }
+
+    /// See [`Progress::begins`].
+    fn begins(&self) -> Vec<usize> {
+        if self.pages.is_some() || self.spec.key.is_none() {
+            return vec![];
+        }
+        let mut begins: Vec<_> = self.running.iter().filter_map(|running| running.at).collect();
+        // As many can end before the next note as run side by side.
+        let next = (self.spec.limit * 2).saturating_sub(begins.len());
+        begins.extend(self.queue.iter().take(next).map(|queued| queued.at));
+        begins.into_iter().map(|(_, place)| place).collect()
     }
 
     /// Dead items, as their notes say it; those that an operator took back, with what is needed to run them again.
@@ -481,14 +512,20 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             if waits || !self.may_begin() || self.board().holds_back() {
                 break;
             }
-            if !self.begin_retried()
-                && let Some(queued) = self.queue.pop_front()
-            {
-                self.run_queued(queued);
+            if !self.begin_retried() {
+                self.begin_queued();
             }
             begins = true;
         }
         begins
+    }
+
+    fn begin_queued(&mut self) {
+        let Some(place) = self.queue.front().map(|queued| queued.at.1) else { return };
+        self.note_that_it_begins(place);
+        if let Some(queued) = self.queue.pop_front() {
+            self.run_queued(queued);
+        }
     }
 
     /// Begins the next of the dead items that run again; says whether there was one.
@@ -592,6 +629,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
             None => (None, self.next.as_ref()),
         };
         self.progress.pages = open.chain(reading.into_iter().chain(&self.again).map(ToRead::open)).collect();
+        self.progress.begins = self.begins();
         self.progress.next =
             next.map(|next| NextPage { page: next.page, cursor: next.cursor.as_ref().map(raw) });
         self.unnoted = 0;

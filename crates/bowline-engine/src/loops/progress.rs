@@ -21,6 +21,10 @@ pub(crate) struct Progress {
     /// Which keys a list has, hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) keys: Option<String>,
+    /// Places of a keyed list whose items run, and of those that may begin before the next note, in the order in which
+    /// they do: tomorrow's list may have another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) begins: Vec<usize>,
     /// Pages that have items which have not ended. A list is one page.
     pub(crate) pages: Vec<OpenPage>,
     /// The page that comes next; `None`: all were read.

@@ -245,11 +245,7 @@ impl Disk {
     }
 
     /// Whatever was sent, the journal told of it: by an outcome, or by a note that it may have happened.
-    pub(super) fn check_told(&self, remote: &Remote, program: &Program) {
-        if program.shuffles {
-            // Of an item that was under way without a word in the journal nobody knows which it was, in another order.
-            return;
-        }
+    pub(super) fn check_told(&self, remote: &Remote) {
         // A run that is cancelled before it is known what was in flight at a crash says so of the whole.
         let of_whole = |entry: &Entry| entry.key == EntryKey::run() && entry.meta.unknown_since.is_some();
         if self.entries.iter().any(of_whole) {
@@ -264,9 +260,9 @@ impl Disk {
     }
 
     /// Steps that may have had their effect although nobody knows, and that the journal has not forgotten.
-    pub(super) fn check_unknown(&self, remote: &Remote, program: &Program) {
+    pub(super) fn check_unknown(&self, remote: &Remote) {
         let of_whole = |entry: &Entry| entry.key == EntryKey::run() && entry.meta.unknown_since.is_some();
-        if program.shuffles || self.entries.iter().any(of_whole) {
+        if self.entries.iter().any(of_whole) {
             return;
         }
         let unknown = self.entries.iter().filter(|entry| entry.meta.unknown_since.is_some());

@@ -13,7 +13,7 @@ pub(super) struct Program {
     pub(super) root: Node,
     /// Whether the run is undone when it fails.
     pub(super) undo_on_failure: bool,
-    /// Whether keyed lists come in another order in every life. Nothing of it can be undone.
+    /// Whether keyed lists come in another order in every life.
     pub(super) shuffles: bool,
     /// Its loops, by their names.
     pub(super) loops: BTreeMap<String, LoopShape>,
@@ -115,15 +115,13 @@ pub(super) const LOOP: &str = "loop";
 struct Generator<'r> {
     rng: &'r mut StdRng,
     names: u32,
-    /// Whether anything can be undone.
-    undoes: bool,
     loops: BTreeMap<String, LoopShape>,
 }
 
 impl Program {
     pub(super) fn random(rng: &mut StdRng) -> Self {
         let shuffles = rng.random_range(0..4) == 0;
-        let mut generator = Generator { rng, names: 0, undoes: !shuffles, loops: BTreeMap::new() };
+        let mut generator = Generator { rng, names: 0, loops: BTreeMap::new() };
         let parts = generator.rng.random_range(1..4);
         let root = Node::Seq((0..parts).map(|_| generator.node(3)).collect());
         let undo_on_failure = generator.rng.random_range(0..3) == 0;
@@ -171,7 +169,7 @@ impl Generator<'_> {
             17 => {
                 let keys = (0..self.rng.random_range(1..4)).collect();
                 let (name, at_once) = (self.unique_name(), self.rng.random());
-                Node::Keyed { name, keys, at_once, reversible: self.undoes && self.rng.random() }
+                Node::Keyed { name, keys, at_once, reversible: self.rng.random() }
             }
             20..24 => Node::ForEach(self.for_each(depth)),
             _ => Node::Branch(Box::new(self.node(depth - 1)), Box::new(self.node(depth - 1))),
@@ -218,7 +216,7 @@ impl Generator<'_> {
             name: self.unique_name(),
             attempts_max: self.rng.random_range(1..4),
             timeout_secs: (self.rng.random_range(0..8) == 0).then_some(20),
-            reversible: self.rng.random_range(0..3) == 0 && self.undoes,
+            reversible: self.rng.random_range(0..3) == 0,
         }
     }
 

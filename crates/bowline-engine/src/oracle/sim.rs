@@ -150,8 +150,8 @@ impl Sim {
     /// What holds of a run that ended for good.
     fn check_end(&self, is_cancelled: bool) {
         let state = self.world.lock();
-        state.disk.check_told(&state.remote, &self.program);
-        state.disk.check_unknown(&state.remote, &self.program);
+        state.disk.check_told(&state.remote);
+        state.disk.check_unknown(&state.remote);
         state.remote.check_undone();
         if is_cancelled || self.program.undo_on_failure && self.row.failed {
             let standing: Vec<_> = state.remote.standing().collect();

@@ -1,6 +1,10 @@
 //! Loops whose process is killed: dead items, keys that come twice, pages that are half done.
 
+use bowline_engine::Cancel;
+use bowline_model::Recall;
+
 use super::*;
+use crate::undoing::Again;
 
 /// Ends when an item's dead letter is on disk.
 fn dead_on_disk(host: &Host, run: RunId, items: usize) {
@@ -304,4 +308,51 @@ fn an_item_that_now_ends_without_what_it_recorded_parks_the_run() {
     assert_eq!(dead.dead_reason, Some(DeadReason::Mismatch), "{dead:?}");
     assert!(dead.summary.unwrap().contains("/sync/100"));
     drop(node);
+}
+
+/// A keyed list, each item one call that can be undone.
+fn reversible(remote: &Arc<Remote>, reversed: bool) -> Workflow {
+    let remote = remote.clone();
+    Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = remote.clone();
+        async move {
+            let mut list: Vec<u64> = (0..10).collect();
+            if reversed {
+                list.reverse();
+            }
+            let make = async |cx: Context, item: u64| {
+                let make = cx.step("make", remote.post(&format!("/make/{item}")));
+                make.undo(|_| remote.post(&format!("/undo/{item}"))).await.map(drop)
+            };
+            cx.for_each("sync", list, 2, make).keyed(|item| *item).await
+        }
+    })
+}
+
+/// No entry tells of a first attempt that was under way at a kill: which items were begun is known all the same.
+#[test]
+fn what_was_under_way_at_a_kill_is_undone_though_the_list_comes_in_another_order() {
+    let (host, remote) = (Host::new(), Remote::new());
+    for item in [4, 5] {
+        remote.script(&format!("/make/{item}"), [Reply::Gate, Reply::Gate]);
+    }
+    let start = |reversed| {
+        let recall: Arc<dyn Recall> = Arc::new(Again(remote.clone()));
+        let options = EngineOptions { recall: Some(recall), ..EngineOptions::default() };
+        host.start_as("build-1", vec![reversible(&remote, reversed)], options)
+    };
+    let node = start(false);
+    let run = started(&host, &node);
+    until(|| remote.sent().len() == 4 + 2);
+    node.kill();
+    let node = start(true);
+    until(|| remote.sent().len() == 6 + 2);
+    let again: BTreeSet<_> = remote.sent().split_off(6).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(again, ["/make/4", "/make/5"].map(String::from).into());
+    assert_eq!(host.block_on("the cancel", node.engine.cancel(run, "not wanted")).unwrap(), Cancel::Undoing);
+    assert_eq!(host.end(run).state, RunState::Cancelled);
+    for item in 0..10 {
+        let [made, undone] = ["make", "undo"].map(|what| remote.keys(&format!("/{what}/{item}")).len());
+        assert_eq!(usize::from(made > 0), undone, "{item} was made {made} times");
+    }
 }
