@@ -5,15 +5,17 @@
 
 mod changed;
 mod draw;
+mod dropped;
 mod looping;
 mod open;
 mod place;
+mod polled;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
-    thread::{self, ThreadId},
+    thread::ThreadId,
     time::Duration,
 };
 
@@ -39,10 +41,9 @@ use crate::{
     cancel::CancelFromCode,
     fit::mismatch,
     journal::Journal,
-    leaf::{Leaf, LeafId, Outcome, Phase, Work},
+    leaf::{Leaf, LeafId, Outcome, Phase},
     mail::told_to_cancel,
     pauses::Paused,
-    wait::StaysOpen,
 };
 
 /// Most entries in one run's journal.
@@ -298,15 +299,6 @@ impl Board {
         state.mail_seen = state.mail.last().map(|message| message.id).max(seen);
     }
 
-    /// Marks the run as being polled, on this thread, until the guard is dropped.
-    pub(crate) fn begin_poll(&self) -> PollGuard<'_> {
-        let mut state = self.lock();
-        state.polling = Some(thread::current().id());
-        state.place = Arc::default();
-        drop(state);
-        PollGuard(self)
-    }
-
     /// A leaf looks what it shall do.
     pub(crate) fn poll_leaf(&self, id: LeafId, waker: &Waker) -> Poll<Turn> {
         let mut state = self.lock();
@@ -369,72 +361,6 @@ impl Board {
         self.arrive(id, Verdict::Wait { wait: Duration::ZERO, why: String::new() });
     }
 
-    /// The code dropped a leaf. If its effect may have happened, that is noted.
-    pub(crate) fn drop_leaf(&self, id: LeafId) {
-        let mut state = self.lock();
-        let Some(leaf) = state.leaves.remove(&id) else { return };
-        if let Phase::Arrived(_) = leaf.phase {
-            state.arrivals.retain(|arrived| *arrived != id);
-        }
-        if state.ended {
-            return;
-        }
-        let was_sent = leaf.sending().is_some_and(|sending| sending.unknown_since.is_some());
-        let (known, may_have_acted) = match leaf.phase {
-            Phase::Asked if was_sent => {
-                ("the code went on without it; an attempt was under way at a crash", true)
-            }
-            Phase::Asked | Phase::Starting(_)
-                if leaf.sending().is_some_and(|sending| sending.begun && sending.unknown_since.is_none()) =>
-            {
-                ("the code went on without it; nothing was sent", false)
-            }
-            Phase::Asked => return state.lets_go(&leaf),
-            Phase::Starting(_) | Phase::Delivered(_) => return,
-            Phase::Backoff { .. } => ("the code went on without it; no further attempt will be made", false),
-            Phase::Waiting { .. } if state.withdraw(&leaf) => return state.lets_go(&leaf),
-            Phase::Waiting { .. } => {
-                state.close_unwanted(&leaf.work);
-                ("the code went on without it; nobody waits any more", false)
-            }
-            Phase::Running => ("the code went on without it; an attempt was under way", true),
-            Phase::Arrived(Verdict::Done(_)) => ("the code went on without it; it was done", true),
-            Phase::Arrived(Verdict::Unknown(_)) => {
-                ("the code went on without it; an attempt had no answer", true)
-            }
-            Phase::Arrived(Verdict::RetryAfter(_) | Verdict::Wait { .. } | Verdict::Refused(_)) => {
-                ("the code went on without it; an attempt had failed", false)
-            }
-        };
-        let (key, mut meta) = leaf.note();
-        meta.note = Some(known.to_owned());
-        if may_have_acted {
-            meta.unknown_since = meta.unknown_since.or(leaf.sending().and_then(|sending| sending.started));
-        }
-        self.append(&mut state, EntryKind::Dropped, key, meta, None);
-    }
-
-    /// The code goes on without having waited at addresses that it made: who sends there is told that nobody waits. Code that
-    /// ends there instead leaves them open, as a retry may wait.
-    pub(crate) fn close_let_go(&self) {
-        let mut state = self.lock();
-        for (key, mailbox) in std::mem::take(&mut state.let_go) {
-            // An earlier life has closed it.
-            if state.ended || state.journal.knows(&key) {
-                continue;
-            }
-            let note = Some("the code went on without it; nobody waits".to_owned());
-            let meta = EntryMeta { note, ..EntryMeta::default() };
-            self.append(&mut state, EntryKind::Dropped, key, meta, None);
-            state.unwritten.also.abandons.push(mailbox);
-        }
-    }
-
-    /// The code drops an address at which it has not waited.
-    pub(crate) fn let_go(&self, address: &Address) {
-        self.lock().let_go.push((address.key.clone(), address.mailbox.clone()));
-    }
-
     /// What undoes a step that was done: noted in the commit of its outcome.
     pub(crate) fn note_undo(&self, state: &mut BoardState, step: EntryKey, undo: Payload) {
         let key = EntryKey { family: Family::Undo, ..step };
@@ -447,12 +373,6 @@ impl Board {
         if !state.ended {
             self.note_undo(&mut state, step.clone(), undo);
         }
-    }
-
-    /// Marks whose attempt is being polled, until the guard is dropped.
-    pub(crate) fn begin_attempt(&self, key: EntryKey) -> AttemptGuard<'_> {
-        self.lock().in_attempt = Some(key);
-        AttemptGuard(self)
     }
 
     /// The code has said its last word: the run goes on as another one.
@@ -533,61 +453,6 @@ impl BoardState {
         }
         None
     }
-
-    fn is_polled_here(&self) -> bool {
-        self.polling == Some(thread::current().id())
-    }
-
-    /// Why that may not be asked for here, if so.
-    fn misplaced(&self, verb: &str, name: &str, item: &ScopePath) -> Option<Error> {
-        if let Some(outer) = &self.in_attempt {
-            return Some(Error::permanent(format!(
-                "{verb} \"{name}\" is inside the closure of step {outer}: a step runs once and records one outcome; \
-                 move it out and put it before or after"
-            )));
-        }
-        if !self.is_polled_here() {
-            return Some(Error::permanent(format!(
-                "{verb} \"{name}\" was awaited outside its run (in a spawned task?): its order could not be recorded; \
-                 await it in the workflow itself, side by side with `tokio::join!`"
-            )));
-        }
-        (*item != self.place.item).then(|| Error::permanent(other_item(verb, name, item, &self.place)))
-    }
-
-    /// Takes back the beginning of a wait that is not on disk yet, with what would have happened in its commit; says
-    /// whether it was so.
-    pub(crate) fn withdraw(&mut self, leaf: &Leaf) -> bool {
-        let begun = |entry: &Entry| entry.kind == EntryKind::Awaited && entry.key == leaf.key;
-        let Some(at) = self.unwritten.entries.iter().position(begun) else { return false };
-        self.unwritten.entries.remove(at);
-        for entry in &mut self.unwritten.entries[at..] {
-            entry.seq.0 -= 1;
-        }
-        self.journal.take_back(1);
-        let Work::Wait(wait) = &leaf.work else { return true };
-        let Some(mail) = &wait.mail else { return true };
-        let also = &mut self.unwritten.also;
-        also.opens.retain(|opens| !mail.takes_from(&opens.name));
-        also.starts.retain(|starts| starts.tells.as_ref() != Some(&mail.mailbox));
-        true
-    }
-
-    /// The code drops a wait of which nothing is on disk. An address is there all the same, where it was made before.
-    fn lets_go(&mut self, leaf: &Leaf) {
-        let Work::Wait(wait) = &leaf.work else { return };
-        if let Some(mail) = wait.mail.as_ref().filter(|mail| mail.at_address) {
-            self.let_go.push((leaf.key.clone(), mail.mailbox.clone()));
-        }
-    }
-
-    /// Nobody waits there any more: who sends later is told so.
-    fn close_unwanted(&mut self, work: &Work) {
-        let Work::Wait(wait) = work else { return };
-        if let Some(mail) = wait.mail.as_ref().filter(|mail| mail.stays_open == StaysOpen::WhileAwaited) {
-            self.unwritten.also.abandons.push(mail.mailbox.clone());
-        }
-    }
 }
 
 pub(crate) fn too_many_entries() -> Stop {
@@ -597,24 +462,4 @@ pub(crate) fn too_many_entries() -> Stop {
             "the journal has {ENTRIES_MAX} entries, the most a run may have; split the work into several runs"
         ),
     )
-}
-
-/// Ends the poll of an attempt when dropped, also by a panic that the code catches.
-pub(crate) struct AttemptGuard<'a>(&'a Board);
-
-impl Drop for AttemptGuard<'_> {
-    fn drop(&mut self) {
-        self.0.lock().in_attempt = None;
-    }
-}
-
-/// Ends a poll when dropped, also by a panic.
-pub(crate) struct PollGuard<'a>(&'a Board);
-
-impl Drop for PollGuard<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.polling = None;
-        state.in_attempt = None;
-    }
 }

@@ -68,7 +68,7 @@ fn counted(remote: &Arc<Remote>, at_work: &Arc<AtWork>, over: Over) -> Workflow 
 /// Three of four items die; the retry is killed once in the middle.
 fn a_retry_of_many(over: Over) {
     let (host, remote, at_work) = (Host::new(), Remote::new(), Arc::<AtWork>::default());
-    let dies = |item: &u64| item % 4 != 0;
+    let dies = |item: &u64| !item.is_multiple_of(4);
     for item in (0..ITEMS).filter(dies) {
         let replies = [Reply::Refused].into_iter().chain(std::iter::repeat_n(Reply::Gate, 3));
         remote.script(&format!("/patch/{item}"), replies);
