@@ -9,7 +9,7 @@ use crate::Result;
 /// How long a process must use no CPU to count as quiet: several times the kernel's tick.
 const QUIET_FOR: Duration = Duration::from_millis(150);
 /// How long to wait for that.
-const QUIET_WITHIN: Duration = Duration::from_secs(10);
+const QUIET_WITHIN: Duration = Duration::from_secs(60);
 
 /// CPU time of all its threads so far, user and system. In ticks of 10 ms, so only good for long stretches.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {

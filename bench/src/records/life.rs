@@ -20,7 +20,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How long the app may take from one kill to the next, or to the end.
 const WITHIN: Duration = Duration::from_secs(600);
 /// How long the CRM may take to notice that who asked it is dead.
-const NOTICED_WITHIN: Duration = Duration::from_secs(10);
+const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 /// One contact in so many changes by itself.
 const CHANGED_ONE_IN: usize = 10;
 /// A kill comes up to so long after the `PATCH` that it waited for.

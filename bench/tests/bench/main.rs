@@ -12,7 +12,7 @@ use serde_json::json;
 const BENCH: &str = env!("CARGO_BIN_EXE_bench");
 const SECRET: &str = "whsec_bench_test";
 const API_KEY: &str = "crm-key";
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(120);
 
 /// A floor, and where it listens.
 struct Floor {

@@ -48,7 +48,7 @@ pub use recorded::Recorded;
 pub use script::{Match, When};
 
 /// How long [`MockSystem::wait_until`] waits before it says that the test has failed.
-pub const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+pub const WAIT_DEFAULT: Duration = Duration::from_secs(120);
 
 /// Requests a mock keeps; later ones are answered 507 and not kept.
 pub const REQUESTS_MAX: usize = 1_000_000;

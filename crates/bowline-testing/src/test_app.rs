@@ -204,7 +204,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// Lets that much time pass. What is due on the way happens at its time, one thing after the other.
     ///
     /// # Panics
-    /// If the app is at work for 20 s of real time.
+    /// If the app is at work for 60 s of real time.
     #[track_caller]
     pub fn advance(&self, by: Duration) {
         self.pass(by);
@@ -247,7 +247,7 @@ impl<S: Send + Sync + 'static> TestApp<S> {
     /// Lets everything happen that can happen now, without time passing.
     ///
     /// # Panics
-    /// If something else than time or a mock system is waited for, for 20 s of real time.
+    /// If something else than time or a mock system is waited for, for 60 s of real time.
     #[track_caller]
     pub fn settle(&self) {
         self.come_to_rest();

@@ -13,7 +13,7 @@ use std::{
 use bowline_testing::{LostWrites, Process, Program, lost_writes::TraceEvent, peer, skip};
 use tempfile::TempDir;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(120);
 
 /// Runs a Python program in a guarded folder until it says `done`, then kills it.
 fn run(disk: &LostWrites, folder: &Path, script: &str) {

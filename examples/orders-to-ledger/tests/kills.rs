@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 /// How long anything may take that must happen by itself. Long: it is only waited for where it fails.
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_secs(240);
 /// How often the admin API is asked while something is waited for.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 const LISTENING: &str = "listening on http://";
@@ -134,10 +134,8 @@ async fn each_order_has_exactly_one_run_through_twenty_kills() {
     for nth in 0..KILLS {
         office.kill_somewhere(nth).await;
     }
-    assert!(
-        office.ledger.count() < usize::try_from(ORDERS).unwrap(),
-        "orders kept coming until the last kill"
-    );
+    let booked = office.ledger.count();
+    assert!(booked < usize::try_from(ORDERS).unwrap(), "orders kept coming until the last kill");
     office.until_all_completed(ORDERS).await;
     let keys = keys(&office.ledger, "id");
     let all: BTreeSet<String> = (1..=ORDERS).map(|id| id.to_string()).collect();
@@ -147,7 +145,7 @@ async fn each_order_has_exactly_one_run_through_twenty_kills() {
     let polls = office.shop.requests();
     let asked_again = polls.len() - polls.iter().map(|poll| &poll.query).collect::<BTreeSet<_>>().len();
     println!(
-        "{ORDERS} orders, {} polls ({asked_again} repeated), {} entries sent",
+        "{ORDERS} orders, {} polls ({asked_again} repeated), {} entries sent, {booked} of them until the last kill",
         polls.len(),
         office.ledger.count()
     );

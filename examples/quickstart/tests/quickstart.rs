@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs, path::Path, time::Duration};
 use bowline_testing::{Process, Program, process::free_port};
 use serde_json::Value;
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_secs(120);
 
 fn quickstart(dir: &Path) -> Program {
     Program::new(env!("CARGO_BIN_EXE_quickstart")).dir(dir).env("QUICKSTART_DIR", dir)

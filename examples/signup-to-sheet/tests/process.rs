@@ -9,7 +9,7 @@ use reqwest::{Client, Response, StatusCode, header::LOCATION};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_secs(120);
 
 /// The program with its sheet and its guesses, in a folder of its own.
 struct Site {

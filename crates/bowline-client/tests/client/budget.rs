@@ -6,28 +6,28 @@ use std::{
 };
 
 use bowline_client::RetryBudget;
-use bowline_model::RetryPolicy;
+use bowline_model::{Clock, RetryPolicy};
 use tokio::task::JoinSet;
 
 use crate::{
-    quick::Quick,
+    idle::Idle,
     remote::{Remote, answer},
 };
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn repetitions_stay_within_the_budget_and_every_call_is_done() {
     const OUTAGE: Duration = Duration::from_secs(30);
     const CALLS: usize = 200;
-    let clock = Quick::new(10);
+    let clock = Idle::new();
     let arrived = Arc::new(Mutex::new(Vec::<Duration>::new()));
-    let log = arrived.clone();
+    let (log, remotes) = (arrived.clone(), clock.clone());
     let remote = Remote::new(move |_, _| {
-        let now = clock.passed();
+        let now = remotes.monotonic();
         log.lock().unwrap().push(now);
         answer(if now < OUTAGE { 500 } else { 200 }, "{}")
     })
     .await;
-    let api = remote.api().clock(Arc::new(clock)).no_breaker();
+    let api = remote.api().clock(clock).no_breaker();
     let api = api.retry_budget(RetryBudget::new(20).per_second(2.0).per_success(1.0));
     let api = api.retry(RetryPolicy::default().delay_max(Duration::from_secs(2)));
     let api = api.attempt_timeout(100 * Duration::from_secs(1));

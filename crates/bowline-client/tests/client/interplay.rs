@@ -101,7 +101,7 @@ async fn a_head_that_names_an_encoding_has_no_body_to_decode() {
 #[tokio::test]
 async fn an_attempt_without_time_left_for_its_turn_is_a_wait_and_no_riddle() {
     let remote = Remote::always(200, &[], "1").await;
-    let api: Api = remote.api().rate_limit(1, Duration::from_secs(1)).no_learned_limits();
+    let api: Api = remote.api().rate_limit(1, Duration::from_secs(3600)).no_learned_limits();
     done(once(api.get("/")).await);
     let verdict = api.get("/").attempt(bowline_model::Attempt::new("k", 1, Duration::from_millis(1))).await;
     assert!(matches!(verdict, Verdict::Wait { .. }), "{verdict:?}");

@@ -28,7 +28,6 @@ mod oauth_killed;
 mod oauth_peer;
 mod oauth_store;
 mod paging;
-mod quick;
 mod records;
 mod redirects;
 mod refused;

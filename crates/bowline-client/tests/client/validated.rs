@@ -377,7 +377,7 @@ async fn an_express_server_is_asked_and_believed() {
     assert_eq!([name().await, name().await], ["Bob", "Bob"]);
     let list = api.get("/contacts").query("_page", 1);
     assert_eq!(done(once(list.clone()).await), done(once(list).await), "headers and all");
-    process.wait_for_line("_page=1 304", Duration::from_secs(5)).unwrap();
+    process.wait_for_line("_page=1 304", Duration::from_secs(60)).unwrap();
     let lines: Vec<_> = process.lines().into_iter().filter(|line| !line.starts_with("port")).collect();
     assert_eq!(
         lines,

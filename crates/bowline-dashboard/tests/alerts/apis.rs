@@ -10,7 +10,7 @@ use bowline_testing::{Answer, MockSystem};
 use serde_json::json;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::site::{HOOK_SECRET, Site};
+use crate::site::{HOOK_SECRET, PATIENCE, Site};
 
 /// An Api whose key the remote does not take.
 fn crm(remote: &MockSystem, alerts: &ApiAlerts) -> Api {
@@ -77,7 +77,7 @@ async fn triggers_that_fail_again_and_again_are_told_in_one_message_and_only_whi
     assert!(text.contains("4 failures in a row") && !text.contains("nightly"), "it does well: {text}");
 
     stop.send(()).unwrap();
-    tokio::time::timeout(Duration::from_secs(20), task).await.expect("it stops").unwrap();
+    tokio::time::timeout(PATIENCE, task).await.expect("it stops").unwrap();
 }
 
 #[tokio::test]
@@ -120,5 +120,5 @@ async fn a_key_that_fifty_calls_find_refused_is_told_once_and_again_after_an_hou
     assert!(site.texts()[1].contains("(401), 71 times in 58 min"), "{}", site.texts()[1]);
 
     stop.send(()).unwrap();
-    tokio::time::timeout(Duration::from_secs(20), task).await.expect("it stops").unwrap();
+    tokio::time::timeout(PATIENCE, task).await.expect("it stops").unwrap();
 }

@@ -34,7 +34,7 @@ use tokio::{
 use crate::no_room::NoRoom;
 
 /// Longest real time that a test waits for something to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The secret part of the hook's address.
 pub(crate) const HOOK_SECRET: &str = "T0B1C2D3E4F5x9y8z7";

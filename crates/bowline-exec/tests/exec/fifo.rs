@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::mpsc,
     thread,
 };
@@ -39,31 +39,42 @@ impl Fifo {
 
     /// Reads it on a thread of its own: opening it waits for who writes.
     pub(crate) fn lines(&self) -> Lines {
-        let (tell, told) = mpsc::channel();
         let path = self.path();
-        thread::spawn(move || read(&path, &tell));
-        Lines(told)
+        Lines::of(move || File::open(&path).unwrap())
     }
-}
 
-fn read(path: &Path, tell: &mpsc::Sender<String>) {
-    for line in BufReader::new(File::open(path).unwrap()).lines() {
-        let _ = tell.send(line.unwrap());
+    /// Reads it as well, and holds it open besides: the lines end also if nobody else ever opens it.
+    pub(crate) fn opened(&self) -> (File, Lines) {
+        // One who also reads does not wait until somebody writes, or reads.
+        let open = File::options().read(true).write(true).open(self.path()).unwrap();
+        let from = File::open(self.path()).unwrap();
+        (open, Lines::of(move || from))
     }
 }
 
 impl Lines {
+    fn of(open: impl FnOnce() -> File + Send + 'static) -> Self {
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(open()).lines() {
+                let _ = tell.send(line.unwrap());
+            }
+        });
+        Self(told)
+    }
+
     /// The next line.
     pub(crate) fn next(&self) -> String {
         self.0.recv_timeout(WITHIN).expect("a line comes")
     }
 
-    /// Returns when nobody holds the pipe open any more.
-    pub(crate) fn all_gone(self) {
+    /// Returns when nobody holds the pipe open any more: how many lines came until then.
+    pub(crate) fn all_gone(self) -> usize {
+        let mut count = 0;
         loop {
             match self.0.recv_timeout(WITHIN) {
-                Ok(_) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                Ok(_) => count += 1,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return count,
                 Err(mpsc::RecvTimeoutError::Timeout) => panic!("somebody still lives"),
             }
         }

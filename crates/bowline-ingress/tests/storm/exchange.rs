@@ -11,7 +11,7 @@ use tokio::{
 use crate::request::Request;
 
 /// Longer than anything takes here.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What came back before the connection ended, or the answer was complete.
 #[derive(Debug)]

@@ -38,7 +38,7 @@ impl<'a, S: Send + Sync + 'static> TestRun<'a, S> {
     /// time meanwhile.
     ///
     /// # Panics
-    /// With the run's timeline: after 60 days of the test's clock, or after 20 s of real time in which the run waited
+    /// With the run's timeline: after 60 days of the test's clock, or after 60 s of real time in which the run waited
     /// for something that is neither a mock system nor the clock.
     #[track_caller]
     pub fn end(self) -> Self {

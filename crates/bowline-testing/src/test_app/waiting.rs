@@ -10,8 +10,9 @@ use std::{
 
 use bowline_model::{Clock, SystemClock};
 
-/// How long, in real time, anything may take that a test waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long, in real time, anything may take that a test waits for. Long, as it is only waited for where something is wrong,
+/// and machines may be slow or busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Unpark(Thread);
 

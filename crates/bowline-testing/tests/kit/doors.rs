@@ -136,7 +136,7 @@ async fn it_works_within_an_async_test() {
     let app = TestApp::new(site());
     let run = app.send_event("/webhooks/stripe", "order", order()).run().end();
     assert_eq!(run.state(), RunState::Completed);
-    tokio::time::timeout(std::time::Duration::from_secs(5), app.mock("crm").wait_for(1))
+    tokio::time::timeout(std::time::Duration::from_secs(60), app.mock("crm").wait_for(1))
         .await
         .expect("it came");
 }

@@ -211,12 +211,12 @@ async fn a_build_that_a_run_under_way_does_not_fit_serves_nothing_and_leaves_the
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waits).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(120), waits).await.unwrap();
     opened.shutdown().await;
     drop((run, opened));
 
     let (new, variables) = ledger("2", &path, "on");
-    let served = tokio::time::timeout(Duration::from_secs(30), serve(&new, &variables));
+    let served = tokio::time::timeout(Duration::from_secs(120), serve(&new, &variables));
     let error = served.await.expect("it serves nothing").unwrap_err();
     assert_eq!(error.to_string(), "1 run under way does not fit this build: it would become a dead letter");
     assert!(error.hint_text().unwrap().contains("let the build that runs them bring them to their end"));

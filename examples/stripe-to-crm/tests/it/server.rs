@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::{sync::watch, task::block_in_place};
 
 /// How long anything may take that must happen by itself. Long: it is only waited for where it fails.
-pub(crate) const WITHIN: Duration = Duration::from_secs(90);
+pub(crate) const WITHIN: Duration = Duration::from_secs(240);
 
 /// How often the admin API is asked while something is waited for.
 const ASK_EVERY: Duration = Duration::from_millis(20);

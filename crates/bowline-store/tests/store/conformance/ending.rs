@@ -25,7 +25,7 @@ async fn waiter(bench: &Bench, run: RunId) -> Waiting {
 
 /// What a waiter is told, which is soon.
 async fn told(waiting: impl Future<Output = Result<Run, StoreError>>) -> Result<Run, StoreError> {
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PATIENCE: Duration = Duration::from_secs(120);
     tokio::time::timeout(PATIENCE, waiting).await.expect("the end is told")
 }
 

@@ -445,7 +445,7 @@ fn hint(bench: &Bench) -> Hint {
 }
 
 pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PATIENCE: Duration = Duration::from_secs(120);
     tokio::time::timeout(PATIENCE, what).await.expect("it is told")
 }
 

@@ -16,7 +16,7 @@ use crate::{
     conformance::transacting::{failure, write_of},
 };
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(120);
 
 async fn running(store: &SqliteStore, key: &str) -> Run {
     let events = vec![event(key, vec![run_of("a")])];
