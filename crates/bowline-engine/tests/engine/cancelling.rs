@@ -192,7 +192,7 @@ fn a_run_is_cancelled_after_a_shutdown_too() {
     let engine = node.engine.clone();
     let stop = node.begin_stop();
     until(|| {
-        host.clock.advance(Duration::from_millis(5));
+        host.clock.advance(Duration::from_secs(1));
         host.run(run).state == RunState::Queued
     });
     stop.end();

@@ -191,12 +191,15 @@ fn a_thousand_children_are_cancelled_with_their_parent_within_seconds() {
     let host = Host::new();
     let node = host.start(crowd());
     let run = host.accept(&["many"], "1000")[0];
+    let begun = std::time::Instant::now();
     node.engine.poke();
     let children = || host.block_on("the children", host.store.waited_for(run)).unwrap();
     until(|| children().len() == 1000);
+    let started_in = begun.elapsed();
     let begun = std::time::Instant::now();
     let done = host.block_on("the cancel", node.engine.cancel_family(run, WHY)).unwrap();
     let took = begun.elapsed();
     assert_eq!(done, CancelledFamily { run: Cancel::Cancelled, children: 1000, went_on: None });
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    // Some three times what their start takes; were each looked for among all, it would be hundreds of times that.
+    assert!(took < Duration::from_secs(20).max(started_in * 50), "started in {started_in:?}, cancelled in {took:?}");
 }

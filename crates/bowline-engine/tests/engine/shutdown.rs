@@ -64,7 +64,7 @@ fn what_outlasts_the_shutdowns_grace_is_noted_and_sent_again_under_its_key() {
     let stop = node.begin_stop();
     // Past the grace, whenever the shutdown began to count it, and before the attempt's own time is over.
     until(|| {
-        host.clock.advance(Duration::from_millis(5));
+        host.clock.advance(Duration::from_secs(1));
         host.run(run).state != RunState::Running
     });
     stop.end();
@@ -107,7 +107,7 @@ fn the_grace_ends_for_a_run_whose_write_was_held_up_too() {
     let stop = node.begin_stop();
     // The other run shows that the grace is over.
     until(|| {
-        host.clock.advance(Duration::from_millis(5));
+        host.clock.advance(Duration::from_secs(1));
         host.run(other).state == RunState::Queued
     });
     host.store.before_write.release();
