@@ -1,6 +1,7 @@
 //! Programs in real runs.
 
 use bowline::{Api, App, Context, Error, Exec, Result, Workflow, cpu, workflow};
+use bowline_exec::Lane;
 use bowline_model::RunState;
 use bowline_testing::{Answer, TestApp, every_crash_point, peer::python};
 use serde_json::{Value, json};
@@ -73,13 +74,19 @@ fn no_crash_makes_a_difference_to_a_program_that_uses_its_key() {
 
 struct Hooked {
     fifo: String,
+    /// Of its own: the place is free at once, whatever other tests run, and no time passes for one to be.
+    lane: Lane,
 }
 
 impl Hooked {
+    fn at(fifo: &str) -> Self {
+        Self { fifo: fifo.to_owned(), lane: Lane::new(1) }
+    }
+
     /// Hangs unless the file is there.
     async fn hang(self: Arc<Self>, cx: Context, (): ()) -> Result<String> {
         let script = r#"exec 9>"$FIFO"; echo "$BOWLINE_IDEMPOTENCY_KEY" >&9; [ -e "$FIFO.go" ] || sleep 1000; echo through"#;
-        let hang = Exec::new("sh").arg("-c").arg(script).env("FIFO", &self.fifo);
+        let hang = Exec::new("sh").arg("-c").arg(script).env("FIFO", &self.fifo).lane(&self.lane);
         Ok(cx.step("hang", hang).await?.text)
     }
 }
@@ -89,7 +96,7 @@ fn a_program_in_flight_at_a_crash_is_killed_and_runs_again_under_the_same_key() 
     let fifo = Fifo::new();
     let (path, lines) = (fifo.text(), fifo.lines());
     let hang = workflow("hang", Hooked::hang);
-    let app = TestApp::new(App::new("hooked", move |_| Hooked { fifo: path.clone() }).workflow(hang.clone()));
+    let app = TestApp::new(App::new("hooked", move |_| Hooked::at(&path)).workflow(hang.clone()));
     let run = app.start(&hang, &());
     let key = lines.next();
     app.crash();
@@ -108,7 +115,7 @@ fn a_cancelled_run_kills_its_program() {
     let fifo = Fifo::new();
     let (path, lines) = (fifo.text(), fifo.lines());
     let hang = workflow("hang", Hooked::hang);
-    let app = TestApp::new(App::new("hooked", move |_| Hooked { fifo: path.clone() }).workflow(hang.clone()));
+    let app = TestApp::new(App::new("hooked", move |_| Hooked::at(&path)).workflow(hang.clone()));
     let run = app.start(&hang, &());
     lines.next();
     let run = app.cancel(run.id());
