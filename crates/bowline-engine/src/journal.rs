@@ -35,6 +35,8 @@ pub(crate) struct Journal {
     optional: Vec<Range<Seq>>,
     /// Steps of which an operator said what became of them.
     settled: HashSet<EntryKey>,
+    /// Where it was said of which that they happened.
+    settled_at: BTreeMap<Seq, ScopePath>,
     /// Steps that an entry says were begun, with the time of the first: what became of the attempt no entry says.
     begun: HashMap<EntryKey, Timestamp>,
     /// Whether something of the run can be undone.
@@ -194,7 +196,20 @@ impl Journal {
         self.begun.remove(&entry.key);
         self.settled.insert(entry.key.clone());
         if entry.payload.is_some() {
+            self.settled_at.insert(entry.seq, entry.key.scope.clone());
             self.record(entry);
+        }
+    }
+
+    /// What an operator said of the steps in that scope.
+    pub(crate) fn settled_in(&self, scope: &ScopePath) -> Vec<Seq> {
+        self.settled_at.iter().filter(|(_, at)| scope.encloses(at)).map(|(seq, _)| *seq).collect()
+    }
+
+    /// Nobody asks any more for that entry.
+    pub(crate) fn pass(&mut self, seq: Seq) {
+        if let Some(entry) = self.recorded.remove(&seq) {
+            self.by_key.remove(&entry.key);
         }
     }
 

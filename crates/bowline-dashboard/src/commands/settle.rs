@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use bowline_model::{
-    Entry, EntryKey, EntryKind, EntryMeta, Family, Payload, Run, RunId, RunState, Seq, entry::Role,
+    DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Family, Payload, Run, RunId, RunState, Seq,
+    entry::Role,
 };
 use bowline_store::Operation;
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,8 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
     // A run that is undone has to know of whatever can be undone, also of what its code went on without.
     let is_undone = journal.iter().any(|entry| entry.kind == EntryKind::Undoing);
     let must_know = |entry: &Entry| is_undone && entry.meta.reversible;
+    // What it went on without, and came to again, it stopped at: the error names it.
+    let stopped_at = stopped_at(run, journal);
     let is_undo = |entry: &Entry| is_undone && entry.key.family == Family::Undo;
     let mut standing: HashMap<&EntryKey, Standing> = HashMap::new();
     for entry in journal.iter().filter(|entry| matches!(entry.key.family, Family::Step | Family::Undo)) {
@@ -153,7 +156,9 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
             }
             Role::Attempt if entry.kind == EntryKind::Started => Standing::Open(entry.seq),
             Role::Attempt if entry.kind == EntryKind::Dropped => {
-                match must_know(entry) && entry.meta.unknown_since.is_some() {
+                match (must_know(entry) || stopped_at == Some(&entry.key))
+                    && entry.meta.unknown_since.is_some()
+                {
                     true => Standing::Open(entry.seq),
                     false => Standing::Known,
                 }
@@ -183,6 +188,12 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
         .collect();
     open.sort_unstable_by_key(|(seq, _, _)| *seq);
     open.into_iter().map(|(_, key, replaced)| (key, replaced)).collect()
+}
+
+/// The step that must not be sent again, if that is why the run is a dead letter.
+fn stopped_at<'a>(run: &Run, journal: &'a [Entry]) -> Option<&'a EntryKey> {
+    let dead = journal.iter().rfind(|entry| entry.kind == EntryKind::DeadLettered)?;
+    dead.meta.caused_by.as_ref().filter(|_| run.dead_reason == Some(DeadReason::Stale))
 }
 
 /// What a journal says of a step in the end.

@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, sync::Arc, task::Waker};
 
-use bowline_model::{EntryKey, EntryKind, EntryMeta, Error, Failure, Family, Payload, Position, ScopePath};
+use bowline_model::{
+    EntryKey, EntryKind, EntryMeta, Error, Failure, Family, Payload, Position, ScopePath, Seq,
+};
 
 use super::{Board, BoardState, NAME_BYTES_MAX, Place, Stop, too_long};
 use crate::{
@@ -161,8 +163,9 @@ impl Board {
         self.lock().journal.get(&page_key(scope, page)).is_some()
     }
 
-    /// An item has ended well: what is in memory of it goes; what of it stays unknown is noted.
-    pub(crate) fn item_done(&self, scope: &ScopePath) {
+    /// An item has ended well: what is in memory of it goes; what of it stays unknown is noted. Yields what a person said of
+    /// its steps.
+    pub(crate) fn item_done(&self, scope: &ScopePath) -> Vec<Seq> {
         let mut state = self.lock();
         let unwritten = state.unwritten.entries.iter();
         let unwritten = unwritten
@@ -178,6 +181,7 @@ impl Board {
             let meta = EntryMeta { note, failure: None, ..known };
             self.append(&mut state, EntryKind::Dropped, key, meta, None);
         }
+        state.journal.settled_in(scope)
     }
 
     /// An item is a dead letter: what is recorded of it stays.
@@ -291,6 +295,7 @@ impl BoardState {
             Some(note) => Some(read::<Progress>(&key, &note)?),
             None => None,
         };
+        progress.iter().flat_map(|progress| &progress.settled).for_each(|seq| self.journal.pass(*seq));
         let mut dead = Vec::new();
         for (item, note) in self.journal.looped.dead_of(&scope) {
             let read =

@@ -12,6 +12,8 @@ struct Logged {
     seq: Seq,
     kind: EntryKind,
     key: EntryKey,
+    /// Whether it is a person's word that the step happened.
+    is_settled_as_done: bool,
     /// What is known of a step whose effect is not.
     unknown: Option<Box<EntryMeta>>,
 }
@@ -157,6 +159,7 @@ impl Looped {
             seq: entry.seq,
             kind: entry.kind,
             key: entry.key.clone(),
+            is_settled_as_done: entry.is_settled_as_done(),
             unknown: entry.meta.unknown_since.map(|_| Box::new(entry.meta.clone())),
         };
         self.logged.entry(scope.clone()).or_default().push(logged);
@@ -241,8 +244,8 @@ fn around(scope: &ScopePath) -> impl Iterator<Item = ScopePath> + '_ {
 /// Of the entries of something that ended, those that nobody needs any more: not what can be undone, and not what a later
 /// send under the same key must know.
 fn removable(logged: &[Logged]) -> Vec<Seq> {
-    let done: HashSet<&EntryKey> =
-        logged.iter().filter(|entry| entry.kind == EntryKind::StepDone).map(|entry| &entry.key).collect();
+    let is_done = |entry: &&Logged| entry.kind == EntryKind::StepDone || entry.is_settled_as_done;
+    let done: HashSet<&EntryKey> = logged.iter().filter(is_done).map(|entry| &entry.key).collect();
     let goes = |entry: &&Logged| match entry.kind.role() {
         Role::Attempt => {
             entry.kind == EntryKind::Started || entry.unknown.is_none() || done.contains(&entry.key)

@@ -225,7 +225,7 @@ impl<'a, T: Send + 'a> Going<'a, T> {
         };
         match result {
             Ok(()) => {
-                self.board().item_done(&scope);
+                self.progress.settled.extend(self.board().item_done(&scope));
                 self.progress.done += 1;
                 self.gone.push(Gone::Scope(scope));
             }

@@ -1,6 +1,9 @@
 //! How far a loop is: what its notes in the journal hold.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use std::collections::BTreeSet;
+
+use bowline_model::Seq;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -27,6 +30,9 @@ pub(crate) struct Progress {
     pub(crate) begins: Vec<usize>,
     /// Pages that have items which have not ended. A list is one page.
     pub(crate) pages: Vec<OpenPage>,
+    /// What a person said of steps whose item has ended: it stays, for what it takes back, and nobody asks for it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) settled: BTreeSet<Seq>,
     /// The page that comes next; `None`: all were read.
     pub(crate) next: Option<NextPage>,
 }

@@ -46,6 +46,8 @@ pub(super) struct Disk {
     /// What pages held that were recorded, by their loops; and whether more follow.
     pub(super) listed: BTreeMap<ScopePath, Vec<u64>>,
     pub(super) more: BTreeMap<ScopePath, bool>,
+    /// What a person said of steps, where the item that they were in has ended.
+    passed: HashSet<Seq>,
     /// What a life may observe.
     log: Log,
     /// Its last number as this life began.
@@ -57,7 +59,7 @@ pub(super) struct Disk {
 impl Disk {
     /// A process begins with what is there.
     pub(super) fn begin_life(&mut self) {
-        self.log = Log::of(&self.entries);
+        self.log = Log::of(&self.entries, &self.passed);
         self.undoing_at = None;
         self.begun_at = self.len;
     }
@@ -123,11 +125,23 @@ impl Disk {
         let absent: Vec<_> = compact.iter().filter(|seq| !there.contains(seq)).collect();
         assert!(absent.is_empty(), "entries {absent:?} are removed, and are not there");
         assert_eq!(gone.len(), compact.len(), "entries are removed twice: {compact:?}");
+        self.pass_settled(&gone);
         self.entries.retain(|entry| !gone.contains(&entry.seq));
         for entry in ended {
             self.check_looped(&entry, program);
         }
         self.check_size(program);
+    }
+
+    /// What an item did goes when it ends, but not a person's word.
+    fn pass_settled(&mut self, gone: &HashSet<&Seq>) {
+        let of_item =
+            |entry: &&Entry| gone.contains(&entry.seq) && entry.kind != EntryKind::Items && !is_page(entry);
+        let ended: HashSet<ScopePath> =
+            self.entries.iter().filter(of_item).map(|entry| item_around(&entry.key.scope)).collect();
+        let settled = self.entries.iter().filter(|entry| entry.is_settled_as_done());
+        let passed = settled.filter(|entry| ended.iter().any(|item| item.encloses(&entry.key.scope)));
+        self.passed.extend(passed.map(|entry| entry.seq));
     }
 
     fn note(&mut self, entry: &Entry, remote: &Remote) {
@@ -140,8 +154,10 @@ impl Disk {
             assert_eq!(known, sent, "step {} was sent under two keys", entry.key);
             assert_eq!(&key, sent, "step {} was sent under another step's key", entry.key);
         }
-        if matches!(entry.kind, EntryKind::StepDone | EntryKind::StepRefused | EntryKind::StepUnknown) {
-            if entry.kind == EntryKind::StepDone {
+        let is_outcome =
+            matches!(entry.kind, EntryKind::StepDone | EntryKind::StepRefused | EntryKind::StepUnknown);
+        if is_outcome || entry.is_settled_as_done() {
+            if !entry.kind.is_failure() {
                 self.done.insert(key.clone());
             }
             self.outcomes.insert(key, entry.key.clone());
@@ -173,8 +189,12 @@ impl Disk {
             }
         }
         if entry.kind == EntryKind::Settled {
+            if entry.is_settled_as_done() {
+                return;
+            }
             let next = self.generation(&entry.key) + 1;
-            for generation in 0..=next {
+            let nevers = if self.is_undoing() { next + 1 } else { next };
+            for generation in 0..nevers {
                 self.never.insert(idempotency_key(SEED, &entry.key, &entry.key.name, generation));
             }
             self.generations.insert(entry.key.clone(), next);
@@ -200,6 +220,9 @@ impl Disk {
             (What::Undo(value), true) => self.check_undo(*value, key, remote),
             (What::Undo(_), false) => panic!("{what:?} was sent, and nobody said that the run is undone"),
             (What::Page(_), true) => panic!("{what:?} was sent, and the run is undone"),
+            (What::Find { reversible }, true) => {
+                assert!(*reversible, "{what:?} was asked, and the run is undone");
+            }
             (What::Step { reversible, .. }, true) => {
                 assert!(*reversible, "{what:?} was sent, and the run is undone");
                 assert!(
@@ -207,7 +230,28 @@ impl Disk {
                     "{what:?} was sent for the first time, and the run is undone"
                 );
             }
-            (What::Step { .. } | What::Page(_), false) => {}
+            (What::Step { .. } | What::Page(_) | What::Find { .. }, false) => {}
+        }
+        if let What::Step { keyed: false, .. } | What::Find { .. } = what {
+            self.check_without_keys(what, key, remote);
+        }
+    }
+
+    /// A remote that knows no keys is sent what the disk says that it begins, and again only what did not happen.
+    fn check_without_keys(&self, what: &What, key: &str, remote: &Remote) {
+        let is_it = |of: &&EntryKey| self.keys_of(of).any(|under| under == key);
+        if let What::Find { .. } = what {
+            assert!(self.told.iter().any(|of| is_it(&of)), "it is asked for {key}, and nothing tells of it");
+            return;
+        }
+        // Or that it may have: it was asked about, and is asked about again after a crash.
+        let begins = |entry: &&Entry| entry.kind == EntryKind::Started || entry.meta.unknown_since.is_some();
+        let of = self.entries.iter().filter(begins).map(|entry| &entry.key).find(is_it);
+        let of = of.unwrap_or_else(|| panic!("{what:?} was sent, and the disk does not say that it begins"));
+        let mut before = remote.sent.iter().filter(|sent| sent.key == key && sent.may_have_happened());
+        // An item that a listing names again is done again.
+        if !self.comes_again(&of.scope) {
+            assert_eq!(before.next().map(|sent| &sent.what), None, "sent again, and may have happened");
         }
     }
 
@@ -265,7 +309,9 @@ impl Disk {
         if self.entries.iter().any(of_whole) {
             return;
         }
-        let unknown = self.entries.iter().filter(|entry| entry.meta.unknown_since.is_some());
+        let is_unknown =
+            |entry: &&Entry| entry.meta.unknown_since.is_some() || entry.kind == EntryKind::Started;
+        let unknown = self.entries.iter().filter(is_unknown);
         let known: HashSet<String> = unknown.flat_map(|entry| self.keys_of(&entry.key)).collect();
         for (key, made) in remote.made.iter().filter(|(_, made)| !made.is_page) {
             let is_told = known.contains(key) || self.done.contains(key) || self.never.contains(key);
@@ -287,7 +333,8 @@ fn tell(entries: &[Entry], compact: &[Seq]) {
 
 /// The idempotency key under which the attempt left that an entry is about; `None` if it is about none.
 fn key_behind<'a>(entry: &Entry, remote: &'a Remote) -> Option<&'a String> {
-    let about = entry.kind == EntryKind::AttemptFailed || entry.kind.is_delivered();
+    let about =
+        entry.kind == EntryKind::AttemptFailed || entry.kind.is_delivered() || entry.is_settled_as_done();
     if !about || !matches!(entry.key.family, Family::Step | Family::Undo) {
         return None;
     }

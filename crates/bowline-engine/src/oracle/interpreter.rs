@@ -10,7 +10,7 @@ use futures_util::{
 };
 
 use super::{
-    program::{LoopNode, LoopShape, Node, Over, Program, StepNode},
+    program::{Doubt, LoopNode, LoopShape, Node, Over, Program, StepNode},
     remote::{SimCall, SimListing, What},
     world::{Observed, World},
 };
@@ -169,8 +169,13 @@ impl<'a> Interpreter<'a> {
         let step = |key: &u32| {
             let key = *key;
             async move {
-                let step =
-                    StepNode { name: name.to_owned(), attempts_max: 2, timeout_secs: None, reversible };
+                let step = StepNode {
+                    name: name.to_owned(),
+                    attempts_max: 2,
+                    timeout_secs: None,
+                    reversible,
+                    doubt: Doubt::Repeat,
+                };
                 self.one(&step, Some(key)).await
             }
         };
@@ -220,10 +225,19 @@ impl<'a> Interpreter<'a> {
 
     async fn one(&self, step: &StepNode, key: Option<u32>) -> Result<u64> {
         let policy = RetryPolicy::default().attempts_max(step.attempts_max);
-        let what = What::Step { name: step.name.clone(), reversible: step.reversible };
+        let what = What::Step {
+            name: step.name.clone(),
+            reversible: step.reversible,
+            keyed: step.doubt == Doubt::Repeat,
+        };
         let mut made = self.cx.step(&step.name, SimCall::new(self.world.clone(), what)).retry(policy);
         if step.reversible {
             made = made.undo(|value| SimCall::new(self.world.clone(), What::Undo(*value)));
+        }
+        match step.doubt {
+            Doubt::Repeat => {}
+            Doubt::Recheck => made = made.recheck(|key| self.world.find(key, step.reversible)),
+            Doubt::Once => made = made.at_most_once(),
         }
         if let Some(secs) = step.timeout_secs {
             made = made.timeout(Duration::from_secs(secs));

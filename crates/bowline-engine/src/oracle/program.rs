@@ -96,6 +96,18 @@ pub(super) struct StepNode {
     pub(super) timeout_secs: Option<u64>,
     /// Whether something undoes it.
     pub(super) reversible: bool,
+    pub(super) doubt: Doubt,
+}
+
+/// What a step says of an attempt whose outcome is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The remote knows its key: it is sent again.
+    Repeat,
+    /// The remote knows no keys, and can be asked.
+    Recheck,
+    /// The remote knows no keys, and a person is asked.
+    Once,
 }
 
 #[derive(Debug)]
@@ -115,13 +127,16 @@ pub(super) const LOOP: &str = "loop";
 struct Generator<'r> {
     rng: &'r mut StdRng,
     names: u32,
+    /// Draws what steps say of doubt, where they say anything.
+    doubts: Option<StdRng>,
     loops: BTreeMap<String, LoopShape>,
 }
 
 impl Program {
-    pub(super) fn random(rng: &mut StdRng) -> Self {
+    /// With `doubts` the remote of some steps knows no keys.
+    pub(super) fn random(rng: &mut StdRng, doubts: Option<StdRng>) -> Self {
         let shuffles = rng.random_range(0..4) == 0;
-        let mut generator = Generator { rng, names: 0, loops: BTreeMap::new() };
+        let mut generator = Generator { rng, names: 0, doubts, loops: BTreeMap::new() };
         let parts = generator.rng.random_range(1..4);
         let root = Node::Seq((0..parts).map(|_| generator.node(3)).collect());
         let undo_on_failure = generator.rng.random_range(0..3) == 0;
@@ -217,6 +232,11 @@ impl Generator<'_> {
             attempts_max: self.rng.random_range(1..4),
             timeout_secs: (self.rng.random_range(0..8) == 0).then_some(20),
             reversible: self.rng.random_range(0..3) == 0,
+            doubt: match self.doubts.as_mut().map_or(0, |rng| rng.random_range(0..5)) {
+                1 | 2 => Doubt::Recheck,
+                3 => Doubt::Once,
+                _ => Doubt::Repeat,
+            },
         }
     }
 

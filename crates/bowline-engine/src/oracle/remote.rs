@@ -25,6 +25,12 @@ pub(super) enum What {
     Step {
         name: String,
         reversible: bool,
+        /// Whether the remote does once what comes twice under one key.
+        keyed: bool,
+    },
+    /// Whether that has happened which a step was to do.
+    Find {
+        reversible: bool,
     },
     Page(u64),
     /// What undoes the step that yielded this.
@@ -40,7 +46,12 @@ pub(super) struct Sent {
     pub(super) unsent: bool,
     /// It has had its effect, answered or not.
     acted: bool,
+    /// It is known that it will have none.
+    is_void: bool,
 }
+
+/// What a search that found nothing yields.
+pub(super) const NOTHING: u64 = 0;
 
 /// What an effect made.
 #[derive(Debug, Clone)]
@@ -67,6 +78,13 @@ pub(super) struct Remote {
     pub(super) undos_answered: HashSet<String>,
 }
 
+impl Sent {
+    /// Whether it may have had its effect.
+    pub(super) fn may_have_happened(&self) -> bool {
+        matches!(self.what, What::Step { .. }) && !self.unsent && !self.is_void
+    }
+}
+
 impl Remote {
     /// The idempotency key that made that value.
     pub(super) fn maker_of(&self, value: u64) -> Option<&String> {
@@ -84,9 +102,10 @@ impl Remote {
 
     /// An attempt arrives. It may have its effect before anybody learns of it.
     pub(super) fn arrive(&mut self, what: What, key: &str, rng: &mut StdRng) -> usize {
-        self.sent.push(Sent { key: key.to_owned(), what, unsent: false, acted: false });
+        let acts_at_once = rng.random_range(0..3) == 0 && !matches!(what, What::Find { .. });
+        self.sent.push(Sent { key: key.to_owned(), what, unsent: false, acted: false, is_void: false });
         let attempt = self.sent.len();
-        if rng.random_range(0..3) == 0 {
+        if acts_at_once {
             self.act(attempt, rng);
         }
         attempt
@@ -103,6 +122,7 @@ impl Remote {
             }
             What::Step { reversible, .. } => reversible,
             What::Page(_) => false,
+            What::Find { .. } => unreachable!("who looks changes nothing"),
         };
         let (key, is_page) = (sent.key.clone(), matches!(sent.what, What::Page(_)));
         let made =
@@ -114,12 +134,18 @@ impl Remote {
     /// The answer to an attempt. Every value and message is used for one key, so that one in a wrong place is seen.
     pub(super) fn answer(&mut self, attempt: usize, rng: &mut StdRng) -> Verdict<u64> {
         let unique: u64 = rng.random();
+        if let What::Find { .. } = self.sent[attempt - 1].what {
+            return self.find(attempt, rng);
+        }
         let acted = self.sent[attempt - 1].acted;
         match rng.random_range(0..20) {
             // What has happened is not refused.
             0..12 => self.done(attempt, rng),
             12 | 13 | 18 if acted => self.done(attempt, rng),
-            12 | 13 => Verdict::RetryAfter(Failure::refused(format!("busy {attempt} {unique}"))),
+            12 | 13 => {
+                self.sent[attempt - 1].is_void = true;
+                Verdict::RetryAfter(Failure::refused(format!("busy {attempt} {unique}")))
+            }
             14..17 => {
                 if rng.random() {
                     self.act(attempt, rng);
@@ -130,9 +156,35 @@ impl Remote {
                 self.sent[attempt - 1].unsent = true;
                 Verdict::Wait { wait: Duration::from_secs(2), why: "a limit".into() }
             }
-            18 => Verdict::Refused(Failure::refused(format!("no {attempt} {unique}")).permanent()),
+            18 => {
+                self.sent[attempt - 1].is_void = true;
+                Verdict::Refused(Failure::refused(format!("no {attempt} {unique}")).permanent())
+            }
             _ => Verdict::Unknown(Failure::unknown(format!("odd {attempt} {unique}")).permanent()),
         }
+    }
+
+    /// What was made under the key that was asked about. Who asks may be refused, or never answered.
+    fn find(&mut self, attempt: usize, rng: &mut StdRng) -> Verdict<u64> {
+        let unique: u64 = rng.random();
+        let key = self.sent[attempt - 1].key.clone();
+        match rng.random_range(0..10) {
+            0..7 => match self.made.get(&key) {
+                Some(made) => Verdict::Done(made.value),
+                None => {
+                    self.rule_out(&key);
+                    Verdict::Done(NOTHING)
+                }
+            },
+            7 | 8 => Verdict::RetryAfter(Failure::refused(format!("busy {attempt} {unique}"))),
+            _ => Verdict::Refused(Failure::refused(format!("no {attempt} {unique}")).permanent()),
+        }
+    }
+
+    /// Somebody looked: nothing was made under that key.
+    pub(super) fn rule_out(&mut self, key: &str) {
+        assert!(!self.made.contains_key(key), "{key} is ruled out, and happened");
+        self.sent.iter_mut().filter(|sent| sent.key == key).for_each(|sent| sent.is_void = true);
     }
 
     fn done(&mut self, attempt: usize, rng: &mut StdRng) -> Verdict<u64> {
@@ -196,6 +248,7 @@ impl Effect for SimCall {
             What::Step { name, .. } => format!("/{name}"),
             What::Page(page) => format!("/page/{page}"),
             What::Undo(value) => format!("/undo/{value}"),
+            What::Find { .. } => unreachable!("no step is one"),
         })
     }
 

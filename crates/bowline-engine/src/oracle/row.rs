@@ -103,7 +103,7 @@ impl Sim {
     /// A person looks at the dead letter, and says how it goes on; `false`: it stays one.
     pub(super) fn operate(&mut self, reason: DeadReason) -> bool {
         self.row.rests();
-        self.row.failed = reason != DeadReason::Undo;
+        self.row.failed = !matches!(reason, DeadReason::Undo | DeadReason::Stale);
         let moment =
             bowline_dashboard::commands::Moment { now: self.world.now(), build: BuildId::from(BUILD) };
         let len = self.world.lock().disk.len;
@@ -121,6 +121,19 @@ impl Sim {
                     None => retry::decide(&run, &state.disk.entries, &by, &moment),
                 }
             }
+            DeadReason::Stale if !self.world.one_in(5) => {
+                let may_retry = self.world.one_in(2);
+                let mut state = self.world.lock();
+                let state = &mut *state;
+                match look(&state.disk, &mut state.remote) {
+                    (_, Outcome::NotDone) if may_retry => {
+                        retry::decide(&run, &state.disk.entries, &by, &moment)
+                    }
+                    (key, outcome) => settle::decide(&run, &state.disk.entries, &key, &outcome, &by, &moment),
+                }
+            }
+            DeadReason::Stale if self.world.one_in(2) => return false,
+            DeadReason::Stale => discard::decide_undo(&run, &by, &moment),
             _ if self.row.retries < RETRIES_MAX && !self.world.one_in(3) => {
                 self.row.retries += 1;
                 retry::decide(&run, &self.world.lock().disk.entries, &by, &moment)
@@ -168,4 +181,20 @@ fn undo_by_hand(disk: &Disk, remote: &mut Remote) -> Option<String> {
         }
     }
     Some(key.to_string())
+}
+
+/// What a person finds at the remote of the step that is never sent twice without one.
+fn look(disk: &Disk, remote: &mut Remote) -> (String, Outcome) {
+    let dead = disk.entries.last().expect("a dead letter says why");
+    let key = dead.meta.caused_by.as_ref().expect("it names the step");
+    let keys: Vec<String> = disk.keys_of(key).collect();
+    let made = keys.iter().find_map(|sent| remote.made.get(sent));
+    let outcome = match made {
+        Some(made) => Outcome::Done(made.value.into()),
+        None => {
+            keys.iter().for_each(|sent| remote.rule_out(sent));
+            Outcome::NotDone
+        }
+    };
+    (key.to_string(), outcome)
 }

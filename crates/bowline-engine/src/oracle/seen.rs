@@ -42,10 +42,10 @@ struct Seen {
 }
 
 impl Log {
-    /// Of a life that begins with that journal.
-    pub(super) fn of(entries: &[Entry]) -> Self {
+    /// Of a life that begins with that journal, `passed` left out.
+    pub(super) fn of(entries: &[Entry], passed: &HashSet<Seq>) -> Self {
         let forgotten: HashSet<Seq> = entries.iter().flat_map(|entry| &entry.meta.forgets).copied().collect();
-        let counts = |entry: &&Entry| !forgotten.contains(&entry.seq);
+        let counts = |entry: &&Entry| !forgotten.contains(&entry.seq) && !passed.contains(&entry.seq);
         let optional: Vec<_> = entries
             .iter()
             .filter_map(|entry| Some(entry.meta.forgets.iter().min().copied()?..entry.seq))
@@ -110,7 +110,10 @@ impl Log {
 
 impl Seen {
     fn of(entry: &Entry, is_required: bool) -> Option<Self> {
-        if !entry.kind.is_delivered() || entry.key.family == Family::Undo || is_page(entry) {
+        if !(entry.kind.is_delivered() || entry.is_settled_as_done())
+            || entry.key.family == Family::Undo
+            || is_page(entry)
+        {
             return None;
         }
         Some(Self { item: item_around(&entry.key.scope), what: Observed::of(entry), is_required })

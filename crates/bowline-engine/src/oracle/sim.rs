@@ -36,6 +36,10 @@ pub(super) const SEED: KeySeed = KeySeed(7);
 /// How often something may come before a run that rests is woken by it.
 const LOOKS_MAX: u32 = 1000;
 
+/// Why a run may become a dead letter, whose code is as it was.
+const BY_ITSELF: [DeadReason; 4] =
+    [DeadReason::Failed, DeadReason::Items, DeadReason::Undo, DeadReason::Stale];
+
 pub(super) struct Sim {
     pub(super) program: Arc<Program>,
     pub(super) world: Arc<World>,
@@ -110,9 +114,7 @@ impl Sim {
                 Life::Evicted => {}
                 Life::Undoing(part) => self.part = part,
                 Life::Ended(End::Dead { reason, summary }) => {
-                    let by_itself =
-                        matches!(reason, DeadReason::Failed | DeadReason::Items | DeadReason::Undo);
-                    assert!(by_itself, "the run was parked: {reason} {summary}");
+                    assert!(BY_ITSELF.contains(&reason), "the run was parked: {reason} {summary}");
                     if !self.operate(reason) {
                         return self.check_end(false);
                     }
@@ -137,8 +139,7 @@ impl Sim {
             EntryKind::Cancelled => Life::Cancelled,
             EntryKind::DeadLettered => {
                 let note = last.meta.note.as_deref();
-                let by_itself = [DeadReason::Failed, DeadReason::Items, DeadReason::Undo];
-                let reason = by_itself.into_iter().find(|reason| note == Some(reason.as_str()));
+                let reason = BY_ITSELF.into_iter().find(|reason| note == Some(reason.as_str()));
                 let reason = reason.unwrap_or_else(|| panic!("the run was parked: {:?}", last.meta));
                 let summary = last.meta.failure.as_ref().map(ToString::to_string).unwrap_or_default();
                 Life::Ended(End::Dead { reason, summary })

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bowline_model::{BoxFuture, Clock, Entry, EntryKind, Payload, ScopePath, Verdict};
+use bowline_model::{BoxFuture, Clock, Entry, EntryKind, Payload, Result, ScopePath, Verdict};
 use jiff::Timestamp;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
@@ -15,7 +15,7 @@ use super::{
     disk::{Disk, Unseen},
     interpreter::Counted,
     program::Program,
-    remote::{Remote, What},
+    remote::{NOTHING, Remote, What},
 };
 use crate::loops::{DeadItems, Summary};
 
@@ -234,9 +234,31 @@ impl World {
         true
     }
 
+    /// What became of the step of that key, asked of a remote that knows no keys.
+    pub(super) fn find(
+        self: &Arc<Self>,
+        key: String,
+        reversible: bool,
+    ) -> impl Future<Output = Result<Option<u64>>> + Send + use<> {
+        let world = self.clone();
+        async move {
+            match world.call(What::Find { reversible }, &key).await {
+                Verdict::Done(NOTHING) => Ok(None),
+                Verdict::Done(value) => Ok(Some(value)),
+                Verdict::RetryAfter(failure) | Verdict::Refused(failure) | Verdict::Unknown(failure) => {
+                    Err(failure.into())
+                }
+                Verdict::Wait { .. } => unreachable!("who looks waits for no limit"),
+            }
+        }
+    }
+
     /// An attempt: sent as it is first polled.
     pub(super) async fn call(&self, what: What, key: &str) -> Verdict<u64> {
+        let is_keyed = !matches!(what, What::Step { keyed: false, .. } | What::Find { .. });
         let id = self.send(what, key);
+        // Where nothing tells two of them apart, one that nobody waits for any more does nothing later.
+        let _cut_off = (!is_keyed).then(|| CutOff(self, id));
         std::future::poll_fn(|cx| {
             let mut state = self.lock();
             let Some((answer, waker)) = state.under_way.get_mut(&id) else { return Poll::Pending };
@@ -269,6 +291,14 @@ impl World {
         let id = state.remote.arrive(what, key, &mut state.rng);
         state.under_way.insert(id, (None, None));
         id
+    }
+}
+
+struct CutOff<'a>(&'a World, usize);
+
+impl Drop for CutOff<'_> {
+    fn drop(&mut self) {
+        self.0.lock().under_way.remove(&self.1);
     }
 }
 
