@@ -31,7 +31,8 @@ pub(crate) struct Journal {
     /// Waits that were begun, also those whose end is recorded: what they waited for is held against what is asked.
     awaited: HashMap<EntryKey, Awaited>,
     generations: Generations,
-    /// Entries between a failure that an operator's retry took back and that retry: the code may no longer ask for them.
+    /// Entries between a failure that an operator's retry took back and that retry, and those of a run that is undone: the
+    /// code may no longer ask for them.
     optional: Vec<Range<Seq>>,
     /// Steps of which an operator said what became of them.
     settled: HashSet<EntryKey>,
@@ -114,7 +115,11 @@ impl Journal {
             }
             // The run was given up without a look at what was in flight.
             Role::Undo | Role::End => {
-                self.is_undone |= entry.kind == EntryKind::Undoing;
+                if entry.kind == EntryKind::Undoing {
+                    // What was found out since was not handed to the code, which may never come to it again.
+                    self.optional.push(entry.seq..Seq(i64::MAX));
+                    self.is_undone = true;
+                }
                 self.in_flight_since = earliest(self.in_flight_since, entry.meta.unknown_since);
             }
             Role::Waiting if entry.kind == EntryKind::Awaited => {
@@ -208,7 +213,9 @@ impl Journal {
 
     /// Nobody asks any more for that entry.
     pub(crate) fn pass(&mut self, seq: Seq) {
-        if let Some(entry) = self.recorded.remove(&seq) {
+        let Some(entry) = self.recorded.remove(&seq) else { return };
+        // Of an item that came again the step may be recorded once more.
+        if self.by_key.get(&entry.key) == Some(&seq) {
             self.by_key.remove(&entry.key);
         }
     }

@@ -247,6 +247,16 @@ fn what_was_begun_and_has_no_outcome_can_be_settled_too() {
 }
 
 #[test]
+fn what_the_code_went_on_without_and_stopped_at_later_can_be_settled() {
+    let text = "started charge\n unknown mail\n dropped charge\n dead mail\n retry 2\n stale charge";
+    let mut journal = journal(text);
+    journal[2].meta.unknown_since = Some(journal[2].at);
+    let run = run(RunState::DeadLettered, Some(DeadReason::Stale), &journal);
+    let operation = settle::decide(&run, &journal, "charge", &done(), &kim(), &moment()).unwrap();
+    assert_eq!(operation.entries[0].key, key("charge"));
+}
+
+#[test]
 fn what_is_known_or_was_never_sent_is_not_settled() {
     for (text, step, expect) in [
         ("done a\n unknown b\n dead b", "a", "run 7: what became of the step \"a\" is known"),

@@ -187,12 +187,11 @@ fn undo_by_hand(disk: &Disk, remote: &mut Remote) -> Option<String> {
 fn look(disk: &Disk, remote: &mut Remote) -> (String, Outcome) {
     let dead = disk.entries.last().expect("a dead letter says why");
     let key = dead.meta.caused_by.as_ref().expect("it names the step");
-    let keys: Vec<String> = disk.keys_of(key).collect();
-    let made = keys.iter().find_map(|sent| remote.made.get(sent));
-    let outcome = match made {
+    let sent = disk.keys_of(key).last().expect("the one that counts");
+    let outcome = match remote.made.get(&sent) {
         Some(made) => Outcome::Done(made.value.into()),
         None => {
-            keys.iter().for_each(|sent| remote.rule_out(sent));
+            remote.rule_out(&sent);
             Outcome::NotDone
         }
     };

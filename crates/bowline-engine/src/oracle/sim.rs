@@ -217,7 +217,14 @@ impl Sim {
                 }
             }
             match machine.next(self.world.now()) {
-                Next::Idle { until } => self.let_time_pass(until, &machine),
+                Next::Idle { until } => {
+                    let settles = machine.is_undoing() && self.part == Part::First;
+                    assert!(
+                        !settles || machine.attempts_under_way() > 0,
+                        "a run that is undone waits for what nobody gives it"
+                    );
+                    self.let_time_pass(until, &machine);
+                }
                 Next::Write(unwritten) => {
                     let how = if machine.is_undoing() { Unseen::Undoing } else { Unseen::Nothing };
                     if self.write(unwritten, how).is_none() {

@@ -100,6 +100,37 @@ fn consent_to_send_again_covers_one_attempt() {
 }
 
 #[test]
+fn what_a_person_said_of_an_item_that_has_ended_stops_no_later_life() {
+    let (host, remote) = (Host::new(), Remote::new());
+    let flow = |remote: &Arc<Remote>| {
+        let remote = remote.clone();
+        Workflow::new("flow", move |cx: Context, _: Value| {
+            let remote = remote.clone();
+            async move {
+                let charge = async |cx: Context, _| {
+                    cx.step("charge", remote.post("/charge")).at_most_once().await?;
+                    cx.step("mail", remote.post("/mail")).await.map(drop)
+                };
+                let summary = cx.for_each("charges", vec![1, 2], 1, charge).await?;
+                Ok(summary.done)
+            }
+        })
+    };
+    remote.script("/charge", [Reply::Unknown]);
+    let run = accept(&host);
+    let node = host.start(vec![flow(&remote)]);
+    assert_eq!(host.end(run).dead_reason, Some(DeadReason::Stale));
+    remote.script("/mail", [Reply::Done(1), Reply::Gate]);
+    host.settle(&node, run, "charges/0/charge", &Outcome::Done(json!(17)));
+    host.block_on("the first mail", remote.arrival_at("/mail"));
+    host.block_on("the second", remote.arrival_at("/mail"));
+    node.kill();
+    let _node = host.start(vec![flow(&remote)]);
+    host.wait_for(run, RunState::Completed);
+    assert_eq!((host.output(run), charges(&remote)), (json!(2), 2));
+}
+
+#[test]
 fn a_refusal_is_tried_again_although_it_is_sent_at_most_once() {
     let (host, remote) = (Host::new(), Remote::new());
     remote.script("/charge", [Reply::RetryAfter(Duration::from_secs(5))]);
