@@ -1,14 +1,14 @@
 //! What is measured: three servers that do the same for a caller, each a process of its own.
 
-use std::{ffi::OsString, os::unix::process::CommandExt, path::Path, process::Command};
+use std::path::Path;
 
 use bowline_testing::{Process, Program, process::free_port};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{Error, Result, args::Args, crm, events::SECRET, floor};
+use crate::{Error, Result, args::Args, crm, events::SECRET, floor, server::ServerName};
 
-/// As whom the bench runs when it is Bowline's example: the example reads its own command line.
-const BOWLINE_NAME: &str = "stripe-to-crm";
+/// As whom the bench runs when it is Bowline's example.
+pub(crate) const BOWLINE: ServerName = ServerName("stripe-to-crm");
 
 /// A server that receives events and creates contacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,17 +129,4 @@ fn completed(admin_port: u16) -> Result<usize> {
     })?;
     let completed = status["runs"]["completed"].as_u64().unwrap_or(0);
     Ok(usize::try_from(completed)?)
-}
-
-/// Whether this process was started under the example's name.
-pub(crate) fn is_bowline(name: Option<OsString>) -> bool {
-    name.is_some_and(|name| name == BOWLINE_NAME)
-}
-
-/// Becomes the example, under its name and without arguments; returns only if that fails.
-pub(crate) fn become_bowline() -> Error {
-    match std::env::current_exe() {
-        Ok(program) => Command::new(program).arg0(BOWLINE_NAME).exec().into(),
-        Err(error) => error.into(),
-    }
 }

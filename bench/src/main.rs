@@ -18,6 +18,7 @@ mod overload;
 mod records;
 mod round;
 mod run;
+mod server;
 mod sleepers;
 mod table;
 mod usage;
@@ -34,13 +35,13 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
-    if contender::is_bowline(std::env::args_os().next()) {
+    if contender::BOWLINE.is_ours() {
         return stripe_to_crm::app().main();
     }
-    if sleepers::is_server(std::env::args_os().next()) {
+    if sleepers::SERVER.is_ours() {
         return sleepers::app().main();
     }
-    if records::app::is_server(std::env::args_os().next()) {
+    if records::app::SERVER.is_ours() {
         return records::app::app().main();
     }
     let args = Args::parse();
@@ -48,14 +49,14 @@ fn main() -> ExitCode {
         None => run::all(&args),
         Some(Role::Overload(overload)) => overload::run(&args, overload),
         Some(Role::Sleepers(sleepers)) => sleepers::run(&args, sleepers),
-        Some(Role::SleepersServer) => Err(sleepers::become_server()),
+        Some(Role::SleepersServer) => Err(sleepers::SERVER.become_it()),
         Some(Role::Keys(keys)) => keys::run(&args, keys),
         Some(Role::KeysApp(keys)) => keys::app::serve(keys),
         Some(Role::Records(records)) => records::run(&args, records),
-        Some(Role::RecordsServer) => Err(records::app::become_server()),
+        Some(Role::RecordsServer) => Err(records::app::SERVER.become_it()),
         Some(Role::Bare) => floor::serve(floor::bare::router),
         Some(Role::Durable) => floor::serve(floor::durable::router),
-        Some(Role::Bowline) => Err(contender::become_bowline()),
+        Some(Role::Bowline) => Err(contender::BOWLINE.become_it()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,10 +3,7 @@
 //! What comes in: how many. What goes out: a table. What must never happen here: a run that sleeps otherwise than one that the
 //! engine put to sleep; the one that wakes shows it, as its code is run from what is on disk.
 
-use std::{
-    ffi::OsString, fmt::Write as _, fs::OpenOptions, io::Write as _, os::unix::process::CommandExt,
-    path::Path, process::Command, sync::Arc, time::Duration,
-};
+use std::{fmt::Write as _, fs::OpenOptions, io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use bowline::prelude::*;
 use bowline_model::{
@@ -21,13 +18,15 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use crate::{
-    Error, Result,
+    Result,
     args::{Args, SleepersArgs},
-    machine, run, usage,
+    machine, run,
+    server::ServerName,
+    usage,
 };
 
-/// As whom the bench runs when it is the server: an app reads its own command line.
-const SERVER_NAME: &str = "bench-sleepers";
+/// As whom the bench runs when it is the server.
+pub(crate) const SERVER: ServerName = ServerName("bench-sleepers");
 const WORKFLOW: &str = "sleeper";
 /// Events of one write.
 const BATCH: usize = 500;
@@ -54,19 +53,6 @@ impl Sleepers {
 /// The server.
 pub(crate) fn app() -> App<Sleepers> {
     App::new("sleepers", |_| Sleepers).workflow(workflow(WORKFLOW, Sleepers::sleep))
-}
-
-/// Whether this process was started under the server's name.
-pub(crate) fn is_server(name: Option<OsString>) -> bool {
-    name.is_some_and(|name| name == SERVER_NAME)
-}
-
-/// Becomes the server; returns only if that fails.
-pub(crate) fn become_server() -> Error {
-    match std::env::current_exe() {
-        Ok(program) => Command::new(program).arg0(SERVER_NAME).exec().into(),
-        Err(error) => error.into(),
-    }
 }
 
 struct Found {

@@ -1,14 +1,14 @@
 //! The app that is killed: one loop over the contacts of a CRM, a `PATCH` for each.
 
-use std::{ffi::OsString, os::unix::process::CommandExt, process::Command, sync::Arc};
+use std::sync::Arc;
 
 use bowline::{Summary, prelude::*};
 use serde_json::json;
 
-use crate::Error;
+use crate::server::ServerName;
 
-/// As whom the bench runs when it is this app: an app reads its own command line.
-const SERVER_NAME: &str = "bench-records";
+/// As whom the bench runs when it is this app.
+pub(crate) const SERVER: ServerName = ServerName("bench-records");
 pub(super) const WORKFLOW: &str = "mark";
 /// Where it is told to begin.
 pub(super) const PATH: &str = "/mark";
@@ -58,17 +58,4 @@ pub(crate) fn app() -> App<Records> {
         crm: setup.api("crm").base_url_env("CRM_BASE_URL").header_key_env("X-Api-Key", "CRM_API_KEY"),
     };
     App::new("records", systems).post(PATH, Post::open().start_unvalidated(workflow(WORKFLOW, Records::mark)))
-}
-
-/// Whether this process was started under the server's name.
-pub(crate) fn is_server(name: Option<OsString>) -> bool {
-    name.is_some_and(|name| name == SERVER_NAME)
-}
-
-/// Becomes the server; returns only if that fails.
-pub(crate) fn become_server() -> Error {
-    match std::env::current_exe() {
-        Ok(program) => Command::new(program).arg0(SERVER_NAME).exec().into(),
-        Err(error) => error.into(),
-    }
 }

@@ -1,5 +1,7 @@
 //! Why a request is refused, and how its sender is told: problem+json (RFC 9457).
 
+mod words;
+
 use std::time::Duration;
 
 use axum::{
@@ -237,87 +239,8 @@ impl Refusal {
             | Self::NoLongerAwaited
             | Self::RunFailed { .. }
             | Self::RunGone(_)
-            | Self::Lost => self.words().0,
+            | Self::Lost => self.fact(),
         }
-    }
-
-    /// Fact and hint for the sender. A store's own words stay here: they may name files.
-    fn words(&self) -> (String, &'static str) {
-        match self {
-            Self::NoSuchRoute => ("no route at this path".into(), "check the URL's path"),
-            Self::NoSuchRun => {
-                ("no run at this address".into(), "use the Location of the answer to the POST")
-            }
-            Self::NoSuchCallback => {
-                ("no callback at this address".into(), "use the whole URL that the run gave; it works once")
-            }
-            Self::AnsweredBefore => {
-                ("this callback was answered before".into(), "the first answer counts; nothing was stored")
-            }
-            Self::NoLongerAwaited => (
-                "nobody waits for this callback any more".into(),
-                "its time was over, or its run has ended; nothing was stored",
-            ),
-            Self::Method(allowed) => (format!("this path takes {allowed}"), "use an allowed method"),
-            Self::Origin => {
-                ("pages of this origin may not send here".into(), "the route's allow_origin says which may")
-            }
-            Self::MediaType { expected } => (
-                format!("the content type is not {}", expected.join(" or ")),
-                "send one Content-Type header that says so",
-            ),
-            Self::Encoded => ("the body is compressed".into(), "send it without Content-Encoding"),
-            Self::BodyTooLarge { bytes_max } => (
-                format!("the body is larger than {bytes_max} bytes"),
-                "raise the route's limit if it is genuine; a callback's is fixed",
-            ),
-            Self::BodyTooSlow { limit } => {
-                (format!("the body did not arrive within {} s", limit.as_secs()), "send it again")
-            }
-            Self::BodyBroken => ("the body ended too early".into(), "send it again"),
-            Self::Rejected(rejection) => (rejection.to_string(), hint(rejection)),
-            Self::KeyReused => (
-                "this Idempotency-Key came before with another body".into(),
-                "nothing was stored; use a new key for each request, and the same one only to repeat it",
-            ),
-            Self::Address { .. } => {
-                ("this address may not send here".into(), "the route's allow_ips says which may")
-            }
-            Self::TooMany { .. } => (
-                "this client sends more than it may".into(),
-                "nothing was stored; send it again after the time in Retry-After",
-            ),
-            Self::Overloaded => (
-                "more comes than can be stored now".into(),
-                "nothing was stored; send it again after the time in Retry-After",
-            ),
-            Self::Crowded => ("too many large requests at once".into(), "send it again later"),
-            Self::RunFailed { run, .. } => (
-                format!("run {run} did not complete"),
-                "the event was accepted: do not send it again under another key; whoever runs this app sees the \
-                 reason, and what becomes of it is told at the Location of this answer",
-            ),
-            Self::RunGone(run) => (
-                format!("run {run} ended, and its result is no longer kept"),
-                "an id is remembered for longer than a result; use a new one to do it again",
-            ),
-            Self::Unread(_) => ("the run cannot be read now".into(), "ask again later"),
-            Self::Fetch(_) => (
-                "what the signature needs cannot be fetched now".into(),
-                "nothing was stored; send it again later",
-            ),
-            Self::Store(_) | Self::Lost => ("the event could not be stored".into(), "send it again later"),
-        }
-    }
-}
-
-fn hint(rejection: &Rejection) -> &'static str {
-    match rejection {
-        Rejection::Unauthentic { .. } => "nothing was stored; send it again with what this route asks for",
-        Rejection::Fetch { .. } => "nothing was stored; send it again later",
-        Rejection::TooMany { .. } => "nothing was stored; send fewer at once",
-        Rejection::Unroutable { .. } => "nothing was stored; check what is sent to this path",
-        Rejection::Invalid { .. } => "nothing was stored; correct the body and send it again",
     }
 }
 
@@ -350,7 +273,7 @@ pub(crate) fn body(status: StatusCode, detail: &str, hint: &str, errors: Vec<Tol
 impl Refusal {
     /// As an answer of that status: its own, or the one that the provider understands.
     pub(crate) fn into_response_with(self, status: StatusCode) -> Response {
-        let (detail, hint) = self.words();
+        let (detail, hint) = (self.fact(), self.hint());
         let errors = match &self {
             Self::Rejected(Rejection::Invalid { errors }) => told(errors),
             _refused_as_a_whole => vec![],

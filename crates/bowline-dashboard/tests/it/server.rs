@@ -12,7 +12,7 @@ use std::{
 use axum::Router;
 use bowline_dashboard::{Admin, health::Progress};
 use bowline_model::{
-    Clock, DeadReason, Entry, EventId, KeySeed, NewEvent, NewRun, Run, RunId, RunState, SystemClock,
+    Clock, DeadReason, Entry, EventId, Run, RunId, RunState, SystemClock,
     WorkflowName,
 };
 use bowline_store::{
@@ -24,7 +24,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::journal::{build, journal};
+use crate::{
+    event::{event, of_run},
+    journal::{build, journal},
+};
 
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
@@ -143,7 +146,7 @@ impl Server {
         assert_eq!(claimed.id, parent, "the only run to claim");
         let wait = Some(Transition::Wait { due: None, seen: None });
         let write = RunWrite::new(parent, claimed.epoch, SystemClock.now(), journal(text), wait);
-        let event = NewEvent { source: "child".to_owned(), ..event(child, "child", "null", Some(parent)) };
+        let event = of_run(parent, event(child, "child", "null", SystemClock.now()));
         let tells = Some("child:1".to_owned());
         let start = NewStart { event, tells, earlier: None, continues: false };
         let also = Also { starts: vec![start], ..Also::default() };
@@ -158,7 +161,7 @@ impl Server {
         assert_eq!(claimed.id, first, "the only run to claim");
         let end = Some(Transition::Complete);
         let write = RunWrite::new(first, claimed.epoch, SystemClock.now(), journal(text), end);
-        let event = NewEvent { source: "child".to_owned(), ..event(workflow, "child", "null", Some(first)) };
+        let event = of_run(first, event(workflow, "child", "null", SystemClock.now()));
         let start = NewStart { event, tells: None, earlier: None, continues: true };
         let also = Also { starts: vec![start], ..Also::default() };
         let written = self.store.write(RunWrite { also, ..write }).await.unwrap();
@@ -167,7 +170,7 @@ impl Server {
 
     /// The same, of an event of that kind with that body.
     pub(crate) async fn accept_event(&self, workflow: &str, kind: &str, body: &str) -> RunId {
-        let event = event(workflow, kind, body, None);
+        let event = event(workflow, kind, body, SystemClock.now());
         let batch = Batch { events: vec![event], ..Batch::default() };
         match self.store.accept(batch).await.unwrap().pop().unwrap() {
             bowline_store::Accepted::New { runs, .. } => runs[0],
@@ -252,34 +255,5 @@ pub(crate) fn progress() -> Progress {
         resting: 0,
         stopping: false,
         ..Progress::default()
-    }
-}
-
-/// An event that starts one run of that workflow.
-fn event(workflow: &str, kind: &str, body: &str, parent: Option<RunId>) -> NewEvent {
-    let now = SystemClock.now();
-    let run = NewRun {
-        workflow: WorkflowName::from(workflow),
-        key: None,
-        priority: 0,
-        parent,
-        replay_of: None,
-        build: build(),
-        key_seed: KeySeed(u128::from(SystemClock.random())),
-        due: None,
-        flow: Default::default(),
-        journal: vec![],
-    };
-    NewEvent {
-        source: "/webhooks/stripe".to_owned(),
-        provider: "stripe".to_owned(),
-        kind: kind.to_owned(),
-        dedupe_key: format!("evt_{}", SystemClock.random()),
-        dedupe_until: now + Duration::from_secs(3600),
-        received_at: now,
-        headers: vec![],
-        body: body.to_owned().into(),
-        input_pointer: String::new(),
-        runs: vec![run],
     }
 }

@@ -1,13 +1,13 @@
 //! Attempts: what may start, and what becomes of one that ended.
 
-use bowline_model::{Certainty, EntryKind, Failure, Verdict};
+use bowline_model::{Certainty, EntryKind, Failure, Payload, Verdict};
 use jiff::Timestamp;
 
 use super::{Machine, Stage};
 use crate::{
     board::{Board, BoardState, ENTRIES_MAX, Stop, too_many_entries},
     leaf::{LeafId, Outcome, Phase},
-    sending::Doubt,
+    sending::{Doubt, Sending},
     settle::{Settled, settle},
 };
 
@@ -48,37 +48,24 @@ impl Machine {
             }
             return true;
         }
-        let verdict = sending.judged(verdict);
-        if matches!(verdict, Verdict::Wait { .. }) {
-            // Nothing was sent: it was no attempt.
-            sending.attempts = sending.attempts.saturating_sub(1);
-        }
-        let settled = match verdict {
-            // Nobody but a person says what became of it.
-            Verdict::Unknown(failure) if sending.options.doubt == Doubt::Park => Settled::Again(failure, now),
-            verdict => settle(verdict, &sending.attempts(), now, chance),
-        };
-        let unknown_since = sending.unknown_since.or(sending.started);
-        if let Settled::Again(failure, _) = &settled
-            && failure.certainty == Certainty::Unknown
-        {
-            sending.unknown_since = unknown_since;
-        }
-        let was_begun = sending.begun && !sending.rechecks;
-        if let Settled::Again(Failure { certainty: Certainty::Refused, .. }, _) | Settled::Pause(_) = &settled
-        {
-            sending.begun &= sending.rechecks;
-        }
-        let undo = sending.undo.take();
+        let ended = Ended::of(sending, verdict, now, chance);
+        self.record(&board, &mut state, id, ended);
+        true
+    }
+
+    /// Writes down what became of an attempt; the code goes on where it is the step's outcome.
+    fn record(&mut self, board: &Board, state: &mut BoardState, id: LeafId, ended: Ended) {
+        let Some(leaf) = state.leaves.get_mut(&id) else { return };
+        let Ended { settled, unknown_since, was_begun, undo } = ended;
         let (key, mut meta) = leaf.note();
         match settled {
             Settled::Done(value) => {
                 self.in_flight_since = None;
-                board.append(&mut state, EntryKind::StepDone, key.clone(), meta, Some(value.clone()));
+                board.append(state, EntryKind::StepDone, key.clone(), meta, Some(value.clone()));
                 if let Some(undo) = undo {
-                    board.note_undo(&mut state, key, undo);
+                    board.note_undo(state, key, undo);
                 }
-                self.hand_over(&mut state, id, Outcome::Done(value));
+                self.hand_over(state, id, Outcome::Done(value));
             }
             Settled::Failed(kind, failure) => {
                 self.in_flight_since = None;
@@ -86,8 +73,8 @@ impl Machine {
                     meta.unknown_since = unknown_since;
                 }
                 meta.failure = Some(failure.clone());
-                board.append(&mut state, kind, key, meta, None);
-                self.hand_over(&mut state, id, Outcome::Failed(failure));
+                board.append(state, kind, key, meta, None);
+                self.hand_over(state, id, Outcome::Failed(failure));
             }
             Settled::Again(failure, due) => {
                 leaf.phase = Phase::Backoff { due };
@@ -97,7 +84,7 @@ impl Machine {
                 );
                 meta.failure = Some(failure);
                 meta.next_at = Some(due);
-                board.append(&mut state, EntryKind::AttemptFailed, key, meta, None);
+                board.append(state, EntryKind::AttemptFailed, key, meta, None);
             }
             Settled::Pause(due) => {
                 leaf.phase = Phase::Backoff { due };
@@ -105,11 +92,10 @@ impl Machine {
                     // What an entry says was begun was not: a later life must not take it for sent.
                     meta.failure = Some(Failure::refused("nothing was sent: it waits for its turn"));
                     meta.next_at = Some(due);
-                    board.append(&mut state, EntryKind::AttemptFailed, key, meta, None);
+                    board.append(state, EntryKind::AttemptFailed, key, meta, None);
                 }
             }
         }
-        true
     }
 }
 
@@ -188,5 +174,43 @@ pub(super) fn start_attempts(state: &mut BoardState, now: Timestamp) {
         if let Some(waker) = leaf.waker.take() {
             waker.wake();
         }
+    }
+}
+
+/// An attempt that ended, judged.
+struct Ended {
+    settled: Settled<Payload>,
+    /// Since when it is not known whether it happened, should that stay so.
+    unknown_since: Option<Timestamp>,
+    /// An entry says that it was begun.
+    was_begun: bool,
+    undo: Option<Payload>,
+}
+
+impl Ended {
+    /// Judges it, and keeps with the step what its next attempt must know.
+    fn of(sending: &mut Sending, verdict: Verdict<Payload>, now: Timestamp, chance: u64) -> Self {
+        let verdict = sending.judged(verdict);
+        if matches!(verdict, Verdict::Wait { .. }) {
+            // Nothing was sent: it was no attempt.
+            sending.attempts = sending.attempts.saturating_sub(1);
+        }
+        let settled = match verdict {
+            // Nobody but a person says what became of it.
+            Verdict::Unknown(failure) if sending.options.doubt == Doubt::Park => Settled::Again(failure, now),
+            verdict => settle(verdict, &sending.attempts(), now, chance),
+        };
+        let unknown_since = sending.unknown_since.or(sending.started);
+        if let Settled::Again(failure, _) = &settled
+            && failure.certainty == Certainty::Unknown
+        {
+            sending.unknown_since = unknown_since;
+        }
+        let was_begun = sending.begun && !sending.rechecks;
+        if let Settled::Again(Failure { certainty: Certainty::Refused, .. }, _) | Settled::Pause(_) = &settled
+        {
+            sending.begun &= sending.rechecks;
+        }
+        Self { settled, unknown_since, was_begun, undo: sending.undo.take() }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bowline_model::{BoxFuture, CredentialStore, Entry, EntryKey, Event, EventId, Payload, Run, RunId, WorkflowName};
+use bowline_model::{
+    BoxFuture, CredentialStore, Entry, EntryKey, Event, EventId, Payload, Run, RunId, WorkflowName,
+};
 use bowline_store::{
     Accepted, Batch, Claim, Counts, History, Mailbox, MailboxFilter, Message, NodeStart, Operation, Paused,
     Post, Posted, RunFilter, RunWrite, SqliteStore, StateEntry, StateFilter, Store, StoreError, Written,

@@ -10,7 +10,7 @@ use bowline_testing::{Answer, MockSystem};
 use serde_json::json;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::site::{HOOK_SECRET, PATIENCE, Site};
+use super::site::{HOOK_SECRET, PATIENCE, Site};
 
 /// An Api whose key the remote does not take.
 fn crm(remote: &MockSystem, alerts: &ApiAlerts) -> Api {

@@ -14,7 +14,7 @@ use bowline_dashboard::{
     commands::{Commands, Operator},
 };
 use bowline_model::{
-    BoxFuture, BuildId, Clock, DeadReason, KeySeed, NewEvent, NewRun, NodeId, Payload, RetryPolicy, RunId,
+    BoxFuture, Clock, DeadReason, NewEvent, NodeId, Payload, RetryPolicy, RunId,
     Secret, SystemClock, WorkflowName,
     approval::{Decision, Question},
 };
@@ -31,7 +31,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::no_room::NoRoom;
+use super::no_room::NoRoom;
+use crate::{event::event, journal::build};
 
 /// Longest real time that a test waits for something to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -336,34 +337,6 @@ impl Site {
     }
 
     fn event(&self, workflow: &str) -> NewEvent {
-        let now = self.clock.now();
-        let run = NewRun {
-            workflow: WorkflowName::from(workflow),
-            key: None,
-            priority: 0,
-            parent: None,
-            replay_of: None,
-            build: build(),
-            key_seed: KeySeed(u128::from(SystemClock.random())),
-            due: None,
-            flow: Default::default(),
-            journal: vec![],
-        };
-        NewEvent {
-            source: "/webhooks/stripe".to_owned(),
-            provider: "stripe".to_owned(),
-            kind: "payment_intent.succeeded".to_owned(),
-            dedupe_key: format!("evt_{}", SystemClock.random()),
-            dedupe_until: now + Duration::from_secs(3600),
-            received_at: now,
-            headers: vec![],
-            body: r#"{"email":"payload@example.com"}"#.into(),
-            input_pointer: String::new(),
-            runs: vec![run],
-        }
+        event(workflow, "payment_intent.succeeded", r#"{"email":"payload@example.com"}"#, self.clock.now())
     }
-}
-
-fn build() -> BuildId {
-    BuildId::from("1.0.0")
 }

@@ -1,7 +1,5 @@
 //! What people are told of dead letters: a real store, a real hook, and a clock that moves when told.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 mod apis;
 mod asked;
 mod no_room;

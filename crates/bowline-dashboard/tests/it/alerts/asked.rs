@@ -3,7 +3,7 @@
 use bowline_model::approval::Question;
 use bowline_testing::{Answer, Match};
 
-use crate::site::Site;
+use super::site::Site;
 
 fn question() -> Question {
     Question::new("Refund 900 EUR to C-17?").approver("finance")
