@@ -1,6 +1,6 @@
 //! What people are told of Apis and triggers: a real client, a real hook, and a clock that moves when told.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bowline_client::{Api, Idempotency};
 use bowline_dashboard::alerts::ApiAlerts;
