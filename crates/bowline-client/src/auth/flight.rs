@@ -83,7 +83,9 @@ impl Flight {
                 let api = self.settings.name.as_str();
                 tracing::warn!(api, account = self.account, error = %failure, "a token could not be renewed");
             }
-            let asked = (progress.questions > 0).then_some(elapsed);
+            // Where the store does not take what the provider gave, who looks again later must hear of it, too.
+            let is_in_vain = progress.questions > 0 || self.slot.unsaved().is_some();
+            let asked = is_in_vain.then_some(elapsed);
             self.slot.land(&self.standing, &outcome, asked);
             tell.send_replace(Some(outcome));
         })

@@ -124,8 +124,8 @@ impl Slot {
         }
     }
 
-    /// A renewal is over: lets the next one begin. `asked`: the time, if the provider was asked in vain, and must have some
-    /// peace now.
+    /// A renewal is over: lets the next one begin. `asked`: the time, if the provider was asked in vain, or the store to
+    /// take what it gave, and must have some peace now.
     pub(crate) fn land(&self, standing: &Standing, outcome: &Outcome, asked: Option<Duration>) {
         let mut state = self.lock();
         state.flight = None;

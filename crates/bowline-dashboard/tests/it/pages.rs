@@ -113,11 +113,10 @@ async fn runs_are_listed_newest_first_with_their_states_and_reasons() {
         text.contains("3 all 0 ·queued 0 ▸running 1 …waiting 1 ✓completed 0 –cancelled 1 ✗dead"),
         "{text}"
     );
-    for row in [
-        "…waiting w goes on in 59 min 59 s 3 now",
-        "✓completed crm 2 now",
-        "✗dead crm failed: crm answered 422 1 now",
-    ] {
+    // How long ago each was is by the machine's clock.
+    for row in
+        ["…waiting w goes on in 59 min", "2 ✓completed crm 2 ", "1 ✗dead crm failed: crm answered 422 1 "]
+    {
         assert!(text.contains(row), "no {row:?} in {text}");
     }
     assert!(attributes(&list.text, "datetime").iter().all(|at| at.parse::<jiff::Timestamp>().is_ok()));

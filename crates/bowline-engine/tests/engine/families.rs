@@ -201,5 +201,8 @@ fn a_thousand_children_are_cancelled_with_their_parent_within_seconds() {
     let took = begun.elapsed();
     assert_eq!(done, CancelledFamily { run: Cancel::Cancelled, children: 1000, went_on: None });
     // Some three times what their start takes; were each looked for among all, it would be hundreds of times that.
-    assert!(took < Duration::from_secs(20).max(started_in * 50), "started in {started_in:?}, cancelled in {took:?}");
+    assert!(
+        took < Duration::from_secs(20).max(started_in * 50),
+        "started in {started_in:?}, cancelled in {took:?}"
+    );
 }
