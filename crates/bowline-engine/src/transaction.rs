@@ -198,3 +198,17 @@ impl<T> fmt::Debug for Transaction<'_, T> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_could_not_be_recorded_keeps_its_transaction_from_being_committed() {
+        let of = |bytes: usize| encode(&"x".repeat(bytes - 2));
+        assert_eq!(of(PAYLOAD_BYTES_MAX).unwrap().as_bytes().len(), PAYLOAD_BYTES_MAX);
+        let why = of(PAYLOAD_BYTES_MAX + 1).unwrap_err().to_string();
+        assert!(why.contains(&format!("its value has {} bytes", PAYLOAD_BYTES_MAX + 1)), "{why}");
+        assert!(why.contains("nothing of the transaction was written"), "{why}");
+    }
+}

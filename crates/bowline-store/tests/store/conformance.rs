@@ -69,9 +69,11 @@ macro_rules! promises {
                     an_event_of_an_open_unique_key_leaves_a_run_that_names_the_open_one
                     a_dead_letter_of_a_unique_key_lets_others_run_and_is_not_retried_beside_them
                     of_a_paused_workflow_nothing_is_claimed_and_everything_accepted
+                    of_a_paused_workflow_no_suspect_of_a_crash_is_claimed_either
                     a_later_event_replaces_a_debounced_run_that_has_not_begun
                     a_debounced_run_goes_after_its_longest_wait
                     events_join_a_batch_until_it_is_full_or_its_time_has_come
+                    a_batch_goes_when_its_events_have_as_many_bytes_as_it_holds
                     a_batch_is_kept_with_all_its_events
                     runs_begin_at_their_pace_and_only_their_first_start_counts
                     a_quick_pace_goes_several_at_a_time

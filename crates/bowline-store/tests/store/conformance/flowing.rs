@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bowline_model::{Gather, NewRun, Rate, Run, RunFlow, RunId, RunState};
-use bowline_store::{Accepted, Paused, RunFilter, Transition};
+use bowline_model::{Gather, NewRun, Rate, Run, RunFlow, RunId, RunState, flow::BATCH_BYTES_MAX};
+use bowline_store::{Accepted, Claim, Paused, RunFilter, Transition};
 
 use crate::bench::{Bench, at, event, ids, run_of};
 
@@ -115,12 +115,25 @@ pub(crate) async fn of_a_paused_workflow_nothing_is_claimed_and_everything_accep
     bench.crash_and_restart(at(6)).await;
     assert_eq!(bench.store().paused().await.unwrap(), [pause("w"), pause("never heard of")]);
     assert!(bench.claim("w", at(30)).await.is_empty());
-    let all = bowline_store::Claim { workflows: vec![], others_max: 100, ..bench.claim_of("w", at(30)) };
+    let all = Claim { workflows: vec![], others_max: 100, ..bench.claim_of("w", at(30)) };
     assert_eq!(ids(&bench.store().claim(all).await.unwrap()), [other]);
     assert_eq!(bench.store().counts(at(30)).await.unwrap().oldest_claimable, None, "nobody is alarmed");
     assert!(bench.store().resume("w".into()).await.unwrap());
     assert!(!bench.store().resume("w".into()).await.unwrap());
     assert_eq!(ids(&bench.claim("w", at(31)).await), [waiting, queued, late]);
+}
+
+pub(crate) async fn of_a_paused_workflow_no_suspect_of_a_crash_is_claimed_either(bench: &mut Bench) {
+    let (hit, other) =
+        (accept_at(bench, "1", run_of("w"), 0).await, accept_at(bench, "2", run_of("v"), 0).await);
+    bench.claim_one("w", at(1)).await;
+    bench.claim_one("v", at(1)).await;
+    assert_eq!(bench.crash_and_restart(at(2)).await, [hit, other]);
+    bench.store().pause(Paused { workflow: "w".into(), since: at(3), why: None }).await.unwrap();
+    let suspects = |bench: &Bench, now| Claim { others_max: 100, crashes_min: 1, ..bench.claim_of("w", now) };
+    assert_eq!(ids(&bench.store().claim(suspects(bench, at(4))).await.unwrap()), [other]);
+    bench.store().resume("w".into()).await.unwrap();
+    assert_eq!(ids(&bench.store().claim(suspects(bench, at(5))).await.unwrap()), [hit]);
 }
 
 pub(crate) async fn a_later_event_replaces_a_debounced_run_that_has_not_begun(bench: &mut Bench) {
@@ -183,6 +196,24 @@ pub(crate) async fn events_join_a_batch_until_it_is_full_or_its_time_has_come(be
     assert_eq!(keys, [vec!["1", "3", "4"], vec!["2"], vec!["5"]]);
     let filter = RunFilter { event: Some(bowline_model::EventId(3)), ..RunFilter::default() };
     assert_eq!(ids(&bench.store().runs(filter).await.unwrap()), [run], "an event shows which run took it");
+}
+
+pub(crate) async fn a_batch_goes_when_its_events_have_as_many_bytes_as_it_holds(bench: &mut Bench) {
+    let half = BATCH_BYTES_MAX / 2;
+    let accept = async |name: &str, bytes: usize| {
+        let mut event = event(name, vec![batched("a", 100, 60)]);
+        event.body = vec![b'x'; bytes].into();
+        match bench.try_accept(event).await.unwrap() {
+            Accepted::New { runs, .. } | Accepted::Duplicate { runs, .. } => runs[0],
+        }
+    };
+    let run = accept("1", half).await;
+    assert_eq!(accept("2", half - 1).await, run);
+    assert!(bench.claim("w", at(2)).await.is_empty(), "one byte is left");
+    assert_eq!(accept("3", 1).await, run);
+    assert_eq!(ids(&bench.claim("w", at(2)).await), [run], "it goes at once");
+    let alone = accept("4", BATCH_BYTES_MAX).await;
+    assert_eq!(ids(&bench.claim("w", at(3)).await), [alone], "and one as large is a batch by itself");
 }
 
 pub(crate) async fn a_batch_is_kept_with_all_its_events(bench: &mut Bench) {

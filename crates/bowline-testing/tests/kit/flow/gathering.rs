@@ -142,6 +142,29 @@ fn one_run_of_a_unique_key_is_open_at_a_time_whenever_the_process_dies() {
     );
 }
 
+/// Goes on as another run, and then waits for a child; all of its own key.
+async fn in_parts(desk: Arc<Desk>, cx: Context, order: Order) -> Result<u32> {
+    let next = Order { n: order.n.saturating_sub(1), ..order.clone() };
+    match order.n {
+        2.. => cx.continue_as(&next).await,
+        1 => cx.child(&parts(), &next).await,
+        0 => ship(desk, cx, order).await,
+    }
+}
+
+fn parts() -> Ship {
+    workflow("in parts", in_parts).unique(|order: &Order| order.customer.clone())
+}
+
+#[test]
+fn a_run_of_a_unique_key_does_not_stand_in_the_way_of_those_that_it_starts() {
+    let app = TestApp::new(desk(&parts()));
+    app.start(&parts(), &order("ada", 3));
+    app.advance(minutes(1));
+    assert_eq!(states(&app), [RunState::Completed; 4], "{}", app.timelines());
+    assert_eq!(calls(&app)["ada"], "pack 0, send 0");
+}
+
 #[test]
 fn what_does_not_gather_is_told_when_the_app_is_built() {
     let plain = || workflow("ship", ship);
