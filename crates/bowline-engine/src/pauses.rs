@@ -66,3 +66,70 @@ impl Paused {
         let _ = self.paused.wait_for(|paused| !paused.contains(&self.workflow)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bowline_model::{BuildId, Epoch, Event, EventId, KeySeed, Run, RunId, RunState, SystemClock};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::board::Board;
+
+    fn run(workflow: &WorkflowName) -> Run {
+        Run {
+            id: RunId(1),
+            event: EventId(1),
+            workflow: workflow.clone(),
+            key: None,
+            priority: 0,
+            parent: None,
+            replay_of: None,
+            build: BuildId::from("1"),
+            state: RunState::Running,
+            due: None,
+            owner: None,
+            epoch: Epoch(2),
+            key_seed: KeySeed(1),
+            crashes: 1,
+            crashes_alone: 0,
+            journal_len: 0,
+            created_at: Timestamp::UNIX_EPOCH,
+            claimed_at: None,
+            unsure_since: None,
+            changed_at: Timestamp::UNIX_EPOCH,
+            dead_reason: None,
+            summary: None,
+        }
+    }
+
+    fn event() -> Event {
+        Event {
+            id: EventId(1),
+            source: "/loops".into(),
+            provider: "loops".into(),
+            kind: "loops".into(),
+            dedupe_key: "1".into(),
+            received_at: Timestamp::UNIX_EPOCH,
+            headers: vec![],
+            body: "{}".into(),
+            input_pointer: String::new(),
+        }
+    }
+
+    /// What is recorded of its items must be asked for, or the code would seem to have changed.
+    #[test]
+    fn a_pause_holds_no_loop_back_that_is_found_again_after_a_crash() {
+        let (pauses, workflow) = (Pauses::default(), WorkflowName::new("loops"));
+        let clock = Arc::new(SystemClock);
+        let board = Board::new(run(&workflow), Arc::new(event()), vec![], BuildId::from("1"), clock);
+        let board = board.paused_by(pauses.of(&workflow));
+        pauses.paused.send_replace(HashSet::from([workflow]));
+        assert!(board.is_paused() && !board.holds_back(), "it is found again first");
+        board.lock().is_live = true;
+        assert!(board.holds_back());
+        pauses.paused.send_replace(HashSet::from([WorkflowName::new("another")]));
+        assert!(!board.holds_back());
+    }
+}

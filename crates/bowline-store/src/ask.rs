@@ -90,6 +90,13 @@ pub struct UserTransaction {
     pub deadline: Duration,
 }
 
+impl UserTransaction {
+    /// How long it may take: as long as it asks for, and no longer than [`TRANSACTION_TIME_MAX`].
+    pub fn time(&self) -> Duration {
+        self.deadline.min(TRANSACTION_TIME_MAX)
+    }
+}
+
 impl std::fmt::Debug for UserTransaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UserTransaction").field("deadline", &self.deadline).finish_non_exhaustive()
@@ -155,5 +162,17 @@ impl SqlRow {
     /// The values in the order of the columns.
     pub fn values(&self) -> &[SqlValue] {
         &self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_transaction_keeps_others_waiting_for_more_than_a_minute() {
+        let of = |deadline| UserTransaction { run: Arc::new(|_| Ok(Payload::from_stored("null"))), deadline };
+        let asked = [1, 60, 61, 3600].map(|seconds| of(Duration::from_secs(seconds)).time().as_secs());
+        assert_eq!(asked, [1, 60, 60, 60]);
     }
 }

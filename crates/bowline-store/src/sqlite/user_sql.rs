@@ -40,10 +40,7 @@ use schema::Schema;
 use statement::{Rows, Wants};
 
 use super::fault::{Fault, refused};
-use crate::{
-    Sql, SqlRow, SqlValue, StoreErrorKind, UserTransaction,
-    ask::{TRANSACTION_TIME_MAX, UserSql},
-};
+use crate::{Sql, SqlRow, SqlValue, StoreErrorKind, UserTransaction, ask::UserSql};
 
 /// Closures that passed their deadline and have not returned yet; past it no other one is begun.
 const ABANDONED_MAX: usize = 16;
@@ -79,7 +76,7 @@ pub(super) fn run(conn: &Connection, sqls: &UserSqls, user: &UserTransaction) ->
         );
         return Err(Fault::Failed(Failure::refused(message)));
     }
-    let deadline = user.deadline.min(TRANSACTION_TIME_MAX);
+    let deadline = user.time();
     let mut session = Session::new(conn, &sqls.guard, deadline)?;
     let closure = Closure::start(Arc::clone(&user.run), Arc::clone(&sqls.threads))?;
     let ended = session.serve(&closure);
