@@ -215,28 +215,3 @@ fn no_time_passes_over_a_run_that_is_at_work_on_a_slow_machine() {
     assert_eq!(asked.iter().map(|after| after.as_secs()).collect::<Vec<_>>(), [0, 3600, 7200]);
     assert_eq!(run.state(), RunState::Completed, "{}", run.timeline());
 }
-
-/// Until the test lets go of it, the run has the thread.
-#[test]
-fn who_moves_the_clock_over_a_run_that_is_at_work_without_end_is_told_so() {
-    struct Mill {
-        held: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
-    }
-    async fn grind(mill: Arc<Mill>, _: Context, _: Value) -> Result<()> {
-        let _ = mill.held.lock().map(|held| held.recv());
-        Ok(())
-    }
-    let grind = workflow("grind", grind);
-    let (hold, held) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(Some(held));
-    let app = App::new("mill", move |_| Mill {
-        held: std::sync::Mutex::new(held.lock().unwrap().take().expect("one process")),
-    });
-    let app = TestApp::new(app.workflow(grind.clone()));
-    let begun = app.now();
-    app.start(&grind, &json!(null));
-    let told = panic_of(|| app.advance(hours(1)));
-    assert!(told.contains("time cannot pass: run 1 has been at work for 20s"), "{told}");
-    assert_eq!(app.now(), begun);
-    drop(hold);
-}
