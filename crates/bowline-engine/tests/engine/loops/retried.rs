@@ -113,3 +113,49 @@ fn a_retry_of_many_dead_items_keeps_to_the_limit_and_their_order_over_a_kill() {
 fn a_retry_of_many_dead_items_of_pages_that_are_gone_keeps_to_the_limit() {
     a_retry_of_many(Over::Pages);
 }
+
+/// Items of two loops, one in the other; each outer item fails while two inner ones are under way.
+fn nested(remote: &Arc<Remote>, inner_limit: usize) -> Workflow {
+    let remote = remote.clone();
+    Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = remote.clone();
+        async move {
+            let patch = async |cx: Context, item: String| {
+                cx.step("read", remote.post(&format!("/read/{item}"))).await?;
+                cx.step("patch", remote.post(&format!("/patch/{item}"))).await.map(drop)
+            };
+            let outer = async |cx: Context, outer: u64| {
+                let items: Vec<_> = (0..2).map(|inner| format!("{outer}-{inner}")).collect();
+                let fails = async {
+                    cx.step("hold", remote.post(&format!("/hold/{outer}"))).await?;
+                    cx.step("fail", remote.post(&format!("/fail/{outer}"))).await
+                };
+                tokio::try_join!(cx.for_each("inner", items, inner_limit, patch), fails).map(drop)
+            };
+            cx.for_each("outer", vec![0, 1], 1, outer).on_dead(DeadItems::Skip).await
+        }
+    })
+}
+
+#[test]
+fn what_was_under_way_in_a_loop_inside_an_item_that_runs_again_later_is_found_whatever_the_limit() {
+    let (host, remote) = (Host::new(), Remote::new());
+    for outer in 0..2 {
+        remote.script(&format!("/hold/{outer}"), [Reply::Gate]);
+        remote.script(&format!("/fail/{outer}"), [Reply::Refused]);
+        (0..2).for_each(|inner| remote.script(&format!("/patch/{outer}-{inner}"), [Reply::Gate]));
+    }
+    let node = host.start(vec![nested(&remote, 2)]);
+    let run = started(&host, &node);
+    for outer in 0..2 {
+        until(|| (0..2).all(|inner| !remote.keys(&format!("/patch/{outer}-{inner}")).is_empty()));
+        remote.gate.add_permits(1);
+    }
+    host.wait_for(run, RunState::DeadLettered);
+    node.kill();
+    let node = host.start(vec![nested(&remote, 1)]);
+    host.retry(&node, run);
+    host.wait_for(run, RunState::Completed);
+    assert_eq!((summary(&host, run).done, summary(&host, run).dead), (2, 0));
+    drop(node);
+}
