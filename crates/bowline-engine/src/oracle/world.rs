@@ -78,7 +78,8 @@ type UnderWay = (Option<Verdict<u64>>, Option<Waker>);
 pub(super) struct WorldState {
     pub(super) rng: StdRng,
     pub(super) now: Timestamp,
-    sleepers: HashMap<u64, (Timestamp, Waker)>,
+    /// In the order in which they went to sleep, and are woken: a seed leads to one program's life only.
+    sleepers: BTreeMap<u64, (Timestamp, Waker)>,
     sleeps: u64,
     /// Attempts without an answer yet, by their numbers.
     under_way: HashMap<usize, UnderWay>,
@@ -105,7 +106,7 @@ impl World {
         let state = Mutex::new(WorldState {
             rng: StdRng::seed_from_u64(seed),
             now,
-            sleepers: HashMap::new(),
+            sleepers: BTreeMap::new(),
             sleeps: 0,
             under_way: HashMap::new(),
             observed: vec![],
@@ -203,7 +204,7 @@ impl World {
         state.now = state.now.max(time);
         let now = state.now;
         let due: Vec<Waker> =
-            state.sleepers.extract_if(|_, (at, _)| *at <= now).map(|(_, (_, waker))| waker).collect();
+            state.sleepers.extract_if(.., |_, (at, _)| *at <= now).map(|(_, (_, waker))| waker).collect();
         drop(state);
         due.into_iter().for_each(Waker::wake);
     }
