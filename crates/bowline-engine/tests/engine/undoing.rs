@@ -8,10 +8,11 @@ use bowline_model::{
     Recalled, Result, RetryPolicy, Reversible, Ruled, Run, RunFlow, RunId, RunState, Unruled,
 };
 use bowline_store::Store;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    node::{ClockHandle, Host, Node},
+    node::{ClockHandle, Host, Node, until},
     remote::{Post, Remote, Reply},
 };
 
@@ -206,6 +207,48 @@ fn what_nobody_can_find_out_is_named_and_settled_by_hand() {
     host.settle(&node, run, "b", &bowline_dashboard::commands::Outcome::Done(serde_json::json!(7)));
     host.wait_for(run, RunState::Cancelled);
     assert_eq!(sent(&remote), [1, 1, 0, 1, 1, 0], "what a person says was done is undone too");
+}
+
+/// Three steps side by side, of which the first to end counts; then a signal that nobody sends.
+fn first_of_three(remote: &Arc<Remote>) -> Workflow {
+    let remote = remote.clone();
+    Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = remote.clone();
+        async move {
+            let step = async |(path, undo)| {
+                cx.step("make", remote.post(path)).key(path).undo(|_| remote.post(undo)).await
+            };
+            let all = [("/a", "/undo-a"), ("/b", "/undo-b"), ("/c", "/undo-c")].map(step);
+            all.into_iter().collect::<FuturesUnordered<_>>().next().await;
+            let never = [cx.signal::<u64>("never").into_future()];
+            never.into_iter().collect::<FuturesUnordered<_>>().next().await;
+            Ok(())
+        }
+    })
+}
+
+#[test]
+fn what_is_found_out_while_it_is_undone_need_not_be_asked_for_after_a_crash() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/a", [Reply::Gate]);
+    remote.script("/b", [Reply::Gate]);
+    remote.script("/c", [Reply::Gate, Reply::Gate]);
+    let node = start(&host, &remote, first_of_three(&remote));
+    let run = accept(&host);
+    node.engine.poke();
+    host.block_on("the calls", async {
+        for _ in 0..3 {
+            remote.next_arrival().await;
+        }
+    });
+    cancel(&host, &node, run);
+    until(|| host.kinds(run).into_iter().filter(|kind| *kind == EntryKind::StepDone).count() == 2);
+    node.kill();
+    let _node = start(&host, &remote, first_of_three(&remote));
+    // At once: no clock goes on.
+    let parked = host.end(run);
+    assert_eq!(parked.dead_reason, Some(DeadReason::Undo));
+    assert!(parked.summary.unwrap().contains("[/c]"), "nobody knows of it: the code let it go");
 }
 
 #[test]
