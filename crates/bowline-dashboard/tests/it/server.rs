@@ -11,10 +11,7 @@ use std::{
 
 use axum::Router;
 use bowline_dashboard::{Admin, health::Progress};
-use bowline_model::{
-    Clock, DeadReason, Entry, EventId, Run, RunId, RunState, SystemClock,
-    WorkflowName,
-};
+use bowline_model::{Clock, DeadReason, Entry, EventId, Run, RunId, RunState, SystemClock, WorkflowName};
 use bowline_store::{
     Also, Batch, Claim, NewMailbox, NewStart, RunWrite, SqliteOptions, SqliteStore, Store, Transition,
 };

@@ -14,8 +14,8 @@ use bowline_dashboard::{
     commands::{Commands, Operator},
 };
 use bowline_model::{
-    BoxFuture, Clock, DeadReason, NewEvent, NodeId, Payload, RetryPolicy, RunId,
-    Secret, SystemClock, WorkflowName,
+    BoxFuture, Clock, DeadReason, NewEvent, NodeId, Payload, RetryPolicy, RunId, Secret, SystemClock,
+    WorkflowName,
     approval::{Decision, Question},
 };
 use bowline_store::{
