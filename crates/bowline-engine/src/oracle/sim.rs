@@ -168,7 +168,9 @@ impl Sim {
             let mut state = self.world.lock();
             let last = state.disk.entries.pop().expect("the end is an entry");
             state.disk.len -= 1;
-            if last.kind == EntryKind::Cancelled || state.disk.is_undoing() {
+            // Where a person is waited for, the code has not come to its end.
+            let is_stale = last.meta.note.as_deref() == Some(DeadReason::Stale.as_str());
+            if last.kind == EntryKind::Cancelled || is_stale || state.disk.is_undoing() {
                 return;
             }
             state.silent = true;
