@@ -171,7 +171,8 @@ fn steps(entries: &[Entry], done: &HashSet<EntryKey>) -> Vec<(EntryKey, Payload)
     steps.into_iter().map(|(key, (_, data))| (key.clone(), data.clone())).collect()
 }
 
-/// Steps that can be undone, and of which nobody knows whether they happened, in the order of the journal.
+/// Steps that can be undone, and of which nobody knows whether they happened or how to undo them, in the order of the
+/// journal.
 pub(crate) fn unknown(entries: &[Entry]) -> Vec<EntryKey> {
     let mut unknown: Vec<&EntryKey> = vec![];
     for entry in entries.iter().filter(|entry| entry.key.family == Family::Step) {
@@ -179,7 +180,8 @@ pub(crate) fn unknown(entries: &[Entry]) -> Vec<EntryKey> {
             (Role::Outcome, kind) => kind == EntryKind::StepUnknown,
             (Role::Attempt, EntryKind::Started | EntryKind::InFlight) => true,
             (Role::Attempt, _) => entry.meta.unknown_since.is_some(),
-            (Role::Operator, _) => false,
+            // What undoes it the code says, when it receives the outcome: it never came to that.
+            (Role::Operator, _) => entry.is_settled_as_done(),
             (
                 Role::Answer
                 | Role::Waited

@@ -108,6 +108,7 @@ pub fn decide(
         note: Some(operator.note(outcome.words())),
         // What the code asks is compared with it, as with any outcome.
         fingerprint: known.and_then(|entry| entry.meta.fingerprint.clone()),
+        reversible: before.clone().any(|entry| entry.meta.reversible),
         attempts: before.map(|entry| entry.meta.attempts).max().unwrap_or(0),
         ..EntryMeta::default()
     };
@@ -131,6 +132,10 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
     // A run that is undone has to know of whatever can be undone, also of what its code went on without.
     let is_undone = journal.iter().any(|entry| entry.kind == EntryKind::Undoing);
     let must_know = |entry: &Entry| is_undone && entry.meta.reversible;
+    let undos: Vec<_> = journal.iter().filter(|entry| entry.kind == EntryKind::Undo).collect();
+    let has_undo = |step: &EntryKey| {
+        undos.iter().any(|undo| EntryKey { family: Family::Step, ..undo.key.clone() } == *step)
+    };
     // What it went on without, and came to again, it stopped at: the error names it.
     let stopped_at = stopped_at(run, journal);
     let is_undo = |entry: &Entry| is_undone && entry.key.family == Family::Undo;
@@ -149,7 +154,9 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
             }
             Role::Outcome if counts => Standing::Known,
             Role::Operator if entry.kind == EntryKind::Settled => {
-                match counts && entry.payload.is_some() && is_last(journal, entry.seq) {
+                // Of what happened nobody knows how to undo it, where the code did not come to it.
+                let is_left = must_know(entry) && !has_undo(&entry.key);
+                match counts && entry.payload.is_some() && (is_left || is_last(journal, entry.seq)) {
                     true => Standing::Replaced(entry.seq),
                     false => Standing::Known,
                 }

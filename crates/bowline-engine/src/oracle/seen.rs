@@ -50,6 +50,9 @@ impl Log {
             .iter()
             .filter_map(|entry| Some(entry.meta.forgets.iter().min().copied()?..entry.seq))
             .collect();
+        // What is found out while the run is undone is not handed to the code.
+        let undone = entries.iter().find(|entry| entry.kind == EntryKind::Undoing);
+        let undone = undone.map_or(Seq(i64::MAX), |entry| entry.seq);
         // Dead items and loops that ended are entered no more.
         let closed: Vec<ScopePath> = entries
             .iter()
@@ -62,7 +65,7 @@ impl Log {
             .collect();
         let open = |entry: &&Entry| !closed.iter().any(|scope| scope.encloses(&entry.key.scope));
         let seen = entries.iter().filter(counts).filter(open).filter_map(|entry| {
-            let is_required = !optional.iter().any(|range| range.contains(&entry.seq));
+            let is_required = !optional.iter().any(|range| range.contains(&entry.seq)) && entry.seq < undone;
             Seen::of(entry, is_required)
         });
         let seen: Vec<_> = seen.collect();

@@ -252,6 +252,41 @@ fn what_is_found_out_while_it_is_undone_need_not_be_asked_for_after_a_crash() {
 }
 
 #[test]
+fn what_a_person_says_was_done_is_named_where_the_code_does_not_say_how_to_undo_it() {
+    let (host, remote) = (Host::new(), Remote::new());
+    let flow = |remote: &Arc<Remote>, comes_to_it: bool| {
+        let remote = remote.clone();
+        Workflow::new("flow", move |cx: Context, _: Value| {
+            let remote = remote.clone();
+            async move {
+                cx.step("a", remote.post("/a")).undo(|_| remote.post("/undo-a")).await?;
+                if comes_to_it {
+                    cx.step("b", remote.post("/b")).at_most_once().undo(|_| remote.post("/undo-b")).await?;
+                }
+                cx.signal::<u64>("never").await
+            }
+        })
+    };
+    remote.script("/b", [Reply::Unknown]);
+    let node = start(&host, &remote, flow(&remote, true));
+    let run = accept(&host);
+    node.engine.poke();
+    assert_eq!(host.end(run).dead_reason, Some(DeadReason::Stale));
+    node.kill();
+    // Another build, that knows nothing of the step: the run is parked, and discarded with undo.
+    let node = start(&host, &remote, flow(&remote, false));
+    host.settle(&node, run, "b", &bowline_dashboard::commands::Outcome::Done(serde_json::json!(7)));
+    host.wait(run, "parked", |run| run.dead_reason == Some(DeadReason::Mismatch));
+    host.discard_undone(&node, run);
+    host.wait(run, "named", |run| run.dead_reason == Some(DeadReason::Undo));
+    assert!(host.run(run).summary.unwrap().contains("step \"b\""));
+    assert_eq!(sent(&remote), [1, 1, 0, 0, 0, 0], "nothing is undone before a person has looked");
+    host.settle(&node, run, "b", &bowline_dashboard::commands::Outcome::NotDone);
+    host.wait_for(run, RunState::Cancelled);
+    assert_eq!(sent(&remote), [1, 1, 0, 1, 0, 0]);
+}
+
+#[test]
 fn a_run_past_its_deadline_is_undone() {
     let (host, remote) = (Host::new(), Remote::new());
     remote.script("/b", [Reply::RetryAfter(std::time::Duration::from_secs(7200))]);
