@@ -261,9 +261,9 @@ fn a_crash_before_the_cancel_is_on_disk_leaves_a_run_that_goes_on_and_can_be_can
 #[test]
 fn a_claimed_run_that_nobody_drives_yet_is_cancelled_as_soon_as_somebody_does() {
     let (host, remote, left) = (Host::new(), Remote::new(), Arc::default());
+    host.store.after_claim.arm();
     let node = host.start(vec![two_calls(&remote, &left)]);
     let run = host.accept(&["flow"], "null")[0];
-    host.store.after_claim.arm();
     node.engine.poke();
     host.block_on("the claim", host.store.after_claim.holds());
     assert_eq!(host.run(run).state, RunState::Running);
