@@ -62,7 +62,7 @@ pub struct StepView {
     /// The size of what it yielded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_bytes: Option<usize>,
-    /// What it yielded, if asked for: JSON, cut at [`PAYLOAD_BYTES_MAX`].
+    /// What it yielded, if asked for: JSON, cut at [`PAYLOAD_BYTES_MAX`](crate::view::PAYLOAD_BYTES_MAX).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
     /// What undoes it is noted, should the run be undone.
