@@ -111,7 +111,7 @@ impl Journal {
                 self.forget(&entry);
             }
             Role::Undo if entry.kind == EntryKind::Undo => {
-                self.undos.insert(EntryKey { family: Family::Step, ..entry.key });
+                self.undos.insert(entry.key.undone_step());
             }
             // The run was given up without a look at what was in flight.
             Role::Undo | Role::End => {

@@ -203,7 +203,7 @@ pub(crate) fn unknown(entries: &[Entry]) -> Vec<EntryKey> {
     let noted: HashSet<EntryKey> = entries
         .iter()
         .filter(|entry| entry.kind == EntryKind::Undo)
-        .map(|entry| EntryKey { family: Family::Step, ..entry.key.clone() })
+        .map(|entry| entry.key.undone_step())
         .collect();
     unknown.into_iter().filter(|key| !noted.contains(*key)).cloned().collect()
 }

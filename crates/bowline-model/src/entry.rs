@@ -256,6 +256,11 @@ impl EntryKey {
         }
     }
 
+    /// The step that an undo of this key is of.
+    pub fn undone_step(&self) -> Self {
+        Self { family: Family::Step, ..self.clone() }
+    }
+
     /// What the scope of the loop of this key is called in its own: the loop's name, with its number from the second of
     /// that name on.
     pub fn loop_segment(&self) -> String {

@@ -3,7 +3,7 @@
 //! What must never happen here: an outcome that is known changed by hand, or a second step sent again because the first
 //! was settled.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bowline_model::{
     DeadReason, Entry, EntryKey, EntryKind, EntryMeta, Family, Payload, Run, RunId, RunState, Seq,
@@ -132,10 +132,8 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
     // A run that is undone has to know of whatever can be undone, also of what its code went on without.
     let is_undone = journal.iter().any(|entry| entry.kind == EntryKind::Undoing);
     let must_know = |entry: &Entry| is_undone && entry.meta.reversible;
-    let undos: Vec<_> = journal.iter().filter(|entry| entry.kind == EntryKind::Undo).collect();
-    let has_undo = |step: &EntryKey| {
-        undos.iter().any(|undo| EntryKey { family: Family::Step, ..undo.key.clone() } == *step)
-    };
+    let undos = journal.iter().filter(|entry| entry.kind == EntryKind::Undo);
+    let undoable: HashSet<EntryKey> = undos.map(|entry| entry.key.undone_step()).collect();
     // What it went on without, and came to again, it stopped at: the error names it.
     let stopped_at = stopped_at(run, journal);
     let is_undo = |entry: &Entry| is_undone && entry.key.family == Family::Undo;
@@ -155,7 +153,7 @@ pub fn unknown_steps(run: &Run, journal: &[Entry]) -> Vec<(EntryKey, Option<Seq>
             Role::Outcome if counts => Standing::Known,
             Role::Operator if entry.kind == EntryKind::Settled => {
                 // Of what happened nobody knows how to undo it, where the code did not come to it.
-                let is_left = must_know(entry) && !has_undo(&entry.key);
+                let is_left = must_know(entry) && !undoable.contains(&entry.key);
                 match counts && entry.payload.is_some() && (is_left || is_last(journal, entry.seq)) {
                     true => Standing::Replaced(entry.seq),
                     false => Standing::Known,

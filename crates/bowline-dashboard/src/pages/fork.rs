@@ -60,8 +60,7 @@ pub(super) async fn fork(
 ) -> Result<Response, Refusal> {
     let Form(Typed { run, from, who, why }) =
         form.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
-    let said = |text: String| Some(text).filter(|text| !text.trim().is_empty());
-    let operator = Operator { who: said(who), why: said(why) };
+    let operator = Operator { who: Some(who), why: Some(why) };
     let forked = desk.commands().fork(RunId(run), &from, &operator).await?;
     Ok(Redirect::to(&links.run(forked.new_run)).into_response())
 }

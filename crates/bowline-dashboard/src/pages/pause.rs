@@ -76,8 +76,7 @@ pub(super) async fn say(
 ) -> Result<Response, Refusal> {
     let Form(Typed { workflow, command, who, why }) =
         form.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
-    let said = |text: String| Some(text).filter(|text| !text.trim().is_empty());
-    let operator = Operator { who: said(who), why: said(why) };
+    let operator = Operator { who: Some(who), why: Some(why) };
     let name = WorkflowName::from(&*workflow);
     match command {
         Command::Pause => desk.commands().pause(name, &operator).await?,

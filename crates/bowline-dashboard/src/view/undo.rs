@@ -36,7 +36,7 @@ pub struct Steps {
 
 impl Steps {
     fn of<'a>(steps: impl Iterator<Item = &'a EntryKey>) -> Self {
-        let mut names: Vec<String> = steps.map(|key| step_name(&step_of(key))).collect();
+        let mut names: Vec<String> = steps.map(|key| step_name(&key.undone_step())).collect();
         let more = names.len().saturating_sub(UNDOS_MAX);
         names.truncate(UNDOS_MAX);
         Self { names, more }
@@ -46,11 +46,6 @@ impl Steps {
     pub fn count(&self) -> usize {
         self.names.len() + self.more
     }
-}
-
-/// The step that an undo is of.
-fn step_of(key: &EntryKey) -> EntryKey {
-    EntryKey { family: Family::Step, ..key.clone() }
 }
 
 /// What a journal says of it; `None` if the run is not undone.
@@ -85,7 +80,7 @@ pub(super) fn of(journal: &[Entry]) -> Option<UndoView> {
     let mut left: Vec<(Seq, &EntryKey)> =
         undos.iter().filter(|(key, _)| !seen.contains(**key)).map(|(key, seq)| (*seq, *key)).collect();
     left.sort_unstable_by_key(|(seq, _)| std::cmp::Reverse(*seq));
-    let reversible: HashSet<EntryKey> = undos.keys().map(|key| step_of(key)).collect();
+    let reversible: HashSet<EntryKey> = undos.keys().map(|key| key.undone_step()).collect();
     Some(UndoView {
         why: undoing.meta.note.clone().unwrap_or_default(),
         undone: Steps::of(undone.into_iter()),

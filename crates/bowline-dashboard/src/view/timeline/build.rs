@@ -162,7 +162,7 @@ impl<'a> Builder<'a> {
 
     /// The note follows its step's success, in the same commit.
     fn undoable(&mut self, entry: &Entry) {
-        let name = step_name(&EntryKey { family: Family::Step, ..entry.key.clone() });
+        let name = step_name(&entry.key.undone_step());
         let steps = self.items.iter_mut().rev().filter_map(|item| match item {
             Item::Step(step) => Some(step),
             Item::Note(_) | Item::End(_) => None,
