@@ -34,8 +34,8 @@ pub(crate) struct Journal {
     /// Entries between a failure that an operator's retry took back and that retry, and those of a run that is undone: the
     /// code may no longer ask for them.
     optional: Vec<Range<Seq>>,
-    /// Steps of which an operator said what became of them.
-    settled: HashSet<EntryKey>,
+    /// Steps of which an operator said what became of them, and where that was said last.
+    settled: HashMap<EntryKey, Seq>,
     /// Where it was said of which that they happened.
     settled_at: BTreeMap<Seq, ScopePath>,
     /// Steps that an entry says were begun, with the time of the first: what became of the attempt no entry says.
@@ -199,7 +199,7 @@ impl Journal {
     fn settle(&mut self, entry: Entry) {
         self.forget(&entry);
         self.begun.remove(&entry.key);
-        self.settled.insert(entry.key.clone());
+        self.settled.insert(entry.key.clone(), entry.seq);
         if entry.payload.is_some() {
             self.settled_at.insert(entry.seq, entry.key.scope.clone());
             self.record(entry);
@@ -222,7 +222,12 @@ impl Journal {
 
     /// Whether an operator said what became of that step.
     pub(crate) fn was_settled(&self, key: &EntryKey) -> bool {
-        self.settled.contains(key)
+        self.settled.contains_key(key)
+    }
+
+    /// Whether an operator said what became of that step after that entry.
+    pub(crate) fn was_settled_after(&self, key: &EntryKey, seq: Seq) -> bool {
+        self.settled.get(key).is_some_and(|settled| *settled > seq)
     }
 
     /// When an operator retried the run last.

@@ -89,8 +89,10 @@ impl BoardState {
         self.journal.take_back(1);
         let Work::Wait(wait) = &leaf.work else { return true };
         let Some(mail) = &wait.mail else { return true };
+        // Others may wait for the same name.
+        let awaited: Vec<String> = mail.mailboxes().filter(|name| self.waits_in(name) > 0).cloned().collect();
         let also = &mut self.unwritten.also;
-        also.opens.retain(|opens| !mail.takes_from(&opens.name));
+        also.opens.retain(|opens| !mail.takes_from(&opens.name) || awaited.contains(&opens.name));
         also.starts.retain(|starts| starts.tells.as_ref() != Some(&mail.mailbox));
         true
     }

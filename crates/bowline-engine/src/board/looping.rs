@@ -170,12 +170,13 @@ impl Board {
         let unwritten = state.unwritten.entries.iter();
         let unwritten = unwritten
             .filter(|entry| entry.kind == EntryKind::StepUnknown && scope.encloses(&entry.key.scope));
-        let mut unknown: Vec<_> = unwritten.map(|entry| (entry.key.clone(), entry.meta.clone())).collect();
+        let mut unknown: Vec<_> =
+            unwritten.map(|entry| (entry.seq, entry.key.clone(), entry.meta.clone())).collect();
         unknown.extend(state.journal.looped.unknown_in(scope));
-        // What a person has said of it stands.
-        unknown.retain(|(key, _)| !state.journal.was_settled(key));
+        // What a person has said of it since stands.
+        unknown.retain(|(seq, key, _)| !state.journal.was_settled_after(key, *seq));
         state.prune(scope, self);
-        for (key, known) in unknown {
+        for (_, key, known) in unknown {
             let note = Some("the item went on without its outcome, which is unknown".into());
             // All else stays: since when, and whether it must be known before the run is undone.
             let meta = EntryMeta { note, failure: None, ..known };

@@ -213,12 +213,12 @@ impl Looped {
     }
 
     /// Whose outcome is unknown, of what is logged there, with what is known of it.
-    pub(crate) fn unknown_in(&self, scope: &ScopePath) -> Vec<(EntryKey, EntryMeta)> {
+    pub(crate) fn unknown_in(&self, scope: &ScopePath) -> Vec<(Seq, EntryKey, EntryMeta)> {
         let inside = self.logged.range(scope.clone()..);
         let inside = inside.take_while(|(at, _)| at.as_str().starts_with(scope.as_str()));
         let inside = inside.filter(|(at, _)| scope.encloses(at)).flat_map(|(_, logged)| logged);
         let unknown = inside.filter(|entry| entry.kind == EntryKind::StepUnknown);
-        unknown.filter_map(|entry| Some((entry.key.clone(), *entry.unknown.clone()?))).collect()
+        unknown.filter_map(|entry| Some((entry.seq, entry.key.clone(), *entry.unknown.clone()?))).collect()
     }
 }
 

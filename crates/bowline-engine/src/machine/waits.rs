@@ -322,7 +322,7 @@ impl BoardState {
     }
 
     /// How many leaves wait for messages of that mailbox.
-    fn waits_in(&self, mailbox: &str) -> usize {
+    pub(crate) fn waits_in(&self, mailbox: &str) -> usize {
         let waits = |leaf: &&Leaf| match (&leaf.phase, &leaf.work) {
             (Phase::Asked | Phase::Waiting { .. }, Work::Wait(wait)) => {
                 wait.mail.as_ref().is_some_and(|mail| mail.takes_from(mailbox))

@@ -198,3 +198,31 @@ fn a_signal_at_the_instant_of_the_timeout_is_kept_and_heard_or_refused() {
     }
     assert!(heard > 0 && refused > 0, "both happen: {heard} heard, {refused} refused");
 }
+
+#[test]
+fn a_wait_that_is_let_go_closes_no_name_that_another_waits_for() {
+    let host = Host::new();
+    let flow = Workflow::new("flow", move |cx: Context, _: Value| async move {
+        let none: Option<u64> = cx.signal("paid").timeout(HOUR).await?;
+        assert!(none.is_none(), "its name is closed then");
+        let either = async {
+            let paid = async { cx.signal::<u64>("paid").await };
+            cx.race((paid, async { cx.signal::<u64>("go").await })).await.output
+        };
+        let (paid, _) = cx.all((async { cx.signal::<u64>("paid").await }, either)).await?;
+        Ok(paid)
+    });
+    let node = host.start(vec![flow]);
+    let run = host.accept(&["flow"], "null")[0];
+    node.engine.poke();
+    host.wait_for(run, RunState::Waiting);
+    assert!(matches!(post(&host, run, "go", "1"), Posted::Kept { .. }));
+    host.let_another_pass(&node);
+    let before = host.wait_for(run, RunState::Waiting).epoch;
+    host.clock.advance(HOUR);
+    node.engine.poke();
+    host.wait(run, "waiting again", |run| run.epoch > before && run.state == RunState::Waiting);
+    assert!(matches!(post(&host, run, "paid", "7"), Posted::Kept { .. }));
+    host.wait_for(run, RunState::Completed);
+    assert_eq!(host.output(run), serde_json::json!(7));
+}

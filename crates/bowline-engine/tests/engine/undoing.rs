@@ -537,3 +537,36 @@ fn what_a_person_said_of_an_item_of_a_loop_under_way_stands() {
     host.wait_for(run, RunState::Cancelled);
     assert_eq!(sent(&remote), [1, 1, 2, 1, 0, 1]);
 }
+
+#[test]
+fn what_is_unknown_again_after_a_person_spoke_is_named() {
+    let (host, remote) = (Host::new(), Remote::new());
+    remote.script("/a", [Reply::Refused]);
+    remote.script("/b", [Reply::Unknown, Reply::Unknown]);
+    remote.script("/c", [Reply::Gate]);
+    let calls = remote.clone();
+    let flow = Workflow::new("flow", move |cx: Context, _: Value| {
+        let remote = calls.clone();
+        async move {
+            let item = async |cx: Context, _: &str| {
+                let made = cx.step("make", remote.post("/b")).retry(RetryPolicy::never());
+                let made = made.undo(|_| remote.post("/undo-b")).best_effort();
+                let (a, _) = tokio::join!(cx.step("a", remote.post("/a")).into_future(), made.into_future());
+                a.map(drop)
+            };
+            cx.for_each("items", vec!["b"], 1, item).keyed(|name| *name).await?;
+            cx.step("after", remote.post("/c")).await
+        }
+    });
+    let node = start(&host, &remote, flow);
+    let run = accept(&host);
+    node.engine.poke();
+    assert_eq!(host.end(run).dead_reason, Some(DeadReason::Failed));
+    host.settle(&node, run, "/items/b\"make\"", &bowline_dashboard::commands::Outcome::NotDone);
+    host.block_on("what comes after the loop", remote.arrival_at("/c"));
+    assert_eq!(remote.keys("/b").len(), 2, "sent again, and lost again");
+    cancel(&host, &node, run);
+    let parked = host.end(run);
+    assert_eq!(parked.dead_reason, Some(DeadReason::Undo), "{:?}", parked.summary);
+    assert!(parked.summary.unwrap().contains("make"));
+}
